@@ -1,0 +1,161 @@
+/*
+ * log_file.c - log lines of one process (see log_file.h)
+ */
+#include "base/log_file.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct log_file *log_file_of_checks;
+
+static const char *
+log_file_stamp(struct log_file *file)
+{
+	uint64_t now_s = wall_s(clock_read_wall());
+
+	if (now_s != file->stamp_s) {
+		time_t seconds = (time_t)now_s;
+		struct tm tm;
+
+		if (localtime_r(&seconds, &tm) == NULL
+			|| strftime(file->stamp, sizeof(file->stamp), "%b %e %H:%M:%S", &tm) == 0)
+			file->stamp[0] = '\0';
+		file->stamp_s = now_s;
+	}
+	return file->stamp;
+}
+
+/* syslog(3) severities of facility mail. */
+static int
+log_file_priority(enum log_level level)
+{
+	static const int severity[] = { 7, 6, 4, 3, 2, 2 };
+
+	return (2 << 3) | severity[level];
+}
+
+static void
+log_file_append(struct log_file *file, enum log_level level, struct slice text)
+{
+	struct buf *pending = &file->pending;
+	const char *prefix = log_level_prefix(level), *stamp = log_file_stamp(file);
+
+	if (pending->len + text.len + 300 > LOG_FILE_PENDING_MAX) {
+		file->dropped_count++;
+		return;
+	}
+	if (file->style == LOG_FILE_SYSLOG)
+		buf_addf(pending, "<%d>", log_file_priority(level));
+	buf_add_str(pending, stamp);
+	buf_add_str(pending, file->origin);
+	buf_add_str(pending, prefix);
+	buf_add(pending, text);
+	buf_add_str(pending, "\n");
+}
+
+static void
+log_file_line(struct log *log, enum log_event_id id, enum log_level level, struct slice text)
+{
+	struct log_file *file = (struct log_file *)log;
+
+	(void)id;
+	if (level == LOG_DEBUG && !file->debug)
+		return;
+	log_file_append(file, level, text);
+}
+
+void
+log_file_init(struct log_file *file, int fd, enum log_file_style style, const char *host,
+	const char *tag, const char *service)
+{
+	*file = (struct log_file){ .log.line = log_file_line, .fd = fd, .style = style };
+	buf_init(&file->pending, LOG_FILE_PENDING_MAX);
+	(void)snprintf(file->origin, sizeof(file->origin), "%s%.80s %.40s/%.40s[%ld]: ",
+		style == LOG_FILE_SYSLOG ? "" : " ", style == LOG_FILE_SYSLOG ? "" : host, tag,
+		service, (long)getpid());
+}
+
+void
+log_file_done(struct log_file *file)
+{
+	log_file_flush(file);
+	if (log_file_of_checks == file)
+		log_file_of_checks = NULL;
+	buf_done(&file->pending);
+}
+
+void
+log_file_reopen(struct log_file *file, int fd)
+{
+	log_file_flush(file);
+	file->fd = fd;
+}
+
+/* A datagram per line; the rest stays pending when the receiver is slow. */
+static void
+log_file_flush_syslog(struct log_file *file)
+{
+	size_t done = 0;
+
+	while (done < file->pending.len) {
+		struct slice rest = slice_from(buf_slice(&file->pending), done);
+		size_t len = slice_find(rest, '\n');
+
+		if (send(file->fd, rest.ptr, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EMSGSIZE)
+			break;
+		done += len + 1;
+	}
+	buf_consume(&file->pending, done);
+}
+
+static void
+log_file_flush_plain(struct log_file *file)
+{
+	while (file->pending.len > 0) {
+		ssize_t got = write(file->fd, file->pending.ptr, file->pending.len);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return;
+		buf_consume(&file->pending, (size_t)got);
+	}
+}
+
+void
+log_file_flush(struct log_file *file)
+{
+	if (file->pending.len == 0 || file->fd < 0)
+		return;
+	if (file->style == LOG_FILE_SYSLOG)
+		log_file_flush_syslog(file);
+	else
+		log_file_flush_plain(file);
+	if (file->pending.len == 0 && file->dropped_count > 0) {
+		uint64_t dropped = file->dropped_count;
+
+		file->dropped_count = 0;
+		log_event(&file->log, EV_log_dropped, LOG_U(dropped));
+	}
+}
+
+static void
+log_file_report(const char *text)
+{
+	if (log_file_of_checks == NULL)
+		return;
+	log_file_append(log_file_of_checks, LOG_INFO, slice_str(text));
+	log_file_flush(log_file_of_checks);
+}
+
+void
+log_file_own_checks(struct log_file *file)
+{
+	log_file_of_checks = file;
+	check_report_set(log_file_report);
+}
