@@ -1,0 +1,64 @@
+/*
+ * disk.h - all input and output of the store, as one small asynchronous interface
+ *
+ * The store's cores submit operations and get completions; they never see a descriptor. Production is
+ * disk_file.h (threads), the simulation is tests/sim/disk_sim.h (a disk that loses what was not
+ * flushed). Segments are named by slot number, files under corrupt/ by a short name.
+ *
+ * Completion: exactly once per submitted operation, on the core's thread, never inside submit().
+ * Ownership:  the operation and the bytes it points to belong to the submitter and must stay until the
+ *             completion; operations are embedded in what waits for them.
+ * Order:      writer operations (WRITE, with or without flush) run one at a time in order of submission;
+ *             the others run in any order beside them.
+ * Errors:     err is ERR_OK, ERR_NOSPACE, ERR_NOTFOUND or ERR_IO with sys_errno.
+ */
+#ifndef OSTLER_STORE_DISK_H
+#define OSTLER_STORE_DISK_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum disk_op_kind {
+	DISK_LIST,    /* out: list = u32 slot, u64 size of each segment file, as base/wire */
+	DISK_PREPARE, /* make slot a zeroed file of `length` bytes; file and directory are synced */
+	DISK_WRITE,   /* bytes at offset of slot; then fdatasync if `flush` */
+	DISK_READ,    /* out: list = `length` bytes from offset (fewer at the end of the file) */
+	DISK_SYNC,    /* fsync slot: what the page cache holds becomes stable or the op fails */
+	DISK_REMOVE,  /* unlink slot and sync the directory */
+	DISK_SAVE,    /* keep bytes as corrupt/NAME, synced; an existing file of that name stays */
+};
+
+struct disk_op;
+typedef void disk_done_fn(void *ctx, struct disk_op *op);
+
+enum { DISK_NAME_SIZE = 64 };
+
+struct disk_op {
+	enum disk_op_kind kind;
+	uint32_t slot;
+	uint64_t offset;
+	uint64_t length;
+	bool flush;
+	bool direct; /* READ: past the page cache, which shows bytes that a failed flush lost */
+	struct slice bytes;
+	char name[DISK_NAME_SIZE];
+	struct buf list; /* owned by the submitter: buf_init before, buf_done after */
+	disk_done_fn *done;
+	void *ctx;
+	enum err err; /* of the completion */
+	int sys_errno;
+	struct disk_op *next; /* for whoever holds the operation */
+};
+
+struct disk {
+	void (*submit)(struct disk *disk, struct disk_op *op);
+};
+
+static inline void
+disk_submit(struct disk *disk, struct disk_op *op)
+{
+	disk->submit(disk, op);
+}
+
+#endif

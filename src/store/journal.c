@@ -1,0 +1,345 @@
+/*
+ * journal.c - the journal's face: appends, holds, named values, space (see journal.h)
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "store/journal_priv.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool
+journal_plant_is_on(const struct journal *journal, enum journal_plant plant)
+{
+	return (journal->options.planted & (unsigned)plant) != 0;
+}
+
+void
+journal_notice(struct journal *journal, const char *format, ...)
+{
+	char text[FAULT_TEXT_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	journal->options.callbacks->notice(journal->options.ctx, text);
+}
+
+struct journal *
+journal_new(const struct journal_options *options)
+{
+	struct journal *journal = MEM_NEW(struct journal);
+
+	CHECK(options->segment_size % RECORD_BLOCK == 0);
+	CHECK(options->segment_size >= 16 * RECORD_BLOCK);
+	CHECK(options->size_max >= 4 * options->segment_size);
+	journal->options = *options;
+	TAILQ_INIT(&journal->segments);
+	TAILQ_INIT(&journal->spares);
+	TAILQ_INIT(&journal->items);
+	TAILQ_INIT(&journal->nodes);
+	buf_init(&journal->read_op.list, 0);
+	return journal;
+}
+
+void
+journal_free(struct journal *journal)
+{
+	if (journal == NULL)
+		return;
+	CHECK(!journal->writing && !journal->preparing);
+	journal_writer_abandon(journal);
+	journal_recovery_done(journal);
+	buf_done(&journal->read_op.list);
+	for (struct journal_segment *s; (s = TAILQ_FIRST(&journal->segments)) != NULL;) {
+		TAILQ_REMOVE(&journal->segments, s, link);
+		mem_free(s);
+	}
+	for (struct journal_spare *s; (s = TAILQ_FIRST(&journal->spares)) != NULL;) {
+		TAILQ_REMOVE(&journal->spares, s, link);
+		mem_free(s);
+	}
+	for (struct journal_node *n; (n = TAILQ_FIRST(&journal->nodes)) != NULL;) {
+		TAILQ_REMOVE(&journal->nodes, n, link);
+		buf_done(&n->key);
+		buf_done(&n->value);
+		mem_free(n);
+	}
+	mem_free(journal);
+}
+
+void
+journal_open(struct journal *journal, struct instant now)
+{
+	CHECK(journal->state == JOURNAL_CLOSED);
+	journal->now = now;
+	journal->state = JOURNAL_RECOVERING;
+	journal_recovery_start(journal);
+}
+
+enum journal_state
+journal_state(const struct journal *journal)
+{
+	return journal->state;
+}
+
+enum err
+journal_append(struct journal *journal, const struct record *records, size_t count,
+	enum journal_class class, enum journal_urgency urgency, journal_done_fn *done, void *ctx,
+	uint64_t *ret_lsns)
+{
+	struct journal_item *item;
+	size_t bytes = 0;
+
+	CHECK(count >= 1 && count <= JOURNAL_RECORDS_MAX);
+	if (journal->state != JOURNAL_OPEN)
+		return ERR_FAULTED;
+	for (size_t i = 0; i < count; i++)
+		bytes += record_size(records[i].payload.len);
+	if (bytes > RECORD_BATCH_MAX - RECORD_BATCH_HEADER
+		|| bytes > journal->options.segment_size / 2)
+		return ERR_LIMIT;
+	item = journal_writer_open_item(journal, bytes, class);
+	if (item == NULL)
+		return ERR_NOSPACE;
+	if (item->txn_count == 0)
+		item->since = journal->now.mono;
+	for (size_t i = 0; i < count; i++) {
+		size_t at = record_put(&item->bytes, &records[i]);
+
+		if (ret_lsns != NULL)
+			ret_lsns[i] = item->lsn + at;
+	}
+	item->count += (uint32_t)count;
+	item->txn_count++;
+	item->urgent |= urgency == JOURNAL_NOW;
+	if (done != NULL) {
+		struct journal_txn *txn = MEM_NEW(struct journal_txn);
+
+		txn->done = done;
+		txn->ctx = ctx;
+		STAILQ_INSERT_TAIL(&item->txns, txn, link);
+	}
+	return ERR_OK;
+}
+
+void
+journal_node_remember(struct journal *journal, struct slice key, struct slice value)
+{
+	struct journal_node *node;
+
+	TAILQ_FOREACH(node, &journal->nodes, link)
+		if (slice_equal(buf_slice(&node->key), key))
+			break;
+	if (node == NULL) {
+		node = MEM_NEW(struct journal_node);
+		buf_init(&node->key, 0);
+		buf_init(&node->value, 0);
+		buf_add(&node->key, key);
+		TAILQ_INSERT_TAIL(&journal->nodes, node, link);
+	}
+	buf_clear(&node->value);
+	buf_add(&node->value, value);
+}
+
+enum err
+journal_set_node(struct journal *journal, struct slice key, struct slice value, journal_done_fn *done,
+	void *ctx)
+{
+	struct record_node node = { key, value };
+	struct record record = { .type = RECORD_NODE };
+	struct buf payload;
+	enum err err;
+
+	CHECK(key.len > 0 && key.len <= 64 && value.len <= 4096);
+	buf_init(&payload, 0);
+	record_node_encode(&payload, &node);
+	record.payload = buf_slice(&payload);
+	err = journal_append(journal, &record, 1, JOURNAL_RESULT, JOURNAL_NOW, done, ctx, NULL);
+	if (err == ERR_OK)
+		journal_node_remember(journal, key, value);
+	buf_done(&payload);
+	return err;
+}
+
+struct slice
+journal_node(const struct journal *journal, struct slice key)
+{
+	const struct journal_node *node;
+
+	TAILQ_FOREACH(node, &journal->nodes, link)
+		if (slice_equal(buf_slice(&node->key), key))
+			return buf_slice(&node->value);
+	return slice_make(NULL, 0);
+}
+
+static struct journal_segment *
+journal_segment_of(const struct journal *journal, uint64_t lsn)
+{
+	struct journal_segment *segment;
+
+	TAILQ_FOREACH(segment, &journal->segments, link)
+		if (lsn >= segment->base && lsn < segment->base + segment->size)
+			return segment;
+	return NULL;
+}
+
+void
+journal_hold(struct journal *journal, uint64_t lsn)
+{
+	struct journal_segment *segment = journal_segment_of(journal, lsn);
+
+	CHECK(segment != NULL);
+	segment->live++;
+}
+
+void
+journal_release(struct journal *journal, uint64_t lsn)
+{
+	struct journal_segment *segment = journal_segment_of(journal, lsn);
+
+	if (segment == NULL && journal_plant_is_on(journal, JOURNAL_PLANT_FREE_LIVE))
+		return;
+	CHECK(segment != NULL && segment->live > 0);
+	segment->live--;
+}
+
+void
+journal_step(struct journal *journal, struct instant now)
+{
+	journal->now = now;
+	if (journal->state == JOURNAL_OPEN || journal->state == JOURNAL_FAULTED)
+		journal_writer_step(journal);
+}
+
+static uint64_t
+journal_min_ns(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+struct mono
+journal_due(const struct journal *journal)
+{
+	const struct journal_item *item = TAILQ_FIRST(&journal->items);
+	uint64_t due = UINT64_MAX;
+
+	if (journal->writing || journal->state == JOURNAL_CLOSED
+		|| journal->state == JOURNAL_RECOVERING)
+		return (struct mono){ UINT64_MAX };
+	if ((journal->state == JOURNAL_FAULTED || journal->retry_at.ns > 0) && !journal->preparing)
+		due = item != NULL ? 0 : journal->retry_at.ns;
+	if (journal->state != JOURNAL_OPEN)
+		return (struct mono){ due };
+	if (item != NULL && !item->open)
+		due = 0;
+	else if (item != NULL && item->txn_count > 0 && !item->urgent)
+		due = journal_min_ns(due, item->since.ns + JOURNAL_SOON_NS);
+	else if (item != NULL && item->txn_count > 0)
+		due = journal_min_ns(due, journal->last_batch_txns >= JOURNAL_GATHER_MIN
+					? item->since.ns + JOURNAL_GATHER_NS
+					: 0);
+	else if (!journal->proven)
+		due = journal_min_ns(due, journal->idle_since.ns + JOURNAL_IDLE_NS);
+	return (struct mono){ due };
+}
+
+enum err
+journal_locate(
+	const struct journal *journal, uint64_t lsn, uint32_t *ret_slot, uint64_t *ret_offset)
+{
+	const struct journal_segment *segment = journal_segment_of(journal, lsn);
+
+	if (segment == NULL || lsn < segment->base + RECORD_BLOCK || lsn >= segment->end)
+		return ERR_NOTFOUND;
+	*ret_slot = segment->slot;
+	*ret_offset = lsn - segment->base;
+	return ERR_OK;
+}
+
+uint64_t
+journal_durable(const struct journal *journal)
+{
+	return journal->durable;
+}
+
+uint64_t
+journal_wall_us(const struct journal *journal)
+{
+	return journal->wall_us;
+}
+
+uint64_t
+journal_first(const struct journal *journal)
+{
+	const struct journal_segment *oldest = TAILQ_FIRST(&journal->segments);
+
+	CHECK(oldest != NULL);
+	return oldest->base;
+}
+
+void
+journal_spare_add(struct journal *journal, uint32_t slot, uint64_t first_needed)
+{
+	struct journal_spare *spare = MEM_NEW(struct journal_spare);
+
+	spare->slot = slot;
+	spare->first_needed = first_needed;
+	TAILQ_INSERT_TAIL(&journal->spares, spare, link);
+}
+
+struct journal_spare *
+journal_spare_ready(const struct journal *journal)
+{
+	struct journal_spare *spare;
+
+	TAILQ_FOREACH(spare, &journal->spares, link)
+		if (spare->first_needed <= journal->durable_first)
+			return spare;
+	return NULL;
+}
+
+uint32_t
+journal_spare_count(const struct journal *journal)
+{
+	struct journal_spare *spare;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH(spare, &journal->spares, link)
+		count += spare->first_needed <= journal->durable_first;
+	return count;
+}
+
+static uint64_t
+journal_used_bytes(const struct journal *journal)
+{
+	const struct journal_segment *segment;
+	uint64_t bytes = 0;
+
+	TAILQ_FOREACH(segment, &journal->segments, link)
+		bytes += segment->size;
+	return bytes;
+}
+
+void
+journal_space(const struct journal *journal, struct journal_space *ret_space)
+{
+	uint64_t used = journal_used_bytes(journal), max = journal->options.size_max;
+	uint64_t reserve = (JOURNAL_RESERVE + 1) * journal->options.segment_size;
+
+	*ret_space = (struct journal_space){
+		.used_bytes = used,
+		.max_bytes = max,
+		.free_segments = journal_spare_count(journal),
+		.accepts_mail = journal->state == JOURNAL_OPEN && used + reserve <= max,
+	};
+}
+
+bool
+journal_is_idle(const struct journal *journal)
+{
+	const struct journal_item *item = TAILQ_FIRST(&journal->items);
+
+	return !journal->writing && (item == NULL || (item->open && item->count == 0));
+}

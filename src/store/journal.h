@@ -1,0 +1,139 @@
+/*
+ * journal.h - the segmented log: append with group commit, recovery, recycling (core)
+ *
+ * The room: everything that must survive is a record here. Appends gather in the open batch; a batch is
+ * written and flushed as a whole, one at a time, and only then are its transactions told DURABLE. All
+ * input and output goes through struct disk, time comes in as an argument: the simulator runs this
+ * code unchanged.
+ *
+ *   JOURNAL_CLOSED --journal_open()--> RECOVERING --journal_recovery.c--> OPEN <--> FAULTED
+ *
+ *   RECOVERING  reads; nothing is accepted; record_fn is called for each record in LSN order.
+ *   OPEN        appends are accepted while there is room.
+ *   FAULTED     a write or flush failed. All that was not durable was refused; the segment is cut at
+ *               the durable LSN and never written again; a new segment is tried with growing delay.
+ *
+ * Invariants (store.md): 1. a transaction is DURABLE only after the flush behind its batch returned; 2. no
+ * byte of the next batch is written before that; 3. no block is written twice in one life of a segment;
+ * 4. a segment is reused only after a batch whose `first` lies beyond it is durable.
+ *
+ * Ownership: journal_new() borrows the disk; payloads are copied by journal_append().
+ * Errors:    journal_append() gives ERR_NOSPACE (full: nothing appended) or ERR_FAULTED.
+ * Callbacks: called from journal_step() or a disk completion, never inside journal_append().
+ * Threads:   one; the disk hides its own.
+ */
+#ifndef OSTLER_STORE_JOURNAL_H
+#define OSTLER_STORE_JOURNAL_H
+
+#include "base/clock.h"
+#include "store/disk.h"
+#include "store/record.h"
+
+struct journal;
+
+enum journal_state { JOURNAL_CLOSED, JOURNAL_RECOVERING, JOURNAL_OPEN, JOURNAL_FAULTED };
+
+enum journal_outcome { JOURNAL_DURABLE, JOURNAL_REFUSED };
+
+/* Who may use the last free segments. */
+enum journal_class {
+	JOURNAL_NEW_MAIL, /* refused first */
+	JOURNAL_RESULT,   /* results, states, ends: may use the reserve */
+};
+
+enum journal_urgency {
+	JOURNAL_NOW,  /* a client waits: flushed as soon as grouping allows */
+	JOURNAL_SOON, /* waits up to JOURNAL_SOON_NS for company */
+};
+
+#define JOURNAL_GATHER_NS (1 * NS_PER_MS)    /* after a batch of JOURNAL_GATHER_MIN or more */
+#define JOURNAL_SOON_NS (10 * NS_PER_MS)
+#define JOURNAL_IDLE_NS (100 * NS_PER_MS)    /* then the last batch is proven durable */
+enum { JOURNAL_GATHER_MIN = 4, JOURNAL_RESERVE = 1, JOURNAL_SPARES = 3, JOURNAL_RECORDS_MAX = 64 };
+
+typedef void journal_done_fn(void *ctx, enum journal_outcome outcome);
+
+struct journal_callbacks {
+	/* Recovery: one record, in LSN order; the payload is borrowed. */
+	void (*record)(void *ctx, uint64_t lsn, const struct record *record);
+	/* Recovery is over, ERR_OK: appends may come. Anything else: the journal stays CLOSED. */
+	void (*opened)(void *ctx, enum err err, const struct fault *fault);
+	/* Something for the administrator: damage found, a flush failed, service is back. */
+	void (*notice)(void *ctx, const char *text);
+};
+
+struct journal_options {
+	struct disk *disk;
+	uint64_t segment_size; /* multiple of RECORD_BLOCK, at least 16 blocks */
+	uint64_t size_max;     /* of all segments together */
+	uint64_t epoch;        /* random, of this start */
+	uint8_t uuid[RECORD_UUID_SIZE]; /* for a journal that does not exist yet */
+	const struct journal_callbacks *callbacks;
+	void *ctx;
+	unsigned planted; /* simulation only: enum journal_plant, else 0 */
+};
+
+/* Deliberate bugs, one bit each, that the simulation must find. Production passes 0. */
+enum journal_plant {
+	JOURNAL_PLANT_EARLY_ACK = 1,    /* DURABLE before the flush */
+	JOURNAL_PLANT_IGNORE_ERROR = 2, /* a failed flush counts as good */
+	JOURNAL_PLANT_FREE_LIVE = 4,    /* a segment with one living record is recycled */
+	JOURNAL_PLANT_NO_CUT = 8,       /* recovery goes on writing without a cut */
+	JOURNAL_PLANT_NO_SYNC = 16,     /* no fsync before believing */
+	JOURNAL_PLANT_CACHED_READ = 128, /* recovery believes the page cache after a failed flush */
+	JOURNAL_PLANT_TORN_BATCH = 64,  /* records of a batch with a bad checksum are believed */
+};
+
+struct journal_space {
+	uint64_t used_bytes;  /* segments in force */
+	uint64_t max_bytes;
+	uint32_t free_segments;
+	bool accepts_mail;
+};
+
+struct journal *journal_new(const struct journal_options *options);
+void journal_free(struct journal *journal);
+
+/* Starts recovery; ends with the opened callback. */
+void journal_open(struct journal *journal, struct instant now);
+
+enum journal_state journal_state(const struct journal *journal);
+
+/*
+ * Appends records that must be atomic: all land in one batch. ret_lsns (may be NULL) gets the LSN of
+ * each. `done` (may be NULL) is called once, in order of appending.
+ * ERR_NOSPACE: no room now; ERR_FAULTED: not OPEN; ERR_LIMIT: larger than a batch can be.
+ */
+MUST_USE enum err journal_append(struct journal *journal, const struct record *records, size_t count,
+	enum journal_class class, enum journal_urgency urgency, journal_done_fn *done, void *ctx,
+	uint64_t *ret_lsns);
+
+/* Sets a named value of the node, kept for ever; joins the next batch. Value at most 4 KiB. */
+MUST_USE enum err journal_set_node(struct journal *journal, struct slice key, struct slice value,
+	journal_done_fn *done, void *ctx);
+
+/* The value known now (from recovery or journal_set_node); empty: none. */
+struct slice journal_node(const struct journal *journal, struct slice key);
+
+/* The segment that holds this durable LSN must stay in force / need not any more (counted). */
+void journal_hold(struct journal *journal, uint64_t lsn);
+void journal_release(struct journal *journal, uint64_t lsn);
+
+/* Acts on time: sends batches, recycles, retries. Call once per loop turn. */
+void journal_step(struct journal *journal, struct instant now);
+
+/* When journal_step() must be called at the latest; ns = UINT64_MAX: not before an event. */
+struct mono journal_due(const struct journal *journal);
+
+/* Where a record that recovery or append named lies; ERR_NOTFOUND: not in a segment in force. */
+MUST_USE enum err journal_locate(
+	const struct journal *journal, uint64_t lsn, uint32_t *ret_slot, uint64_t *ret_offset);
+
+uint64_t journal_durable(const struct journal *journal);
+uint64_t journal_wall_us(const struct journal *journal); /* latest wall time in the log */
+void journal_space(const struct journal *journal, struct journal_space *ret_space);
+
+/* True when nothing waits to be written or flushed. */
+bool journal_is_idle(const struct journal *journal);
+
+#endif

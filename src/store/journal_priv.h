@@ -1,0 +1,137 @@
+/*
+ * journal_priv.h - what the files of the journal share (store only)
+ */
+#ifndef OSTLER_STORE_JOURNAL_PRIV_H
+#define OSTLER_STORE_JOURNAL_PRIV_H
+
+#include "store/journal.h"
+
+#include <sys/queue.h>
+
+/* A segment in force, oldest first in journal->segments. */
+struct journal_segment {
+	TAILQ_ENTRY(journal_segment) link;
+	uint64_t sequence;
+	uint64_t base;
+	uint64_t size;
+	uint64_t end; /* LSN up to which batches are planned or, when closed, count */
+	uint64_t live; /* holds */
+	uint64_t generation;
+	uint32_t slot;
+	bool suspect; /* a write into it failed: its file is never used again */
+};
+TAILQ_HEAD(journal_segments, journal_segment);
+
+/* A file that can become a segment. */
+struct journal_spare {
+	TAILQ_ENTRY(journal_spare) link;
+	uint32_t slot;
+	uint64_t first_needed; /* usable once a batch with `first` at or beyond this is durable */
+};
+TAILQ_HEAD(journal_spares, journal_spare);
+
+struct journal_txn {
+	STAILQ_ENTRY(journal_txn) link;
+	journal_done_fn *done;
+	void *ctx;
+};
+STAILQ_HEAD(journal_txns, journal_txn);
+
+enum journal_item_kind { JOURNAL_ITEM_BATCH, JOURNAL_ITEM_HEADER };
+
+/* Something to be written, in order; the last one in the queue may still be open for appends. */
+struct journal_item {
+	TAILQ_ENTRY(journal_item) link;
+	enum journal_item_kind kind;
+	struct journal_segment *segment;
+	uint64_t lsn;
+	uint32_t count;     /* records */
+	uint32_t txn_count;
+	uint16_t flags;
+	uint64_t successor;
+	uint64_t cut;       /* header items */
+	bool open;
+	bool urgent;
+	struct mono since;  /* of the first append */
+	struct buf bytes;
+	struct journal_txns txns;
+};
+TAILQ_HEAD(journal_items, journal_item);
+
+struct journal_node {
+	TAILQ_ENTRY(journal_node) link;
+	struct buf key;
+	struct buf value;
+};
+TAILQ_HEAD(journal_nodes, journal_node);
+
+/* What recovery knows of one file. */
+struct journal_found {
+	struct segment_header header;
+	uint32_t slot;
+	uint64_t file_size;
+	bool valid;
+};
+
+struct journal_recovery {
+	struct journal_found *found;
+	size_t count, index;
+	size_t oldest, newest; /* range of `found` in force, sorted by sequence */
+	uint64_t previous_sum;
+	uint64_t end; /* LSN behind the last accepted batch */
+	bool scanning; /* the newest segment is read for `first` only */
+	struct fault fault;
+};
+
+struct journal {
+	struct journal_options options;
+	enum journal_state state;
+	struct instant now;
+	struct journal_segments segments;
+	struct journal_spares spares;
+	struct journal_items items;
+	struct journal_nodes nodes;
+	struct disk_op write_op;
+	bool writing;
+	struct disk_op prepare_op;
+	bool preparing;
+	struct disk_op read_op; /* recovery */
+	struct journal_recovery recovery;
+	uint8_t uuid[RECORD_UUID_SIZE];
+	uint64_t durable;
+	uint64_t durable_first; /* greatest `first` in a durable batch */
+	uint64_t written_first; /* `first` of the batch in flight */
+	uint64_t previous_sum;  /* checksum of the last durable batch */
+	uint64_t written_sum;   /* of the batch in flight */
+	uint64_t wall_us;
+	uint64_t sequence;   /* of the newest segment planned */
+	uint64_t generation; /* greatest used */
+	uint32_t slot_next;  /* no file has this number or a greater one */
+	uint32_t last_batch_txns;
+	bool proven; /* the last batch was an empty one behind a flushed one */
+	struct mono idle_since;
+	struct mono retry_at; /* FAULTED, or after a failed prepare */
+	uint64_t retry_ns;
+};
+
+/* journal_recovery.c */
+void journal_recovery_start(struct journal *journal);
+void journal_recovery_done(struct journal *journal);
+
+/* journal_writer.c */
+void journal_writer_start(struct journal *journal, uint64_t cut);
+void journal_writer_step(struct journal *journal);
+void journal_writer_abandon(struct journal *journal);
+struct journal_item *journal_writer_open_item(
+	struct journal *journal, size_t bytes, enum journal_class class);
+
+/* journal.c */
+bool journal_plant_is_on(const struct journal *journal, enum journal_plant plant);
+void journal_notice(struct journal *journal, const char *format, ...) FORMAT_PRINTF(2, 3);
+void journal_node_remember(struct journal *journal, struct slice key, struct slice value);
+uint64_t journal_first(const struct journal *journal);
+void journal_spare_add(struct journal *journal, uint32_t slot, uint64_t first_needed);
+struct journal_spare *journal_spare_ready(const struct journal *journal);
+uint32_t journal_spare_count(const struct journal *journal);
+
+#endif

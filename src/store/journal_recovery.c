@@ -1,0 +1,517 @@
+/*
+ * journal_recovery.c - what the disk holds becomes records again (see journal.h, docs/store.md)
+ *
+ * Steps: list the files; make every one stable before a byte of it is believed (fsync: after a crash of the process the page cache may hold what the disk does not), and
+ * read past the cache (after a failed flush it shows, clean, what the disk never got); read the headers; read the newest segment for the greatest `first`; replay from there in LSN order; go on in a new
+ * segment whose cut binds all later recoveries. Killed at any point, it can be run again: it writes
+ * nothing before the new segment, which only says what was found.
+ *
+ * A batch counts only as the successor of exactly the one before it. Where one does not, it is *damage* if
+ * anything later proves that it had been durable, else a *torn tail*, which is normal after power loss.
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/wire.h"
+#include "store/journal_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void journal_recovery_header(struct journal *journal);
+static void journal_recovery_sync(struct journal *journal);
+static void journal_recovery_read(struct journal *journal);
+
+static void
+journal_recovery_submit(
+	struct journal *journal, enum disk_op_kind kind, uint64_t length, disk_done_fn *done)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	struct disk_op *op = &journal->read_op;
+	struct buf list = op->list;
+
+	buf_clear(&list);
+	*op = (struct disk_op){ .kind = kind, .length = length, .list = list, .done = done,
+		.ctx = journal, .direct = !journal_plant_is_on(journal, JOURNAL_PLANT_CACHED_READ) };
+	if (recovery->index < recovery->count)
+		op->slot = recovery->found[recovery->index].slot;
+	disk_submit(journal->options.disk, op);
+}
+
+void
+journal_recovery_done(struct journal *journal)
+{
+	mem_free(journal->recovery.found);
+	journal->recovery.found = NULL;
+	journal->recovery.count = 0;
+}
+
+static void
+journal_recovery_fail(struct journal *journal, enum err err, const struct fault *fault)
+{
+	journal_recovery_done(journal);
+	journal->state = JOURNAL_CLOSED;
+	journal->options.callbacks->opened(journal->options.ctx, err, fault);
+}
+
+/* --- files and headers ------------------------------------------------------------------------ */
+
+static void
+journal_recovery_listed(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+	struct journal_recovery *recovery = &journal->recovery;
+	struct wire_reader reader = wire_reader(buf_slice(&op->list));
+
+	if (op->err < 0) {
+		journal_recovery_fail(journal, op->err, NULL);
+		return;
+	}
+	recovery->found = mem_array(op->list.len / 12 + 1, sizeof(*recovery->found));
+	while (reader.rest.len > 0 && !reader.failed) {
+		struct journal_found *found = &recovery->found[recovery->count++];
+
+		found->slot = wire_get_u32(&reader);
+		found->file_size = wire_get_u64(&reader);
+		if (found->slot >= journal->slot_next)
+			journal->slot_next = found->slot + 1;
+	}
+	recovery->index = 0;
+	journal_recovery_sync(journal);
+}
+
+static void
+journal_recovery_header_read(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+	struct journal_recovery *recovery = &journal->recovery;
+	struct journal_found *found = &recovery->found[recovery->index];
+	struct fault fault;
+	enum err err = op->err;
+
+	if (err == ERR_OK)
+		err = segment_header_decode(buf_slice(&op->list), &found->header, &fault);
+	else
+		(void)fault_set(&fault, err, "%s", err_meaning(err));
+	if (err == ERR_VERSION) {
+		journal_recovery_fail(journal, err, &fault);
+		return;
+	}
+	found->valid = err == ERR_OK;
+	if (err == ERR_OK && found->header.generation > journal->generation)
+		journal->generation = found->header.generation;
+	if (err == ERR_NOTFOUND && found->file_size >= journal->options.segment_size)
+		journal_spare_add(journal, found->slot, 0);
+	else if (err < 0 && err != ERR_NOTFOUND)
+		journal_notice(journal, "journal: segment file %08u: %s; left alone",
+			(unsigned)found->slot, fault.text);
+	recovery->index++;
+	journal_recovery_header(journal);
+}
+
+static int
+journal_found_compare(const void *a, const void *b)
+{
+	const struct journal_found *x = a, *y = b;
+
+	if (x->header.sequence != y->header.sequence)
+		return x->header.sequence < y->header.sequence ? -1 : 1;
+	return x->header.generation < y->header.generation ? 1 : -1;
+}
+
+/* The journal is the one whose name most files bear; others are foreign. */
+static void
+journal_recovery_pick_uuid(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	size_t best = 0;
+
+	memcpy(journal->uuid, journal->options.uuid, RECORD_UUID_SIZE);
+	for (size_t i = 0; i < recovery->count; i++) {
+		const uint8_t *uuid = recovery->found[i].header.uuid;
+		size_t same = 0;
+
+		for (size_t j = 0; j < recovery->count && recovery->found[i].valid; j++)
+			same += recovery->found[j].valid
+				&& memcmp(recovery->found[j].header.uuid, uuid, RECORD_UUID_SIZE) == 0;
+		if (same > best) {
+			best = same;
+			memcpy(journal->uuid, uuid, RECORD_UUID_SIZE);
+		}
+	}
+}
+
+/* Keeps the valid segments of this journal, sorted; of two with one sequence the younger file. */
+static void
+journal_recovery_sort(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	size_t kept = 0;
+
+	journal_recovery_pick_uuid(journal);
+	for (size_t i = 0; i < recovery->count; i++) {
+		struct journal_found *found = &recovery->found[i];
+
+		if (!found->valid)
+			continue;
+		if (memcmp(found->header.uuid, journal->uuid, RECORD_UUID_SIZE) != 0)
+			journal_notice(journal,
+				"journal: segment file %08u belongs to another journal; left alone",
+				(unsigned)found->slot);
+		else
+			recovery->found[kept++] = *found;
+	}
+	qsort(recovery->found, kept, sizeof(*recovery->found), journal_found_compare);
+	recovery->count = kept;
+	for (size_t i = 1; i < recovery->count; i++)
+		if (recovery->found[i].header.sequence == recovery->found[i - 1].header.sequence) {
+			memmove(&recovery->found[i], &recovery->found[i + 1],
+				(recovery->count - i - 1) * sizeof(*recovery->found));
+			recovery->count--;
+			i--;
+		}
+}
+
+static void
+journal_recovery_header(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+
+	if (recovery->index < recovery->count) {
+		journal_recovery_submit(
+			journal, DISK_READ, RECORD_BLOCK, journal_recovery_header_read);
+		return;
+	}
+	journal_recovery_sort(journal);
+	if (recovery->count == 0) {
+		journal_writer_start(journal, 0);
+		return;
+	}
+	recovery->newest = recovery->index = recovery->count - 1;
+	recovery->scanning = true;
+	journal->durable_first = recovery->found[recovery->newest].header.first;
+	journal_recovery_read(journal);
+}
+
+static void
+journal_recovery_synced(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+
+	if (op->err < 0) {
+		journal_recovery_fail(journal, op->err, NULL);
+		return;
+	}
+	journal->recovery.index++;
+	journal_recovery_sync(journal);
+}
+
+static void
+journal_recovery_sync(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+
+	if (recovery->index < recovery->count
+		&& !journal_plant_is_on(journal, JOURNAL_PLANT_NO_SYNC)) {
+		journal_recovery_submit(journal, DISK_SYNC, 0, journal_recovery_synced);
+		return;
+	}
+	recovery->index = 0;
+	journal_recovery_header(journal);
+}
+
+/* --- batches ---------------------------------------------------------------------------------- */
+
+/* LSN at which the batches of a segment end at the latest. */
+static uint64_t
+journal_recovery_limit(const struct journal_recovery *recovery, size_t index)
+{
+	const struct segment_header *header = &recovery->found[index].header;
+	uint64_t limit = header->base + header->size;
+
+	for (size_t i = index + 1; i < recovery->count; i++)
+		limit = num_min_u64(limit, recovery->found[i].header.cut);
+	return limit;
+}
+
+/* A batch that is whole and stands where it says; it need not be the successor of anything. */
+static bool
+journal_batch_at(struct slice segment, const struct segment_header *header, uint64_t offset,
+	struct batch_header *ret_batch)
+{
+	return batch_decode(slice_from(segment, offset), ret_batch) == ERR_OK
+		&& ret_batch->lsn == header->base + offset
+		&& offset + ret_batch->length <= header->size;
+}
+
+/* Whether something behind `offset` proves that the batch there had been durable. */
+static bool
+journal_recovery_proven(struct journal *journal, struct slice segment, uint64_t offset,
+	uint64_t *ret_next)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	const struct segment_header *header = &recovery->found[recovery->index].header;
+	uint64_t limit = journal_recovery_limit(recovery, recovery->index) - header->base;
+	bool proven = recovery->index + 1 < recovery->count && offset < limit;
+
+	*ret_next = limit;
+	for (uint64_t at = offset + RECORD_BLOCK; at < limit; at += RECORD_BLOCK) {
+		struct batch_header batch;
+
+		if (!journal_batch_at(segment, header, at, &batch))
+			continue;
+		if (batch.durable > header->base + offset)
+			proven = true;
+		if (proven) {
+			*ret_next = at;
+			recovery->previous_sum = batch.previous;
+			break;
+		}
+	}
+	return proven;
+}
+
+static void
+journal_recovery_saved(void *ctx, struct disk_op *op)
+{
+	(void)ctx;
+	buf_done(&op->list);
+	mem_free(op);
+}
+
+/* Damage: the bytes are kept, what can be read of the records is delivered, the rest is reported. */
+static void
+journal_recovery_damage(
+	struct journal *journal, const struct segment_header *header, struct slice bytes, uint64_t lsn)
+{
+	struct disk_op *op = mem_new(sizeof(*op) + bytes.len);
+	uint8_t *copy = (uint8_t *)(op + 1);
+
+	journal_notice(journal,
+		"journal: damage at LSN %llu (segment %llu): %zu bytes that had been durable cannot be "
+		"read, kept as corrupt/damage-%016llx",
+		(unsigned long long)lsn, (unsigned long long)header->sequence, bytes.len,
+		(unsigned long long)lsn);
+	memcpy(copy, bytes.ptr, bytes.len);
+	op->kind = DISK_SAVE;
+	op->bytes = slice_make(copy, bytes.len);
+	(void)snprintf(op->name, sizeof(op->name), "damage-%016llx", (unsigned long long)lsn);
+	op->done = journal_recovery_saved;
+	disk_submit(journal->options.disk, op);
+}
+
+/* Hands every readable record of a batch to the owner of the journal. */
+static void
+journal_recovery_records(struct journal *journal, struct slice batch, uint64_t lsn, uint32_t used)
+{
+	struct slice rest = slice_from(slice_head(batch, used), RECORD_BATCH_HEADER);
+
+	while (rest.len > 0) {
+		uint64_t at = lsn + used - rest.len;
+		struct record record;
+		struct record_node node;
+		enum err err = record_next(&rest, &record);
+
+		if (err == ERR_CORRUPT)
+			continue;
+		if (err < 0)
+			break;
+		if (record.type == RECORD_NODE) {
+			if (record_node_decode(record.payload, &node) == ERR_OK && node.key.len > 0)
+				journal_node_remember(journal, node.key, node.value);
+			continue;
+		}
+		journal->options.callbacks->record(journal->options.ctx, at, &record);
+	}
+}
+
+/* A damaged batch whose header and some records can be read all the same. */
+static void
+journal_recovery_salvage(struct journal *journal, struct slice bytes, uint64_t lsn)
+{
+	uint32_t used = (uint32_t)num_min_u64(bytes.len, RECORD_BATCH_MAX);
+
+	if (used > RECORD_BATCH_HEADER)
+		journal_recovery_records(journal, bytes, lsn, used);
+}
+
+/* The next batch in order at `offset`, or not. */
+static bool
+journal_recovery_is_next(
+	struct journal *journal, struct slice segment, uint64_t offset, struct batch_header *ret_batch)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	const struct segment_header *header = &recovery->found[recovery->index].header;
+
+	if (!journal_batch_at(segment, header, offset, ret_batch))
+		return false;
+	return recovery->previous_sum == UINT64_MAX
+		|| ret_batch->previous == recovery->previous_sum;
+}
+
+static void
+journal_recovery_take(struct journal *journal, struct slice segment, uint64_t offset,
+	const struct batch_header *batch)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	struct slice bytes = slice_head(slice_from(segment, offset), batch->length);
+
+	recovery->previous_sum = batch->sum;
+	recovery->end = batch->lsn + batch->length;
+	if (batch->wall_us > journal->wall_us)
+		journal->wall_us = batch->wall_us;
+	if (batch->first > journal->durable_first)
+		journal->durable_first = batch->first;
+	if (!recovery->scanning)
+		journal_recovery_records(journal, bytes, batch->lsn, batch->used);
+}
+
+/* Planted bug: believes the records of a batch that is not whole. */
+static void
+journal_recovery_torn(struct journal *journal, struct slice segment, uint64_t offset, uint64_t lsn)
+{
+	if (!journal->recovery.scanning
+		&& journal_plant_is_on(journal, JOURNAL_PLANT_TORN_BATCH))
+		journal_recovery_salvage(journal, slice_from(segment, offset), lsn);
+}
+
+/* All batches of one segment; returns whether the newest was found to be closed. */
+static bool
+journal_recovery_segment(struct journal *journal, struct slice segment)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	const struct segment_header *header = &recovery->found[recovery->index].header;
+	uint64_t limit = journal_recovery_limit(recovery, recovery->index), offset = RECORD_BLOCK;
+
+	while (header->base + offset < limit) {
+		struct batch_header batch;
+		uint64_t next;
+
+		if (journal_recovery_is_next(journal, segment, offset, &batch)) {
+			if ((batch.flags & BATCH_LAST) != 0)
+				return true;
+			journal_recovery_take(journal, segment, offset, &batch);
+			offset += batch.length;
+			continue;
+		}
+		journal_recovery_torn(journal, segment, offset, header->base + offset);
+		if (!journal_recovery_proven(journal, segment, offset, &next))
+			return false;
+		if (!recovery->scanning) {
+			struct slice bytes = slice_head(
+				slice_from(segment, offset), (size_t)(next - offset));
+
+			journal_recovery_damage(journal, header, bytes, header->base + offset);
+			journal_recovery_salvage(journal, bytes, header->base + offset);
+		}
+		recovery->end = header->base + next;
+		offset = next;
+	}
+	return false;
+}
+
+/* --- replay ----------------------------------------------------------------------------------- */
+
+/* Segments below `first` are out of force whatever they hold: their files are spares. */
+static void
+journal_recovery_drop_old(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+
+	recovery->oldest = 0;
+	while (recovery->oldest < recovery->newest
+		&& recovery->found[recovery->oldest].header.base < journal->durable_first) {
+		const struct journal_found *found = &recovery->found[recovery->oldest++];
+
+		if (found->file_size >= journal->options.segment_size)
+			journal_spare_add(journal, found->slot, 0);
+	}
+	for (size_t i = recovery->oldest + 1; i <= recovery->newest; i++)
+		if (recovery->found[i].header.sequence
+			!= recovery->found[i - 1].header.sequence + 1)
+			journal_notice(journal, "journal: segments %llu to %llu are missing",
+				(unsigned long long)recovery->found[i - 1].header.sequence + 1,
+				(unsigned long long)recovery->found[i].header.sequence - 1);
+}
+
+static void
+journal_recovery_begin_replay(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+
+	recovery->scanning = false;
+	journal_recovery_drop_old(journal);
+	recovery->previous_sum = UINT64_MAX;
+	recovery->index = recovery->oldest;
+	for (size_t i = recovery->oldest; i <= recovery->newest; i++) {
+		const struct journal_found *found = &recovery->found[i];
+		struct journal_segment *segment = MEM_NEW(struct journal_segment);
+
+		*segment = (struct journal_segment){ .sequence = found->header.sequence,
+			.base = found->header.base, .size = found->header.size,
+			.end = journal_recovery_limit(recovery, i),
+			.generation = found->header.generation, .slot = found->slot };
+		TAILQ_INSERT_TAIL(&journal->segments, segment, link);
+	}
+	recovery->end = recovery->found[recovery->oldest].header.base;
+	journal_recovery_read(journal);
+}
+
+/* Bytes behind the tail that are neither zero nor of a former life are kept once. */
+static void
+journal_recovery_finish(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	struct journal_segment *newest = TAILQ_LAST(&journal->segments, journal_segments);
+
+	newest->end = num_max_u64(recovery->end, newest->base);
+	journal->sequence = newest->sequence;
+	journal->durable = recovery->end;
+	journal->previous_sum = recovery->previous_sum == UINT64_MAX ? 0 : recovery->previous_sum;
+	journal_writer_start(journal, recovery->end);
+}
+
+static void
+journal_recovery_segment_read(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+	struct journal_recovery *recovery = &journal->recovery;
+	bool closed;
+
+	if (op->err < 0) {
+		journal_recovery_fail(journal, op->err, NULL);
+		return;
+	}
+	if (recovery->scanning) {
+		recovery->previous_sum = UINT64_MAX;
+		(void)journal_recovery_segment(journal, buf_slice(&op->list));
+		journal_recovery_begin_replay(journal);
+		return;
+	}
+	closed = journal_recovery_segment(journal, buf_slice(&op->list));
+	if (recovery->index < recovery->newest) {
+		recovery->index++;
+		journal_recovery_read(journal);
+		return;
+	}
+	if (closed)
+		journal_notice(journal, "journal: the segment after %llu is missing",
+			(unsigned long long)recovery->found[recovery->index].header.sequence);
+	journal_recovery_finish(journal);
+}
+
+static void
+journal_recovery_read(struct journal *journal)
+{
+	const struct journal_found *found = &journal->recovery.found[journal->recovery.index];
+
+	journal_recovery_submit(
+		journal, DISK_READ, found->header.size, journal_recovery_segment_read);
+}
+
+void
+journal_recovery_start(struct journal *journal)
+{
+	journal->recovery.previous_sum = UINT64_MAX;
+	journal_recovery_submit(journal, DISK_LIST, 0, journal_recovery_listed);
+}

@@ -1,0 +1,524 @@
+/*
+ * journal_writer.c - from open batches to stable storage, one write at a time (see journal.h)
+ *
+ * Items wait in one queue and go out in order: batches, and headers of new segments. The place of every
+ * record is fixed when it is appended, because the length of each item before it is fixed by then.
+ *
+ * Change of segment, in this order on disk: header of the new one (its cut is the end of the old one's
+ * batches), an empty closing batch behind that cut, then the first batch of the new one. So a closing
+ * batch on disk proves that a successor existed, and a missing newest segment is noticed.
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "store/journal_priv.h"
+
+#include <errno.h>
+
+#define JOURNAL_RETRY_MIN_NS (100 * NS_PER_MS)
+#define JOURNAL_RETRY_MAX_NS (30 * NS_PER_S)
+
+static void journal_write_done(void *ctx, struct disk_op *op);
+
+static struct journal_segment *
+journal_newest(const struct journal *journal)
+{
+	return TAILQ_LAST(&journal->segments, journal_segments);
+}
+
+/* --- items ------------------------------------------------------------------------------------ */
+
+static struct journal_item *
+journal_item_add(struct journal *journal, enum journal_item_kind kind,
+	struct journal_segment *segment, uint64_t lsn)
+{
+	struct journal_item *item = MEM_NEW(struct journal_item);
+
+	item->kind = kind;
+	item->segment = segment;
+	item->lsn = lsn;
+	buf_init(&item->bytes, RECORD_BATCH_MAX);
+	STAILQ_INIT(&item->txns);
+	if (kind == JOURNAL_ITEM_BATCH)
+		batch_begin(&item->bytes);
+	TAILQ_INSERT_TAIL(&journal->items, item, link);
+	return item;
+}
+
+static void
+journal_item_free(struct journal_item *item)
+{
+	struct journal_txn *txn;
+
+	while ((txn = STAILQ_FIRST(&item->txns)) != NULL) {
+		STAILQ_REMOVE_HEAD(&item->txns, link);
+		mem_free(txn);
+	}
+	buf_done(&item->bytes);
+	mem_free(item);
+}
+
+/* Tells every transaction of an item its fate; the item is out of the queue already. */
+static void
+journal_item_settle(struct journal_item *item, enum journal_outcome outcome)
+{
+	struct journal_txn *txn;
+
+	while ((txn = STAILQ_FIRST(&item->txns)) != NULL) {
+		STAILQ_REMOVE_HEAD(&item->txns, link);
+		txn->done(txn->ctx, outcome);
+		mem_free(txn);
+	}
+}
+
+static uint64_t
+journal_item_end(const struct journal_item *item)
+{
+	return item->lsn + num_align_u64(item->bytes.len, RECORD_BLOCK);
+}
+
+/* No more appends: the place of what follows is fixed. */
+static void
+journal_item_close(struct journal_item *item)
+{
+	item->open = false;
+	item->segment->end = journal_item_end(item);
+}
+
+/* Whether `bytes` more of records fit into an item, the block of the closing batch kept free. */
+static bool
+journal_item_fits(const struct journal_item *item, size_t bytes)
+{
+	uint64_t len = item->bytes.len + bytes;
+	const struct journal_segment *segment = item->segment;
+
+	return len <= RECORD_BATCH_MAX
+		&& item->lsn + num_align_u64(len, RECORD_BLOCK) + RECORD_BLOCK
+		<= segment->base + segment->size;
+}
+
+/* --- segments --------------------------------------------------------------------------------- */
+
+static size_t
+journal_nodes_size(const struct journal *journal)
+{
+	const struct journal_node *node;
+	size_t bytes = 0;
+
+	TAILQ_FOREACH(node, &journal->nodes, link)
+		bytes += record_size(8 + node->key.len + node->value.len);
+	return bytes;
+}
+
+/* The first batch of a segment repeats all named values, so that older ones can go. */
+static void
+journal_nodes_put(struct journal *journal, struct journal_item *item)
+{
+	const struct journal_node *node;
+
+	TAILQ_FOREACH(node, &journal->nodes, link) {
+		struct record_node value = { buf_slice(&node->key), buf_slice(&node->value) };
+		struct record record = { .type = RECORD_NODE };
+		struct buf payload;
+
+		buf_init(&payload, 0);
+		record_node_encode(&payload, &value);
+		record.payload = buf_slice(&payload);
+		(void)record_put(&item->bytes, &record);
+		item->count++;
+		buf_done(&payload);
+	}
+}
+
+/* Takes a spare file into force behind all others and queues its header. */
+static struct journal_segment *
+journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint64_t cut)
+{
+	const struct journal_segment *last = journal_newest(journal);
+	struct journal_segment *segment = MEM_NEW(struct journal_segment);
+	struct journal_item *item;
+
+	segment->slot = spare->slot;
+	segment->sequence = ++journal->sequence;
+	segment->generation = ++journal->generation;
+	segment->size = journal->options.segment_size;
+	segment->base = last != NULL ? last->base + last->size
+				     : num_align_u64(cut, RECORD_BLOCK);
+	segment->end = segment->base + RECORD_BLOCK;
+	TAILQ_REMOVE(&journal->spares, spare, link);
+	mem_free(spare);
+	TAILQ_INSERT_TAIL(&journal->segments, segment, link);
+	item = journal_item_add(journal, JOURNAL_ITEM_HEADER, segment, segment->base);
+	item->cut = journal_plant_is_on(journal, JOURNAL_PLANT_NO_CUT) ? segment->base : cut;
+	return segment;
+}
+
+static struct journal_item *
+journal_batch_begin(struct journal *journal, struct journal_segment *segment)
+{
+	struct journal_item *item =
+		journal_item_add(journal, JOURNAL_ITEM_BATCH, segment, segment->end);
+
+	item->open = true;
+	if (segment->end == segment->base + RECORD_BLOCK)
+		journal_nodes_put(journal, item);
+	return item;
+}
+
+/* Header of the next segment, then the closing batch of this one. NULL: no spare for this class. */
+static struct journal_segment *
+journal_segment_switch(struct journal *journal, enum journal_class class)
+{
+	struct journal_segment *old = journal_newest(journal), *segment;
+	struct journal_spare *spare = journal_spare_ready(journal);
+	struct journal_item *closing;
+
+	if (spare == NULL
+		|| (class == JOURNAL_NEW_MAIL && journal_spare_count(journal) <= JOURNAL_RESERVE))
+		return NULL;
+	segment = journal_segment_begin(journal, spare, old->end);
+	closing = journal_item_add(journal, JOURNAL_ITEM_BATCH, old, old->end);
+	closing->flags = BATCH_LAST;
+	closing->successor = segment->sequence;
+	return segment;
+}
+
+struct journal_item *
+journal_writer_open_item(struct journal *journal, size_t bytes, enum journal_class class)
+{
+	struct journal_item *item = TAILQ_LAST(&journal->items, journal_items);
+	struct journal_segment *segment = journal_newest(journal);
+	size_t need = RECORD_BATCH_HEADER + bytes;
+
+	if (item != NULL && item->open) {
+		if (journal_item_fits(item, bytes))
+			return item;
+		journal_item_close(item);
+	}
+	if (segment->end + num_align_u64(need, RECORD_BLOCK) + RECORD_BLOCK
+		> segment->base + segment->size) {
+		segment = journal_segment_switch(journal, class);
+		if (segment == NULL)
+			return NULL;
+		CHECK(need + journal_nodes_size(journal) + 2 * RECORD_BLOCK <= segment->size);
+	}
+	return journal_batch_begin(journal, segment);
+}
+
+/* --- spare files ------------------------------------------------------------------------------ */
+
+static void
+journal_prepare_done(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+
+	journal->preparing = false;
+	if (op->err == ERR_OK) {
+		journal_spare_add(journal, op->slot, 0);
+		if (journal->state != JOURNAL_FAULTED)
+			journal->retry_at.ns = 0;
+		if (journal->state == JOURNAL_RECOVERING)
+			journal_writer_start(journal, journal->recovery.end);
+		return;
+	}
+	journal_notice(journal, "journal: cannot prepare segment %08u: %s; next try in %llu s",
+		(unsigned)op->slot, err_meaning(op->err),
+		(unsigned long long)(JOURNAL_RETRY_MAX_NS / NS_PER_S));
+	if (journal->state == JOURNAL_RECOVERING) {
+		journal->state = JOURNAL_CLOSED;
+		journal->options.callbacks->opened(journal->options.ctx, op->err, NULL);
+	} else {
+		journal->retry_at = mono_add_ns(journal->now.mono, JOURNAL_RETRY_MAX_NS);
+	}
+}
+
+static void
+journal_prepare(struct journal *journal)
+{
+	struct disk_op *op = &journal->prepare_op;
+
+	*op = (struct disk_op){ .kind = DISK_PREPARE, .slot = journal->slot_next++,
+		.length = journal->options.segment_size, .done = journal_prepare_done,
+		.ctx = journal };
+	journal->preparing = true;
+	disk_submit(journal->options.disk, op);
+}
+
+/* Keeps enough spare files, as far as the journal may grow. */
+static void
+journal_prepare_ahead(struct journal *journal)
+{
+	struct journal_space space;
+	const struct journal_spare *spare;
+	uint64_t count = 0;
+
+	if (journal->preparing || journal->retry_at.ns > journal->now.mono.ns)
+		return;
+	journal->retry_at.ns = 0;
+	TAILQ_FOREACH(spare, &journal->spares, link)
+		count++;
+	journal_space(journal, &space);
+	if (count < JOURNAL_SPARES
+		&& space.used_bytes + (count + 1) * journal->options.segment_size <= space.max_bytes)
+		journal_prepare(journal);
+}
+
+/* The oldest segments without anything live leave force; their files wait for a durable `first`. */
+static void
+journal_recycle(struct journal *journal)
+{
+	struct journal_segment *oldest;
+
+	while ((oldest = TAILQ_FIRST(&journal->segments)) != journal_newest(journal)
+		&& oldest->live <= journal_plant_is_on(journal, JOURNAL_PLANT_FREE_LIVE)
+		&& TAILQ_NEXT(oldest, link)->base < journal->durable) {
+		TAILQ_REMOVE(&journal->segments, oldest, link);
+		if (!oldest->suspect)
+			journal_spare_add(journal, oldest->slot, journal_first(journal));
+		mem_free(oldest);
+		journal->proven = false;
+	}
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static void
+journal_seal_header(struct journal *journal, struct journal_item *item)
+{
+	struct segment_header header = {
+		.sequence = item->segment->sequence,
+		.base = item->segment->base,
+		.cut = item->cut,
+		.first = num_min_u64(journal_first(journal), item->segment->base),
+		.size = item->segment->size,
+		.generation = item->segment->generation,
+		.major = RECORD_FORMAT_MAJOR,
+		.minor = RECORD_FORMAT_MINOR,
+	};
+	uint8_t block[RECORD_BLOCK];
+
+	memcpy(header.uuid, journal->uuid, sizeof(header.uuid));
+	segment_header_encode(&header, block);
+	buf_clear(&item->bytes);
+	buf_add(&item->bytes, slice_make(block, sizeof(block)));
+}
+
+static void
+journal_seal_batch(struct journal *journal, struct journal_item *item)
+{
+	struct batch_header header = {
+		.epoch = journal->options.epoch,
+		.lsn = item->lsn,
+		.count = item->count,
+		.flags = item->flags,
+		.previous = journal->previous_sum,
+		.durable = journal->durable,
+		.first = journal_first(journal),
+		.wall_us = num_max_u64(journal->now.wall.us, journal->wall_us),
+		.successor = item->successor,
+	};
+
+	if (item->open)
+		journal_item_close(item);
+	batch_seal(&item->bytes, &header);
+	journal->wall_us = header.wall_us;
+	journal->written_first = header.first;
+	journal->written_sum = header.sum;
+}
+
+static void
+journal_transmit(struct journal *journal, struct journal_item *item)
+{
+	struct disk_op *op = &journal->write_op;
+
+	CHECK(!journal->writing);
+	if (item->kind == JOURNAL_ITEM_HEADER)
+		journal_seal_header(journal, item);
+	else
+		journal_seal_batch(journal, item);
+	*op = (struct disk_op){ .kind = DISK_WRITE, .slot = item->segment->slot,
+		.offset = item->lsn - item->segment->base, .bytes = buf_slice(&item->bytes),
+		.flush = true, .done = journal_write_done, .ctx = journal };
+	journal->writing = true;
+	disk_submit(journal->options.disk, op);
+	if (journal_plant_is_on(journal, JOURNAL_PLANT_EARLY_ACK))
+		journal_item_settle(item, JOURNAL_DURABLE);
+}
+
+/* Drops all that is queued, and every segment that holds nothing durable. */
+static void
+journal_cut(struct journal *journal, struct journal_items *ret_refused)
+{
+	struct journal_segment *segment;
+
+	TAILQ_INIT(ret_refused);
+	TAILQ_CONCAT(ret_refused, &journal->items, link);
+	while ((segment = journal_newest(journal)) != NULL && segment->base >= journal->durable
+		&& segment != TAILQ_FIRST(&journal->segments)) {
+		TAILQ_REMOVE(&journal->segments, segment, link);
+		mem_free(segment);
+	}
+	segment = journal_newest(journal);
+	segment->suspect = true;
+	segment->end = journal->durable;
+	journal->sequence = segment->sequence;
+}
+
+/* A write or flush failed: nothing in flight or queued is acknowledged, the segment is cut. */
+static void
+journal_fault(struct journal *journal, const struct disk_op *op)
+{
+	struct journal_items refused;
+	struct journal_item *item;
+	bool first_time = journal->retry_ns == 0;
+
+	journal->state = JOURNAL_FAULTED;
+	journal->retry_ns = first_time ? JOURNAL_RETRY_MIN_NS
+				       : num_min_u64(2 * journal->retry_ns, JOURNAL_RETRY_MAX_NS);
+	journal->retry_at = mono_add_ns(journal->now.mono, journal->retry_ns);
+	if (first_time)
+		journal_notice(journal,
+			"journal: write or flush failed (%s): nothing unflushed is acknowledged, "
+			"trying a new segment",
+			op->sys_errno != 0 ? strerrordesc_np(op->sys_errno) : err_meaning(op->err));
+	journal_cut(journal, &refused);
+	while ((item = TAILQ_FIRST(&refused)) != NULL) {
+		TAILQ_REMOVE(&refused, item, link);
+		journal_item_settle(item, JOURNAL_REFUSED);
+		journal_item_free(item);
+	}
+}
+
+/* A batch is on stable storage. */
+static void
+journal_batch_durable(struct journal *journal, struct journal_item *item)
+{
+	enum journal_state before = journal->state;
+
+	if ((item->flags & BATCH_LAST) != 0)
+		return;
+	journal->durable = journal_item_end(item);
+	journal->previous_sum = journal->written_sum;
+	journal->durable_first = num_max_u64(journal->durable_first, journal->written_first);
+	journal->last_batch_txns = item->txn_count;
+	journal->proven = item->txn_count == 0;
+	journal->idle_since = journal->now.mono;
+	journal->state = JOURNAL_OPEN;
+	if (before == JOURNAL_FAULTED) {
+		journal->retry_ns = 0;
+		journal->retry_at.ns = 0;
+		journal_notice(journal, "journal: writing again, in a new segment");
+	}
+	journal_item_settle(item, JOURNAL_DURABLE);
+	if (before == JOURNAL_RECOVERING)
+		journal->options.callbacks->opened(journal->options.ctx, ERR_OK, NULL);
+}
+
+static void
+journal_write_done(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+	struct journal_item *item = TAILQ_FIRST(&journal->items);
+	enum err err = op->err;
+
+	CHECK(journal->writing && item != NULL);
+	journal->writing = false;
+	if (journal_plant_is_on(journal, JOURNAL_PLANT_IGNORE_ERROR))
+		err = ERR_OK;
+	if (err < 0 && journal->state == JOURNAL_RECOVERING) {
+		journal_writer_abandon(journal);
+		journal->state = JOURNAL_CLOSED;
+		journal->options.callbacks->opened(journal->options.ctx, err, NULL);
+		return;
+	}
+	if (err < 0) {
+		journal_fault(journal, op);
+		return;
+	}
+	TAILQ_REMOVE(&journal->items, item, link);
+	if (item->kind == JOURNAL_ITEM_BATCH)
+		journal_batch_durable(journal, item);
+	journal_item_free(item);
+	if (journal->state == JOURNAL_RECOVERING)
+		journal_transmit(journal, TAILQ_FIRST(&journal->items));
+}
+
+void
+journal_writer_abandon(struct journal *journal)
+{
+	struct journal_item *item;
+
+	while ((item = TAILQ_FIRST(&journal->items)) != NULL) {
+		TAILQ_REMOVE(&journal->items, item, link);
+		journal_item_free(item);
+	}
+}
+
+/* A new segment with an empty first batch; the journal is OPEN once that is durable. */
+void
+journal_writer_start(struct journal *journal, uint64_t cut)
+{
+	struct journal_spare *spare = journal_spare_ready(journal);
+	struct journal_segment *segment;
+
+	if (spare == NULL) {
+		if (!journal->preparing)
+			journal_prepare(journal);
+		return;
+	}
+	segment = journal_segment_begin(journal, spare, cut);
+	(void)journal_batch_begin(journal, segment);
+	journal_transmit(journal, TAILQ_FIRST(&journal->items));
+}
+
+/* Whether the open batch goes now or waits for company. */
+static bool
+journal_item_is_due(const struct journal *journal, const struct journal_item *item)
+{
+	uint64_t wait_ns = !item->urgent ? JOURNAL_SOON_NS
+		: journal->last_batch_txns >= JOURNAL_GATHER_MIN ? JOURNAL_GATHER_NS
+								 : 0;
+
+	if (!item->open)
+		return true;
+	return item->txn_count > 0 && journal->now.mono.ns >= item->since.ns + wait_ns;
+}
+
+/* An empty batch behind the last one says in its header that that one is durable. */
+static void
+journal_prove(struct journal *journal)
+{
+	struct journal_item *item;
+
+	if (journal->proven || !TAILQ_EMPTY(&journal->items)
+		|| journal->now.mono.ns < journal->idle_since.ns + JOURNAL_IDLE_NS)
+		return;
+	item = journal_writer_open_item(journal, 0, JOURNAL_RESULT);
+	if (item != NULL)
+		journal_item_close(item);
+	else
+		journal->proven = true;
+}
+
+void
+journal_writer_step(struct journal *journal)
+{
+	struct journal_item *item;
+
+	if (journal->writing)
+		return;
+	if (journal->state == JOURNAL_FAULTED) {
+		item = TAILQ_FIRST(&journal->items);
+		if (item != NULL)
+			journal_transmit(journal, item);
+		else if (journal->now.mono.ns >= journal->retry_at.ns)
+			journal_writer_start(journal, journal->durable);
+		return;
+	}
+	journal_recycle(journal);
+	journal_prepare_ahead(journal);
+	journal_prove(journal);
+	item = TAILQ_FIRST(&journal->items);
+	if (item != NULL && journal_item_is_due(journal, item))
+		journal_transmit(journal, item);
+}

@@ -1,0 +1,372 @@
+/*
+ * record.c - codecs of the journal's bytes (see record.h and docs/store.md)
+ */
+#include "store/record.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/num.h"
+#include "base/wire.h"
+
+#define SEGMENT_MAGIC UINT64_C(0x314745534c54534f) /* "OSTLSEG1" */
+#define BATCH_MAGIC 0x5441424fu                     /* "OBAT" */
+
+/* Places in the segment header; the checksum covers all before it. */
+enum {
+	SEGMENT_AT_MAGIC = 0,
+	SEGMENT_AT_MAJOR = 8,
+	SEGMENT_AT_MINOR = 10,
+	SEGMENT_AT_NODE = 12,
+	SEGMENT_AT_SEQUENCE = 16,
+	SEGMENT_AT_BASE = 24,
+	SEGMENT_AT_CUT = 32,
+	SEGMENT_AT_FIRST = 40,
+	SEGMENT_AT_SIZE = 48,
+	SEGMENT_AT_GENERATION = 56,
+	SEGMENT_AT_FEATURES_MUST = 64,
+	SEGMENT_AT_FEATURES_MAY = 72,
+	SEGMENT_AT_UUID = 80,
+	SEGMENT_AT_SUM = 96,
+	SEGMENT_END = 104,
+};
+
+/* Places in the batch header; 32 bytes before the checksum are reserved. */
+enum {
+	BATCH_AT_MAGIC = 0,
+	BATCH_AT_FORMAT = 4,
+	BATCH_AT_FLAGS = 6,
+	BATCH_AT_EPOCH = 8,
+	BATCH_AT_LSN = 16,
+	BATCH_AT_LENGTH = 24,
+	BATCH_AT_USED = 28,
+	BATCH_AT_COUNT = 32,
+	BATCH_AT_PREVIOUS = 40,
+	BATCH_AT_DURABLE = 48,
+	BATCH_AT_FIRST = 56,
+	BATCH_AT_WALL = 64,
+	BATCH_AT_SUCCESSOR = 72,
+	BATCH_AT_RESERVED = 80,
+	BATCH_AT_SUM = 120,
+};
+
+_Static_assert(BATCH_AT_SUM + 8 == RECORD_BATCH_HEADER, "batch header layout");
+_Static_assert((int)SEGMENT_END <= (int)RECORD_SEGMENT_COPY, "segment header fits its copy");
+
+/* Places in a record header. */
+enum { RECORD_AT_TYPE = 0, RECORD_AT_FLAGS = 2, RECORD_AT_LENGTH = 4, RECORD_AT_MESSAGE = 8,
+	RECORD_AT_SUM = 16 };
+
+void
+segment_header_encode(const struct segment_header *header, uint8_t *block)
+{
+	memset(block, 0, RECORD_BLOCK);
+	wire_store_u64(block + SEGMENT_AT_MAGIC, SEGMENT_MAGIC);
+	wire_store_u16(block + SEGMENT_AT_MAJOR, header->major);
+	wire_store_u16(block + SEGMENT_AT_MINOR, header->minor);
+	wire_store_u32(block + SEGMENT_AT_NODE, header->node);
+	wire_store_u64(block + SEGMENT_AT_SEQUENCE, header->sequence);
+	wire_store_u64(block + SEGMENT_AT_BASE, header->base);
+	wire_store_u64(block + SEGMENT_AT_CUT, header->cut);
+	wire_store_u64(block + SEGMENT_AT_FIRST, header->first);
+	wire_store_u64(block + SEGMENT_AT_SIZE, header->size);
+	wire_store_u64(block + SEGMENT_AT_GENERATION, header->generation);
+	wire_store_u64(block + SEGMENT_AT_FEATURES_MUST, header->features_must);
+	wire_store_u64(block + SEGMENT_AT_FEATURES_MAY, header->features_may);
+	memcpy(block + SEGMENT_AT_UUID, header->uuid, RECORD_UUID_SIZE);
+	wire_store_u64(block + SEGMENT_AT_SUM, hash_bytes(slice_make(block, SEGMENT_AT_SUM)));
+	memcpy(block + RECORD_SEGMENT_COPY, block, SEGMENT_END);
+}
+
+static bool
+segment_copy_is_valid(const uint8_t *copy)
+{
+	return wire_load_u64(copy + SEGMENT_AT_MAGIC) == SEGMENT_MAGIC
+		&& wire_load_u64(copy + SEGMENT_AT_SUM)
+		== hash_bytes(slice_make(copy, SEGMENT_AT_SUM));
+}
+
+static void
+segment_copy_decode(const uint8_t *copy, struct segment_header *header)
+{
+	header->major = wire_load_u16(copy + SEGMENT_AT_MAJOR);
+	header->minor = wire_load_u16(copy + SEGMENT_AT_MINOR);
+	header->node = wire_load_u32(copy + SEGMENT_AT_NODE);
+	header->sequence = wire_load_u64(copy + SEGMENT_AT_SEQUENCE);
+	header->base = wire_load_u64(copy + SEGMENT_AT_BASE);
+	header->cut = wire_load_u64(copy + SEGMENT_AT_CUT);
+	header->first = wire_load_u64(copy + SEGMENT_AT_FIRST);
+	header->size = wire_load_u64(copy + SEGMENT_AT_SIZE);
+	header->generation = wire_load_u64(copy + SEGMENT_AT_GENERATION);
+	header->features_must = wire_load_u64(copy + SEGMENT_AT_FEATURES_MUST);
+	header->features_may = wire_load_u64(copy + SEGMENT_AT_FEATURES_MAY);
+	memcpy(header->uuid, copy + SEGMENT_AT_UUID, RECORD_UUID_SIZE);
+}
+
+/* Whether the numbers of a header can belong together at all. */
+static bool
+segment_header_is_sane(const struct segment_header *header)
+{
+	return header->sequence > 0 && header->size >= 2 * RECORD_BLOCK
+		&& header->size <= (UINT64_C(1) << 40) && header->size % RECORD_BLOCK == 0
+		&& header->base % RECORD_BLOCK == 0 && header->base <= UINT64_MAX - header->size
+		&& header->cut <= header->base && header->first <= header->base;
+}
+
+enum err
+segment_header_decode(
+	struct slice block, struct segment_header *ret_header, struct fault *reterr)
+{
+	const uint8_t *copy = NULL;
+	struct segment_header header = { 0 };
+	bool had_magic = false;
+
+	if (block.len < RECORD_BLOCK)
+		return fault_set(reterr, ERR_NOTFOUND, "shorter than one block");
+	for (size_t at = 0; at <= RECORD_SEGMENT_COPY && copy == NULL; at += RECORD_SEGMENT_COPY) {
+		had_magic |= wire_load_u64(block.ptr + at) == SEGMENT_MAGIC;
+		if (segment_copy_is_valid(block.ptr + at))
+			copy = block.ptr + at;
+	}
+	if (copy == NULL)
+		return fault_set(reterr, had_magic ? ERR_CORRUPT : ERR_NOTFOUND,
+			had_magic ? "both copies of the segment header are damaged"
+				  : "no segment header");
+	segment_copy_decode(copy, &header);
+	if (header.major != RECORD_FORMAT_MAJOR)
+		return fault_set(reterr, ERR_VERSION, "journal format %u, this release knows %u",
+			header.major, RECORD_FORMAT_MAJOR);
+	if ((header.features_must & ~RECORD_FEATURES_MUST) != 0)
+		return fault_set(reterr, ERR_VERSION,
+			"the journal needs features %#llx of a newer release",
+			(unsigned long long)(header.features_must & ~RECORD_FEATURES_MUST));
+	if (!segment_header_is_sane(&header))
+		return fault_set(reterr, ERR_CORRUPT, "the segment header contradicts itself");
+	*ret_header = header;
+	return ERR_OK;
+}
+
+void
+batch_begin(struct buf *buf)
+{
+	static const uint8_t zeroes[RECORD_BATCH_HEADER];
+
+	CHECK(buf->len == 0);
+	buf_add(buf, slice_make(zeroes, sizeof(zeroes)));
+}
+
+/* The checksum of a batch whose checksum field counts as zero. */
+static uint64_t
+batch_sum(struct slice batch)
+{
+	uint64_t head = hash_bytes(slice_head(batch, BATCH_AT_SUM));
+
+	return hash_bytes_seeded(slice_from(batch, RECORD_BATCH_HEADER), head);
+}
+
+void
+batch_seal(struct buf *buf, struct batch_header *header)
+{
+	size_t length = num_align_u64(buf->len, RECORD_BLOCK);
+	uint8_t *at;
+	enum err err = buf_reserve(buf, length - buf->len);
+
+	CHECK(err == ERR_OK);
+	CHECK(buf->len >= RECORD_BATCH_HEADER && length <= RECORD_BATCH_MAX);
+	header->used = (uint32_t)buf->len;
+	header->length = (uint32_t)length;
+	memset(buf->ptr + buf->len, 0, length - buf->len);
+	buf->len = length;
+	at = buf->ptr;
+	wire_store_u32(at + BATCH_AT_MAGIC, BATCH_MAGIC);
+	wire_store_u16(at + BATCH_AT_FORMAT, RECORD_FORMAT_MAJOR);
+	wire_store_u16(at + BATCH_AT_FLAGS, header->flags);
+	wire_store_u64(at + BATCH_AT_EPOCH, header->epoch);
+	wire_store_u64(at + BATCH_AT_LSN, header->lsn);
+	wire_store_u32(at + BATCH_AT_LENGTH, header->length);
+	wire_store_u32(at + BATCH_AT_USED, header->used);
+	wire_store_u32(at + BATCH_AT_COUNT, header->count);
+	wire_store_u64(at + BATCH_AT_PREVIOUS, header->previous);
+	wire_store_u64(at + BATCH_AT_DURABLE, header->durable);
+	wire_store_u64(at + BATCH_AT_FIRST, header->first);
+	wire_store_u64(at + BATCH_AT_WALL, header->wall_us);
+	wire_store_u64(at + BATCH_AT_SUCCESSOR, header->successor);
+	header->sum = batch_sum(buf_slice(buf));
+	wire_store_u64(at + BATCH_AT_SUM, header->sum);
+}
+
+enum err
+batch_decode(struct slice bytes, struct batch_header *ret_header)
+{
+	struct batch_header header = { 0 };
+	const uint8_t *at = bytes.ptr;
+
+	if (bytes.len < RECORD_BATCH_HEADER || wire_load_u32(at + BATCH_AT_MAGIC) != BATCH_MAGIC
+		|| wire_load_u16(at + BATCH_AT_FORMAT) != RECORD_FORMAT_MAJOR)
+		return ERR_NOTFOUND;
+	header.flags = wire_load_u16(at + BATCH_AT_FLAGS);
+	header.epoch = wire_load_u64(at + BATCH_AT_EPOCH);
+	header.lsn = wire_load_u64(at + BATCH_AT_LSN);
+	header.length = wire_load_u32(at + BATCH_AT_LENGTH);
+	header.used = wire_load_u32(at + BATCH_AT_USED);
+	header.count = wire_load_u32(at + BATCH_AT_COUNT);
+	header.previous = wire_load_u64(at + BATCH_AT_PREVIOUS);
+	header.durable = wire_load_u64(at + BATCH_AT_DURABLE);
+	header.first = wire_load_u64(at + BATCH_AT_FIRST);
+	header.wall_us = wire_load_u64(at + BATCH_AT_WALL);
+	header.successor = wire_load_u64(at + BATCH_AT_SUCCESSOR);
+	header.sum = wire_load_u64(at + BATCH_AT_SUM);
+	if (header.length % RECORD_BLOCK != 0 || header.length == 0
+		|| header.length > RECORD_BATCH_MAX || header.used < RECORD_BATCH_HEADER
+		|| header.used > header.length)
+		return ERR_NOTFOUND;
+	if (bytes.len < header.length) {
+		*ret_header = header;
+		return ERR_SYNTAX;
+	}
+	if (batch_sum(slice_head(bytes, header.length)) != header.sum)
+		return ERR_CORRUPT;
+	*ret_header = header;
+	return ERR_OK;
+}
+
+size_t
+record_size(size_t payload_len)
+{
+	return (size_t)num_align_u64(RECORD_HEADER + payload_len, RECORD_ALIGN);
+}
+
+static uint64_t
+record_sum(const uint8_t *header, struct slice payload)
+{
+	return hash_bytes_seeded(payload, hash_bytes(slice_make(header, RECORD_AT_SUM)));
+}
+
+size_t
+record_put(struct buf *buf, const struct record *record)
+{
+	static const uint8_t zeroes[RECORD_ALIGN];
+	uint8_t header[RECORD_HEADER];
+	size_t at = buf->len, size = record_size(record->payload.len);
+
+	CHECK(record->payload.len <= RECORD_BATCH_MAX && at % RECORD_ALIGN == 0);
+	wire_store_u16(header + RECORD_AT_TYPE, record->type);
+	wire_store_u16(header + RECORD_AT_FLAGS, record->flags);
+	wire_store_u32(header + RECORD_AT_LENGTH, (uint32_t)record->payload.len);
+	wire_store_u64(header + RECORD_AT_MESSAGE, record->message);
+	wire_store_u64(header + RECORD_AT_SUM, record_sum(header, record->payload));
+	buf_add(buf, slice_make(header, sizeof(header)));
+	buf_add(buf, record->payload);
+	buf_add(buf, slice_make(zeroes, size - RECORD_HEADER - record->payload.len));
+	return at;
+}
+
+enum err
+record_next(struct slice *rest, struct record *ret_record)
+{
+	struct record record;
+	const uint8_t *at = rest->ptr;
+	uint32_t len;
+
+	if (rest->len == 0)
+		return ERR_NOTFOUND;
+	if (rest->len < RECORD_HEADER)
+		return ERR_SYNTAX;
+	len = wire_load_u32(at + RECORD_AT_LENGTH);
+	if (len > RECORD_BATCH_MAX || record_size(len) > rest->len)
+		return ERR_SYNTAX;
+	record.type = wire_load_u16(at + RECORD_AT_TYPE);
+	record.flags = wire_load_u16(at + RECORD_AT_FLAGS);
+	record.message = wire_load_u64(at + RECORD_AT_MESSAGE);
+	record.payload = slice_make(at + RECORD_HEADER, len);
+	*rest = slice_from(*rest, record_size(len));
+	if (wire_load_u64(at + RECORD_AT_SUM) != record_sum(at, record.payload))
+		return ERR_CORRUPT;
+	*ret_record = record;
+	return ERR_OK;
+}
+
+void
+record_message_encode(struct buf *buf, const struct record_message *message)
+{
+	wire_put_u64(buf, message->queue_id);
+	wire_put_u64(buf, message->arrival_us);
+	wire_put_u64(buf, message->content_length);
+	wire_put_u64(buf, message->content_hash);
+	wire_put_u64(buf, message->large);
+	wire_put_u32(buf, message->flags);
+	wire_put_bytes(buf, message->envelope);
+	wire_put_bytes(buf, message->recipients);
+	wire_put_bytes(buf, message->head);
+	wire_put_bytes(buf, message->body);
+}
+
+enum err
+record_message_decode(struct slice payload, struct record_message *ret_message)
+{
+	struct wire_reader reader = wire_reader(payload);
+	struct record_message message;
+	enum err err;
+
+	message.queue_id = wire_get_u64(&reader);
+	message.arrival_us = wire_get_u64(&reader);
+	message.content_length = wire_get_u64(&reader);
+	message.content_hash = wire_get_u64(&reader);
+	message.large = wire_get_u64(&reader);
+	message.flags = wire_get_u32(&reader);
+	message.envelope = wire_get_bytes(&reader);
+	message.recipients = wire_get_bytes(&reader);
+	message.head = wire_get_bytes(&reader);
+	message.body = wire_get_bytes(&reader);
+	err = wire_done(&reader);
+	if (err == ERR_OK)
+		*ret_message = message;
+	return err;
+}
+
+void
+record_state_encode(struct buf *buf, const struct record_state *state)
+{
+	wire_put_u64(buf, state->queue_id);
+	wire_put_u64(buf, state->due_us);
+	wire_put_u32(buf, state->flags);
+	wire_put_bytes(buf, state->state);
+}
+
+enum err
+record_state_decode(struct slice payload, struct record_state *ret_state)
+{
+	struct wire_reader reader = wire_reader(payload);
+	struct record_state state;
+	enum err err;
+
+	state.queue_id = wire_get_u64(&reader);
+	state.due_us = wire_get_u64(&reader);
+	state.flags = wire_get_u32(&reader);
+	state.state = wire_get_bytes(&reader);
+	err = wire_done(&reader);
+	if (err == ERR_OK)
+		*ret_state = state;
+	return err;
+}
+
+void
+record_node_encode(struct buf *buf, const struct record_node *node)
+{
+	wire_put_bytes(buf, node->key);
+	wire_put_bytes(buf, node->value);
+}
+
+enum err
+record_node_decode(struct slice payload, struct record_node *ret_node)
+{
+	struct wire_reader reader = wire_reader(payload);
+	struct record_node node;
+	enum err err;
+
+	node.key = wire_get_bytes(&reader);
+	node.value = wire_get_bytes(&reader);
+	err = wire_done(&reader);
+	if (err == ERR_OK)
+		*ret_node = node;
+	return err;
+}

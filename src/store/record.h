@@ -1,0 +1,171 @@
+/*
+ * record.h - the bytes of the journal: segment headers, batches and records (docs/store.md)
+ *
+ * Pure codecs. A segment is SEGMENT blocks of RECORD_BLOCK bytes: one header block (two copies), then
+ * batches. A batch begins on a block boundary, is padded to one and is whole or worthless: its checksum
+ * covers all of it. Each record has a checksum of its own, so that one can be salvaged from a batch
+ * that was damaged later.
+ *
+ * Ownership: decoded slices point into the input. Encoders append to the caller's buffer.
+ * Limits:    RECORD_BATCH_MAX per batch. Nothing here trusts its bytes.
+ */
+#ifndef OSTLER_STORE_RECORD_H
+#define OSTLER_STORE_RECORD_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+enum {
+	RECORD_BLOCK = 4096,
+	RECORD_BATCH_MAX = 4 * 1024 * 1024,
+	RECORD_BATCH_HEADER = 128,
+	RECORD_HEADER = 24,
+	RECORD_ALIGN = 8,
+	RECORD_SEGMENT_COPY = 2048, /* second copy of the segment header within its block */
+	RECORD_FORMAT_MAJOR = 1,
+	RECORD_FORMAT_MINOR = 0,
+	RECORD_UUID_SIZE = 16,
+};
+
+/* Features that a reader must know to open the journal; none in format 1.0. */
+#define RECORD_FEATURES_MUST UINT64_C(0)
+
+struct segment_header {
+	uint64_t sequence;   /* 1, 2, 3, … without gaps among the segments in force */
+	uint64_t base;       /* LSN of the segment's first byte */
+	uint64_t cut;        /* LSN at which the previous segment ends; nothing beyond it counts */
+	uint64_t first;      /* as in a batch, at the time of writing */
+	uint64_t size;       /* bytes of the segment, header block included */
+	uint64_t generation; /* how often this file was taken into use */
+	uint64_t features_must;
+	uint64_t features_may;
+	uint32_t node;
+	uint16_t major;
+	uint16_t minor;
+	uint8_t uuid[RECORD_UUID_SIZE]; /* of the journal */
+};
+
+/* Fills a block of RECORD_BLOCK bytes. */
+void segment_header_encode(const struct segment_header *header, uint8_t *block);
+
+/*
+ * Reads either copy.
+ * ERR_NOTFOUND: the block holds no header (blank or something else);
+ * ERR_CORRUPT:  there was one, both copies are damaged;
+ * ERR_VERSION:  a major format or a must-understand feature that this release does not know.
+ */
+MUST_USE enum err segment_header_decode(
+	struct slice block, struct segment_header *ret_header, struct fault *reterr);
+
+enum batch_flag {
+	BATCH_LAST = 1, /* the segment is closed; `successor` is the next segment's sequence */
+};
+
+struct batch_header {
+	uint64_t epoch;      /* random, of this start of the writer */
+	uint64_t lsn;        /* of the batch's first byte */
+	uint32_t length;     /* of the whole batch, padding included; multiple of RECORD_BLOCK */
+	uint32_t used;       /* header and records, without padding */
+	uint32_t count;      /* of records */
+	uint16_t flags;      /* enum batch_flag */
+	uint64_t previous;   /* checksum of the batch before it; 0 for the first of a journal */
+	uint64_t durable;    /* everything below this LSN was flushed when this was written */
+	uint64_t first;      /* base of the oldest segment in force */
+	uint64_t wall_us;
+	uint64_t successor;
+	uint64_t sum; /* of the batch; set by batch_seal() and batch_decode() */
+};
+
+/* Begins a batch in an empty buffer: leaves room for its header. */
+void batch_begin(struct buf *buf);
+
+/* Pads and fills in header->length, used and sum, and the bytes of the header. */
+void batch_seal(struct buf *buf, struct batch_header *header);
+
+/*
+ * Reads the header of a batch at the front of `bytes` and verifies the checksum of the whole.
+ * ERR_NOTFOUND: no batch begins here; ERR_SYNTAX: `bytes` is shorter than the batch says;
+ * ERR_CORRUPT: the checksum is wrong; *ret_header is filled for ERR_OK and ERR_SYNTAX.
+ */
+MUST_USE enum err batch_decode(struct slice bytes, struct batch_header *ret_header);
+
+enum record_type {
+	RECORD_MESSAGE = 1, /* a message: envelope, recipients, content */
+	RECORD_RESULT = 2,  /* what became of some recipients; counts until the next STATE */
+	RECORD_STATE = 3,   /* the complete state of a message */
+	RECORD_DONE = 4,    /* the message has ended */
+	RECORD_NODE = 5,    /* a named value of the node, e.g. the floor of queue IDs */
+	RECORD_FOOTER = 6,  /* the index of a closed segment */
+};
+
+enum record_flag {
+	RECORD_CRITICAL = 1, /* a reader that does not know the type must not go on as if it did */
+};
+
+struct record {
+	uint16_t type;
+	uint16_t flags;
+	uint64_t message; /* LSN of the MESSAGE record it belongs to; of a MESSAGE: its own; else 0 */
+	struct slice payload;
+};
+
+/* Bytes that a record with such a payload takes in a batch. */
+size_t record_size(size_t payload_len);
+
+/* Appends a record; returns the offset in buf at which it begins. */
+size_t record_put(struct buf *buf, const struct record *record);
+
+/*
+ * Cuts the next record off a batch's records.
+ * ERR_NOTFOUND: no more; ERR_SYNTAX: lengths are impossible; ERR_CORRUPT: its checksum is wrong, *rest
+ * stands behind it and the next one can be tried.
+ */
+MUST_USE enum err record_next(struct slice *rest, struct record *ret_record);
+
+/* Payload of RECORD_MESSAGE. The parts are opaque to the store. */
+struct record_message {
+	uint64_t queue_id;
+	uint64_t arrival_us;
+	uint64_t content_length; /* without head */
+	uint64_t content_hash;
+	uint64_t large;      /* LSN that names the file under large/, 0: content is in `body` */
+	uint32_t flags;      /* RECORD_MESSAGE_* */
+	struct slice envelope;
+	struct slice recipients;
+	struct slice head;
+	struct slice body;
+};
+
+enum record_message_flag {
+	RECORD_MESSAGE_DOTTED = 1,  /* a line begins with a dot */
+	RECORD_MESSAGE_ZSTD = 2,    /* reserved: body is compressed */
+	RECORD_MESSAGE_SECRET = 4,  /* reserved: body is encrypted */
+};
+
+void record_message_encode(struct buf *buf, const struct record_message *message);
+MUST_USE enum err record_message_decode(struct slice payload, struct record_message *ret_message);
+
+/* Payload of RECORD_STATE, RECORD_RESULT and RECORD_DONE. */
+struct record_state {
+	uint64_t queue_id;
+	uint64_t due_us; /* earliest next attempt, wall time; STATE only */
+	uint32_t flags;  /* RECORD_STATE_* */
+	struct slice state; /* opaque */
+};
+
+enum record_state_flag { RECORD_STATE_HELD = 1, RECORD_STATE_WARNED = 2 };
+
+void record_state_encode(struct buf *buf, const struct record_state *state);
+MUST_USE enum err record_state_decode(struct slice payload, struct record_state *ret_state);
+
+/* Payload of RECORD_NODE. */
+struct record_node {
+	struct slice key;
+	struct slice value; /* empty: forgotten */
+};
+
+void record_node_encode(struct buf *buf, const struct record_node *node);
+MUST_USE enum err record_node_decode(struct slice payload, struct record_node *ret_node);
+
+#endif

@@ -1,0 +1,258 @@
+/*
+ * disk_sim.c - the simulated disk (see disk_sim.h)
+ */
+#include "sim/disk_sim.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/wire.h"
+
+#include <errno.h>
+
+static void
+disk_sim_submit(struct disk *disk, struct disk_op *op)
+{
+	struct disk_sim *sim = (struct disk_sim *)disk;
+
+	CHECK(sim->queued < DISK_SIM_QUEUE);
+	sim->queue[sim->queued++] = op;
+}
+
+void
+disk_sim_init(struct disk_sim *sim, uint64_t seed)
+{
+	*sim = (struct disk_sim){ .disk.submit = disk_sim_submit };
+	rng_init(&sim->rng, seed);
+}
+
+static void
+disk_sim_file_free(struct disk_sim_file *file)
+{
+	mem_free(file->cache);
+	mem_free(file->stable);
+	mem_free(file->dirty);
+	*file = (struct disk_sim_file){ 0 };
+}
+
+void
+disk_sim_done(struct disk_sim *sim)
+{
+	for (size_t i = 0; i < DISK_SIM_SLOTS; i++)
+		disk_sim_file_free(&sim->files[i]);
+}
+
+static struct disk_sim_file *
+disk_sim_file(struct disk_sim *sim, uint32_t slot)
+{
+	CHECK(slot < DISK_SIM_SLOTS);
+	return &sim->files[slot];
+}
+
+static void
+disk_sim_list(struct disk_sim *sim, struct disk_op *op)
+{
+	for (uint32_t slot = 0; slot < DISK_SIM_SLOTS; slot++) {
+		if (!sim->files[slot].exists)
+			continue;
+		wire_put_u32(&op->list, slot);
+		wire_put_u64(&op->list, sim->files[slot].size);
+	}
+}
+
+static void
+disk_sim_prepare(struct disk_sim *sim, struct disk_op *op)
+{
+	struct disk_sim_file *file = disk_sim_file(sim, op->slot);
+
+	if (rng_one_in(&sim->rng, sim->prepare_fails_one_in)) {
+		op->err = ERR_NOSPACE;
+		op->sys_errno = ENOSPC;
+		return;
+	}
+	disk_sim_file_free(file);
+	file->exists = true;
+	file->size = op->length;
+	file->cache = mem_array(op->length, 1);
+	file->stable = mem_array(op->length, 1);
+	file->dirty = mem_array(op->length / DISK_SIM_BLOCK, 1);
+}
+
+static void
+disk_sim_write_block(struct disk_sim_file *file, const struct disk_op *op, uint64_t block)
+{
+	uint64_t at = op->offset + block * DISK_SIM_BLOCK;
+
+	memcpy(file->cache + at, op->bytes.ptr + block * DISK_SIM_BLOCK, DISK_SIM_BLOCK);
+	file->dirty[at / DISK_SIM_BLOCK] = 1;
+}
+
+static void
+disk_sim_flush(struct disk_sim *sim, struct disk_sim_file *file, struct disk_op *op)
+{
+	bool fails = rng_one_in(&sim->rng, sim->flush_fails_one_in);
+
+	for (uint64_t block = 0; block < file->size / DISK_SIM_BLOCK; block++) {
+		uint64_t at = block * DISK_SIM_BLOCK;
+
+		if (!file->dirty[block])
+			continue;
+		/* A failed flush may have written some blocks; none is dirty any more. */
+		if (!fails || rng_one_in(&sim->rng, 3))
+			memcpy(file->stable + at, file->cache + at, DISK_SIM_BLOCK);
+		file->dirty[block] = 0;
+	}
+	if (fails) {
+		op->err = ERR_IO;
+		op->sys_errno = EIO;
+	}
+}
+
+static void
+disk_sim_write(struct disk_sim *sim, struct disk_op *op)
+{
+	struct disk_sim_file *file = disk_sim_file(sim, op->slot);
+
+	CHECK(file->exists && op->offset % DISK_SIM_BLOCK == 0);
+	CHECK(op->bytes.len % DISK_SIM_BLOCK == 0 && op->offset + op->bytes.len <= file->size);
+	for (uint64_t block = 0; block < op->bytes.len / DISK_SIM_BLOCK; block++)
+		disk_sim_write_block(file, op, block);
+	if (op->flush)
+		disk_sim_flush(sim, file, op);
+}
+
+static void
+disk_sim_read(struct disk_sim *sim, struct disk_op *op)
+{
+	struct disk_sim_file *file = disk_sim_file(sim, op->slot);
+
+	if (!file->exists) {
+		op->err = ERR_NOTFOUND;
+		return;
+	}
+	buf_add(&op->list,
+		slice_head(slice_from(slice_make(op->direct ? file->stable : file->cache, file->size),
+				   op->offset),
+			op->length));
+}
+
+static void
+disk_sim_run(struct disk_sim *sim, struct disk_op *op)
+{
+	op->err = ERR_OK;
+	op->sys_errno = 0;
+	switch (op->kind) {
+	case DISK_LIST:
+		disk_sim_list(sim, op);
+		break;
+	case DISK_PREPARE:
+		disk_sim_prepare(sim, op);
+		break;
+	case DISK_WRITE:
+		disk_sim_write(sim, op);
+		break;
+	case DISK_READ:
+		disk_sim_read(sim, op);
+		break;
+	case DISK_SYNC:
+		disk_sim_flush(sim, disk_sim_file(sim, op->slot), op);
+		break;
+	case DISK_REMOVE:
+		disk_sim_file_free(disk_sim_file(sim, op->slot));
+		break;
+	case DISK_SAVE:
+		sim->saved_count++;
+		break;
+	}
+}
+
+/* Any operation may be next, but writes keep their order. */
+static size_t
+disk_sim_pick(struct disk_sim *sim)
+{
+	size_t pick = rng_below(&sim->rng, sim->queued);
+
+	if (sim->queue[pick]->kind == DISK_WRITE)
+		for (size_t i = 0; i < pick; i++)
+			if (sim->queue[i]->kind == DISK_WRITE)
+				return i;
+	return pick;
+}
+
+bool
+disk_sim_step(struct disk_sim *sim)
+{
+	struct disk_op *op;
+	size_t pick;
+
+	if (sim->queued == 0)
+		return false;
+	pick = disk_sim_pick(sim);
+	op = sim->queue[pick];
+	sim->queued--;
+	memmove(&sim->queue[pick], &sim->queue[pick + 1],
+		(sim->queued - pick) * sizeof(sim->queue[0]));
+	disk_sim_run(sim, op);
+	op->done(op->ctx, op);
+	return true;
+}
+
+void
+disk_sim_die(struct disk_sim *sim)
+{
+	for (size_t i = 0; i < sim->queued; i++) {
+		struct disk_op *op = sim->queue[i];
+		struct disk_sim_file *file;
+
+		if (op->kind == DISK_SAVE) {
+			op->done(op->ctx, op); /* frees itself; its owner is gone */
+			continue;
+		}
+		if (op->kind != DISK_WRITE)
+			continue;
+		file = disk_sim_file(sim, op->slot);
+		for (uint64_t block = 0; block < op->bytes.len / DISK_SIM_BLOCK; block++)
+			if (rng_one_in(&sim->rng, 2))
+				disk_sim_write_block(file, op, block);
+	}
+	sim->queued = 0;
+}
+
+/* Each sector of a torn block is old or new. */
+static void
+disk_sim_tear(struct disk_sim *sim, struct disk_sim_file *file, uint64_t at)
+{
+	for (uint64_t sector = 0; sector < DISK_SIM_BLOCK; sector += DISK_SIM_SECTOR)
+		if (rng_one_in(&sim->rng, 2))
+			memcpy(file->stable + at + sector, file->cache + at + sector,
+				DISK_SIM_SECTOR);
+}
+
+void
+disk_sim_lose_power(struct disk_sim *sim)
+{
+	for (size_t i = 0; i < DISK_SIM_SLOTS; i++) {
+		struct disk_sim_file *file = &sim->files[i];
+
+		for (uint64_t block = 0; file->exists && block < file->size / DISK_SIM_BLOCK; block++) {
+			uint64_t at = block * DISK_SIM_BLOCK, fate = rng_below(&sim->rng, 4);
+
+			if (file->dirty[block] && fate == 0)
+				memcpy(file->stable + at, file->cache + at, DISK_SIM_BLOCK);
+			else if (file->dirty[block] && fate == 1)
+				disk_sim_tear(sim, file, at);
+			file->dirty[block] = 0;
+		}
+		if (file->exists)
+			memcpy(file->cache, file->stable, file->size);
+	}
+}
+
+void
+disk_sim_damage(struct disk_sim *sim, uint32_t slot, uint64_t offset)
+{
+	struct disk_sim_file *file = disk_sim_file(sim, slot);
+
+	CHECK(file->exists && offset < file->size);
+	file->cache[offset] ^= 0x40;
+	file->stable[offset] ^= 0x40;
+}

@@ -1,0 +1,53 @@
+/*
+ * disk_sim.h - a disk that behaves as badly as real ones, from a seed (implements store/disk.h)
+ *
+ * Every file has two contents: what the page cache shows and what is stable. A write changes the first
+ * only; a flush copies dirty blocks over. Process death keeps the cache and leaves a write in progress
+ * done in part; power loss keeps, drops or tears each dirty block. A flush that fails drops the dirty
+ * marks but leaves the bytes readable, as Linux does: only a restart of the machine shows the loss.
+ *
+ * Ownership: operations stay their submitter's; disk_sim_die() forgets them all without completion.
+ */
+#ifndef OSTLER_TESTS_SIM_DISK_SIM_H
+#define OSTLER_TESTS_SIM_DISK_SIM_H
+
+#include "base/rand.h"
+#include "store/disk.h"
+
+enum { DISK_SIM_BLOCK = 4096, DISK_SIM_SECTOR = 512, DISK_SIM_SLOTS = 256, DISK_SIM_QUEUE = 64 };
+
+struct disk_sim_file {
+	bool exists;
+	uint64_t size;
+	uint8_t *cache;
+	uint8_t *stable;
+	uint8_t *dirty; /* a flag per block */
+};
+
+struct disk_sim {
+	struct disk disk; /* first */
+	struct rng rng;
+	struct disk_sim_file files[DISK_SIM_SLOTS];
+	struct disk_op *queue[DISK_SIM_QUEUE];
+	size_t queued;
+	uint64_t flush_fails_one_in;   /* 0: never */
+	uint64_t prepare_fails_one_in; /* 0: never */
+	uint64_t saved_count;          /* DISK_SAVE operations */
+};
+
+void disk_sim_init(struct disk_sim *sim, uint64_t seed);
+void disk_sim_done(struct disk_sim *sim);
+
+/* Completes one of the waiting operations; false: there is none. */
+bool disk_sim_step(struct disk_sim *sim);
+
+/* The process dies: waiting operations are forgotten, a waiting write may be done in part. */
+void disk_sim_die(struct disk_sim *sim);
+
+/* The power fails too: what was not flushed is kept, lost or torn, block by block. Call after die. */
+void disk_sim_lose_power(struct disk_sim *sim);
+
+/* Flips one bit in the stable and cached bytes of a slot. */
+void disk_sim_damage(struct disk_sim *sim, uint32_t slot, uint64_t offset);
+
+#endif
