@@ -113,7 +113,7 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 	}
 	item->count += (uint32_t)count;
 	item->txn_count++;
-	item->urgent |= urgency == JOURNAL_NOW;
+	item->urgent_count += urgency == JOURNAL_NOW;
 	if (done != NULL) {
 		struct journal_txn *txn = MEM_NEW(struct journal_txn);
 
@@ -213,6 +213,21 @@ journal_step(struct journal *journal, struct instant now)
 		journal_writer_step(journal);
 }
 
+/*
+ * How long an open batch waits for company. A client that waits is kept only while others are likely
+ * to come: fewer are here than the last batch had, and that one had several.
+ */
+uint64_t
+journal_gather_ns(const struct journal *journal, const struct journal_item *item)
+{
+	if (item->urgent_count == 0)
+		return JOURNAL_SOON_NS;
+	return journal->last_urgent_count >= JOURNAL_GATHER_MIN
+			&& item->urgent_count < journal->last_urgent_count
+		? JOURNAL_GATHER_NS
+		: 0;
+}
+
 static uint64_t
 journal_min_ns(uint64_t a, uint64_t b)
 {
@@ -234,12 +249,8 @@ journal_due(const struct journal *journal)
 		return (struct mono){ due };
 	if (item != NULL && !item->open)
 		due = 0;
-	else if (item != NULL && item->txn_count > 0 && !item->urgent)
-		due = journal_min_ns(due, item->since.ns + JOURNAL_SOON_NS);
 	else if (item != NULL && item->txn_count > 0)
-		due = journal_min_ns(due, journal->last_batch_txns >= JOURNAL_GATHER_MIN
-					? item->since.ns + JOURNAL_GATHER_NS
-					: 0);
+		due = journal_min_ns(due, item->since.ns + journal_gather_ns(journal, item));
 	else if (!journal->proven)
 		due = journal_min_ns(due, journal->idle_since.ns + JOURNAL_IDLE_NS);
 	return (struct mono){ due };

@@ -51,7 +51,7 @@ struct journal_item {
 	uint64_t successor;
 	uint64_t cut;       /* header items */
 	bool open;
-	bool urgent;
+	uint32_t urgent_count; /* transactions that a client waits for */
 	struct mono since;  /* of the first append */
 	struct buf bytes;
 	struct journal_txns txns;
@@ -107,7 +107,7 @@ struct journal {
 	uint64_t sequence;   /* of the newest segment planned */
 	uint64_t generation; /* greatest used */
 	uint32_t slot_next;  /* no file has this number or a greater one */
-	uint32_t last_batch_txns;
+	uint32_t last_urgent_count; /* of the last batch */
 	bool proven; /* the last batch was an empty one behind a flushed one */
 	struct mono idle_since;
 	struct mono retry_at; /* FAULTED, or after a failed prepare */
@@ -129,6 +129,7 @@ struct journal_item *journal_writer_open_item(
 bool journal_plant_is_on(const struct journal *journal, enum journal_plant plant);
 void journal_notice(struct journal *journal, const char *format, ...) FORMAT_PRINTF(2, 3);
 void journal_node_remember(struct journal *journal, struct slice key, struct slice value);
+uint64_t journal_gather_ns(const struct journal *journal, const struct journal_item *item);
 uint64_t journal_first(const struct journal *journal);
 void journal_spare_add(struct journal *journal, uint32_t slot, uint64_t first_needed);
 struct journal_spare *journal_spare_ready(const struct journal *journal);

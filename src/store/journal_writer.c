@@ -400,7 +400,7 @@ journal_batch_durable(struct journal *journal, struct journal_item *item)
 	journal->durable = journal_item_end(item);
 	journal->previous_sum = journal->written_sum;
 	journal->durable_first = num_max_u64(journal->durable_first, journal->written_first);
-	journal->last_batch_txns = item->txn_count;
+	journal->last_urgent_count = item->urgent_count;
 	journal->proven = item->txn_count == 0;
 	journal->idle_since = journal->now.mono;
 	journal->state = JOURNAL_OPEN;
@@ -475,13 +475,10 @@ journal_writer_start(struct journal *journal, uint64_t cut)
 static bool
 journal_item_is_due(const struct journal *journal, const struct journal_item *item)
 {
-	uint64_t wait_ns = !item->urgent ? JOURNAL_SOON_NS
-		: journal->last_batch_txns >= JOURNAL_GATHER_MIN ? JOURNAL_GATHER_NS
-								 : 0;
-
 	if (!item->open)
 		return true;
-	return item->txn_count > 0 && journal->now.mono.ns >= item->since.ns + wait_ns;
+	return item->txn_count > 0
+		&& journal->now.mono.ns >= item->since.ns + journal_gather_ns(journal, item);
 }
 
 /* An empty batch behind the last one says in its header that that one is durable. */

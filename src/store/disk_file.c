@@ -1,0 +1,480 @@
+/*
+ * disk_file.c - threads and system calls behind struct disk (see disk_file.h)
+ */
+#include "store/disk_file.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/wire.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { DISK_FILE_ZEROES = 1 << 20, DISK_FILE_ALIGN = 4096, DISK_FILE_NAME = 24 };
+
+struct disk_queue {
+	struct disk_op *head, **tail;
+	pthread_cond_t ready;
+};
+
+struct disk_file {
+	struct disk disk; /* first */
+	int journal_dir;
+	int corrupt_dir;
+	disk_file_wake_fn *wake;
+	void *ctx;
+	pthread_mutex_t lock; /* guards all below */
+	struct disk_queue writes, others;
+	struct disk_op *finished, **finished_tail;
+	int *fds; /* by slot; -1: not open */
+	bool stopping;
+	pthread_t writer;
+	pthread_t pool[DISK_FILE_POOL];
+};
+
+/* --- queues ----------------------------------------------------------------------------------- */
+
+static void
+disk_queue_init(struct disk_queue *queue)
+{
+	queue->head = NULL;
+	queue->tail = &queue->head;
+	CHECK(pthread_cond_init(&queue->ready, NULL) == 0);
+}
+
+static void
+disk_queue_push(struct disk_queue *queue, struct disk_op *op)
+{
+	op->next = NULL;
+	*queue->tail = op;
+	queue->tail = &op->next;
+	(void)pthread_cond_signal(&queue->ready);
+}
+
+static struct disk_op *
+disk_queue_pop(struct disk_queue *queue)
+{
+	struct disk_op *op = queue->head;
+
+	if (op != NULL) {
+		queue->head = op->next;
+		if (queue->head == NULL)
+			queue->tail = &queue->head;
+	}
+	return op;
+}
+
+static void
+disk_file_submit(struct disk *disk, struct disk_op *op)
+{
+	struct disk_file *file = (struct disk_file *)disk;
+
+	(void)pthread_mutex_lock(&file->lock);
+	disk_queue_push(op->kind == DISK_WRITE ? &file->writes : &file->others, op);
+	(void)pthread_mutex_unlock(&file->lock);
+}
+
+/* --- system calls ----------------------------------------------------------------------------- */
+
+static void
+disk_op_fail(struct disk_op *op, int sys_errno)
+{
+	op->sys_errno = sys_errno;
+	op->err = sys_errno == ENOSPC || sys_errno == EDQUOT ? ERR_NOSPACE
+		: sys_errno == ENOENT				     ? ERR_NOTFOUND
+								     : ERR_IO;
+}
+
+static void
+disk_file_name(uint32_t slot, char name[DISK_FILE_NAME])
+{
+	(void)snprintf(name, DISK_FILE_NAME, "%08u.seg", (unsigned)slot);
+}
+
+/* The slot's descriptor, opened on first use; -1 with errno. */
+static int
+disk_file_fd(struct disk_file *file, uint32_t slot, int flags)
+{
+	char name[DISK_FILE_NAME];
+	int fd;
+
+	CHECK(slot < DISK_FILE_SLOTS);
+	(void)pthread_mutex_lock(&file->lock);
+	fd = file->fds[slot];
+	if (fd < 0) {
+		disk_file_name(slot, name);
+		fd = openat(file->journal_dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+		file->fds[slot] = fd;
+	}
+	(void)pthread_mutex_unlock(&file->lock);
+	return fd;
+}
+
+static void
+disk_file_forget(struct disk_file *file, uint32_t slot)
+{
+	(void)pthread_mutex_lock(&file->lock);
+	if (file->fds[slot] >= 0)
+		(void)close(file->fds[slot]);
+	file->fds[slot] = -1;
+	(void)pthread_mutex_unlock(&file->lock);
+}
+
+/* 0 or an errno. */
+static int
+disk_file_pwrite(int fd, struct slice bytes, uint64_t offset)
+{
+	while (bytes.len > 0) {
+		ssize_t done = pwrite(fd, bytes.ptr, bytes.len, (off_t)offset);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return done < 0 ? errno : EIO;
+		bytes = slice_from(bytes, (size_t)done);
+		offset += (uint64_t)done;
+	}
+	return 0;
+}
+
+/* Reads until `len` bytes or the end of the file; -1 with errno. */
+static ssize_t
+disk_file_pread(int fd, uint8_t *to, size_t len, uint64_t offset)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t done = pread(fd, to + got, len - got, (off_t)(offset + got));
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -1;
+		if (done == 0)
+			break;
+		got += (size_t)done;
+	}
+	return (ssize_t)got;
+}
+
+static bool
+disk_file_slot_of(const char *name, uint32_t *ret_slot)
+{
+	struct slice text = slice_str(name);
+	uint64_t slot;
+
+	if (text.len != 12 || !slice_equal_str(slice_from(text, 8), ".seg")
+		|| num_parse_u64(slice_head(text, 8), 0, DISK_FILE_SLOTS - 1, &slot) < 0)
+		return false;
+	*ret_slot = (uint32_t)slot;
+	return true;
+}
+
+static void
+disk_file_list(struct disk_file *file, struct disk_op *op)
+{
+	int fd = openat(file->journal_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		disk_op_fail(op, errno);
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		struct stat st;
+		uint32_t slot;
+
+		if (!disk_file_slot_of(entry->d_name, &slot)
+			|| fstatat(file->journal_dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0
+			|| !S_ISREG(st.st_mode))
+			continue;
+		wire_put_u32(&op->list, slot);
+		wire_put_u64(&op->list, (uint64_t)st.st_size);
+	}
+	(void)closedir(dir);
+}
+
+static int
+disk_file_fill(int fd, uint64_t length)
+{
+	uint8_t *zeroes = mem_array(DISK_FILE_ZEROES, 1);
+	int sys_errno = 0;
+
+	for (uint64_t at = 0; at < length && sys_errno == 0; at += DISK_FILE_ZEROES)
+		sys_errno = disk_file_pwrite(
+			fd, slice_make(zeroes, num_min_u64(DISK_FILE_ZEROES, length - at)), at);
+	mem_free(zeroes);
+	if (sys_errno == 0 && fsync(fd) != 0)
+		sys_errno = errno;
+	return sys_errno;
+}
+
+static void
+disk_file_prepare(struct disk_file *file, struct disk_op *op)
+{
+	char name[DISK_FILE_NAME];
+	int fd = disk_file_fd(file, op->slot, O_CREAT | O_EXCL), sys_errno;
+
+	if (fd < 0) {
+		disk_op_fail(op, errno);
+		return;
+	}
+	sys_errno = disk_file_fill(fd, op->length);
+	if (sys_errno == 0 && fsync(file->journal_dir) != 0)
+		sys_errno = errno;
+	if (sys_errno == 0)
+		return;
+	disk_op_fail(op, sys_errno);
+	disk_file_forget(file, op->slot);
+	disk_file_name(op->slot, name);
+	(void)unlinkat(file->journal_dir, name, 0);
+}
+
+static void
+disk_file_write(struct disk_file *file, struct disk_op *op)
+{
+	int fd = disk_file_fd(file, op->slot, 0), sys_errno;
+
+	if (fd < 0) {
+		disk_op_fail(op, errno);
+		return;
+	}
+	sys_errno = disk_file_pwrite(fd, op->bytes, op->offset);
+	if (sys_errno == 0 && op->flush && fdatasync(fd) != 0)
+		sys_errno = errno;
+	if (sys_errno != 0)
+		disk_op_fail(op, sys_errno);
+}
+
+/* A descriptor that bypasses the page cache; where the file system has none, an ordinary one. */
+static int
+disk_file_open_read(struct disk_file *file, const struct disk_op *op)
+{
+	char name[DISK_FILE_NAME];
+	int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW, fd = -1;
+
+	disk_file_name(op->slot, name);
+	if (op->direct)
+		fd = openat(file->journal_dir, name, flags | O_DIRECT);
+	if (fd < 0)
+		fd = openat(file->journal_dir, name, flags);
+	return fd;
+}
+
+static void
+disk_file_read(struct disk_file *file, struct disk_op *op)
+{
+	size_t len = num_align_u64(op->length, DISK_FILE_ALIGN);
+	int fd = disk_file_open_read(file, op);
+	uint8_t *memory = mem_try(len + DISK_FILE_ALIGN), *aligned;
+	ssize_t got = -1;
+
+	if (fd < 0 || memory == NULL) {
+		disk_op_fail(op, fd < 0 ? errno : ENOMEM);
+	} else {
+		aligned = memory + (DISK_FILE_ALIGN - (uintptr_t)memory % DISK_FILE_ALIGN);
+		got = disk_file_pread(fd, aligned, len, op->offset);
+		if (got < 0)
+			disk_op_fail(op, errno);
+		else if (buf_append(&op->list,
+				 slice_head(slice_make(aligned, (size_t)got), op->length))
+			< 0)
+			disk_op_fail(op, ENOMEM);
+	}
+	mem_free(memory);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+static void
+disk_file_sync(struct disk_file *file, struct disk_op *op)
+{
+	int fd = disk_file_fd(file, op->slot, 0);
+
+	if (fd < 0 || fsync(fd) != 0 || fsync(file->journal_dir) != 0)
+		disk_op_fail(op, errno);
+}
+
+static void
+disk_file_remove(struct disk_file *file, struct disk_op *op)
+{
+	char name[DISK_FILE_NAME];
+
+	disk_file_forget(file, op->slot);
+	disk_file_name(op->slot, name);
+	if (unlinkat(file->journal_dir, name, 0) != 0 || fsync(file->journal_dir) != 0)
+		disk_op_fail(op, errno);
+}
+
+static void
+disk_file_save(struct disk_file *file, struct disk_op *op)
+{
+	int fd = openat(file->corrupt_dir, op->name,
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int sys_errno;
+
+	if (fd < 0 && errno == EEXIST)
+		return;
+	if (fd < 0) {
+		disk_op_fail(op, errno);
+		return;
+	}
+	sys_errno = disk_file_pwrite(fd, op->bytes, 0);
+	if (sys_errno == 0 && (fsync(fd) != 0 || fsync(file->corrupt_dir) != 0))
+		sys_errno = errno;
+	if (sys_errno != 0)
+		disk_op_fail(op, sys_errno);
+	(void)close(fd);
+}
+
+static void
+disk_file_run(struct disk_file *file, struct disk_op *op)
+{
+	op->err = ERR_OK;
+	op->sys_errno = 0;
+	switch (op->kind) {
+	case DISK_LIST:
+		disk_file_list(file, op);
+		break;
+	case DISK_PREPARE:
+		disk_file_prepare(file, op);
+		break;
+	case DISK_WRITE:
+		disk_file_write(file, op);
+		break;
+	case DISK_READ:
+		disk_file_read(file, op);
+		break;
+	case DISK_SYNC:
+		disk_file_sync(file, op);
+		break;
+	case DISK_REMOVE:
+		disk_file_remove(file, op);
+		break;
+	case DISK_SAVE:
+		disk_file_save(file, op);
+		break;
+	}
+}
+
+/* --- threads ---------------------------------------------------------------------------------- */
+
+static void
+disk_file_work(struct disk_file *file, struct disk_queue *queue)
+{
+	(void)pthread_mutex_lock(&file->lock);
+	for (;;) {
+		struct disk_op *op = disk_queue_pop(queue);
+
+		if (op == NULL && file->stopping)
+			break;
+		if (op == NULL) {
+			(void)pthread_cond_wait(&queue->ready, &file->lock);
+			continue;
+		}
+		(void)pthread_mutex_unlock(&file->lock);
+		disk_file_run(file, op);
+		(void)pthread_mutex_lock(&file->lock);
+		op->next = NULL;
+		*file->finished_tail = op;
+		file->finished_tail = &op->next;
+		file->wake(file->ctx);
+	}
+	(void)pthread_mutex_unlock(&file->lock);
+}
+
+static void *
+disk_file_writer(void *ctx)
+{
+	struct disk_file *file = ctx;
+
+	disk_file_work(file, &file->writes);
+	return NULL;
+}
+
+static void *
+disk_file_pooled(void *ctx)
+{
+	struct disk_file *file = ctx;
+
+	disk_file_work(file, &file->others);
+	return NULL;
+}
+
+struct disk_file *
+disk_file_new(int journal_dir, int corrupt_dir, disk_file_wake_fn *wake, void *ctx)
+{
+	struct disk_file *file = MEM_NEW(struct disk_file);
+
+	*file = (struct disk_file){ .disk.submit = disk_file_submit, .journal_dir = journal_dir,
+		.corrupt_dir = corrupt_dir, .wake = wake, .ctx = ctx };
+	file->finished_tail = &file->finished;
+	file->fds = mem_array(DISK_FILE_SLOTS, sizeof(*file->fds));
+	for (size_t i = 0; i < DISK_FILE_SLOTS; i++)
+		file->fds[i] = -1;
+	CHECK(pthread_mutex_init(&file->lock, NULL) == 0);
+	disk_queue_init(&file->writes);
+	disk_queue_init(&file->others);
+	CHECK(pthread_create(&file->writer, NULL, disk_file_writer, file) == 0);
+	for (int i = 0; i < DISK_FILE_POOL; i++)
+		CHECK(pthread_create(&file->pool[i], NULL, disk_file_pooled, file) == 0);
+	return file;
+}
+
+void
+disk_file_free(struct disk_file *file)
+{
+	if (file == NULL)
+		return;
+	(void)pthread_mutex_lock(&file->lock);
+	file->stopping = true;
+	(void)pthread_cond_broadcast(&file->writes.ready);
+	(void)pthread_cond_broadcast(&file->others.ready);
+	(void)pthread_mutex_unlock(&file->lock);
+	(void)pthread_join(file->writer, NULL);
+	for (int i = 0; i < DISK_FILE_POOL; i++)
+		(void)pthread_join(file->pool[i], NULL);
+	for (size_t i = 0; i < DISK_FILE_SLOTS; i++)
+		if (file->fds[i] >= 0)
+			(void)close(file->fds[i]);
+	mem_free(file->fds);
+	(void)pthread_cond_destroy(&file->writes.ready);
+	(void)pthread_cond_destroy(&file->others.ready);
+	(void)pthread_mutex_destroy(&file->lock);
+	mem_free(file);
+}
+
+struct disk *
+disk_file_disk(struct disk_file *file)
+{
+	return &file->disk;
+}
+
+unsigned
+disk_file_poll(struct disk_file *file)
+{
+	struct disk_op *op, *next;
+	unsigned count = 0;
+
+	(void)pthread_mutex_lock(&file->lock);
+	op = file->finished;
+	file->finished = NULL;
+	file->finished_tail = &file->finished;
+	(void)pthread_mutex_unlock(&file->lock);
+	for (; op != NULL; op = next) {
+		next = op->next; /* the completion may submit or free the operation */
+		op->done(op->ctx, op);
+		count++;
+	}
+	return count;
+}
