@@ -1,0 +1,302 @@
+/*
+ * test_disk_file.c - the journal on real files, killed at random moments
+ *
+ * Goal: what a killed process had acknowledged is there for the next one, and what it had ended is not.
+ * Method: a child appends numbered messages, ends every second one, and tells each outcome through a
+ * pipe after the journal did; the parent kills it with SIGKILL, opens the journal itself, compares,
+ * and lets the next child go on.
+ */
+#include "base/check.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/wire.h"
+#include "store/disk_file.h"
+#include "store/journal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ROUNDS = 12, IDS_MAX = 200000, SEGMENT = 256 * 1024, UNDER_WAY = 16 };
+
+enum { SAID_ACKED = 1, SAID_ENDED = 2 };
+
+struct node {
+	struct loop *loop;
+	struct loop_hook hook;
+	struct loop_timer timer;
+	struct disk_file *disk;
+	struct journal *journal;
+	int tell; /* the pipe; -1 in the parent */
+	uint32_t next_id, under_way;
+	uint64_t *lsns;   /* by id; 0: not alive */
+	bool opened;
+};
+
+struct node_message {
+	struct node *node;
+	uint32_t id;
+	uint64_t lsn;
+};
+
+static uint8_t world_said[IDS_MAX]; /* SAID_ bits by id */
+
+static void
+node_wake(void *ctx)
+{
+	loop_wake(((struct node *)ctx)->loop);
+}
+
+static void
+node_tell(struct node *node, uint32_t id, uint8_t what)
+{
+	uint8_t line[5] = { what };
+
+	wire_store_u32(line + 1, id);
+	CHECK(write(node->tell, line, sizeof(line)) == (ssize_t)sizeof(line));
+}
+
+static void
+node_ended(void *ctx, enum journal_outcome outcome)
+{
+	struct node_message *message = ctx;
+
+	CHECK(outcome == JOURNAL_DURABLE);
+	node_tell(message->node, message->id, SAID_ENDED);
+	journal_release(message->node->journal, message->lsn);
+	mem_free(message);
+}
+
+static void
+node_acked(void *ctx, enum journal_outcome outcome)
+{
+	struct node_message *message = ctx;
+	struct record record = { .type = RECORD_DONE, .message = message->lsn };
+
+	CHECK(outcome == JOURNAL_DURABLE);
+	message->node->under_way--;
+	node_tell(message->node, message->id, SAID_ACKED);
+	journal_hold(message->node->journal, message->lsn);
+	if (message->id % 64 == 0
+		|| journal_append(message->node->journal, &record, 1, JOURNAL_RESULT, JOURNAL_SOON,
+			   node_ended, message, NULL)
+			< 0)
+		mem_free(message);
+}
+
+static void
+node_send(struct node *node)
+{
+	uint8_t payload[600] = { 0 };
+	struct node_message *message = MEM_NEW(struct node_message);
+	struct record record = { .type = RECORD_MESSAGE };
+
+	message->node = node;
+	message->id = node->next_id++;
+	wire_store_u32(payload, message->id);
+	record.payload = slice_make(payload, 4 + message->id % 500);
+	if (journal_append(node->journal, &record, 1, JOURNAL_NEW_MAIL, JOURNAL_NOW, node_acked,
+		    message, &message->lsn)
+		< 0)
+		mem_free(message);
+	else
+		node->under_way++;
+}
+
+static void
+node_turn(void *ctx)
+{
+	struct node *node = ctx;
+	struct mono due;
+
+	(void)disk_file_poll(node->disk);
+	for (int i = 0; node->opened && node->tell >= 0 && node->under_way < UNDER_WAY && i < 64; i++)
+		node_send(node);
+	journal_step(node->journal, clock_read());
+	due = journal_due(node->journal);
+	if (due.ns != UINT64_MAX)
+		loop_timer_set(&node->timer, due);
+	if (node->opened && node->tell < 0 && journal_is_idle(node->journal))
+		loop_stop(node->loop);
+}
+
+static void
+node_tick(void *ctx)
+{
+	(void)ctx;
+}
+
+static void
+node_record(void *ctx, uint64_t lsn, const struct record *record)
+{
+	struct node *node = ctx;
+
+	if (record->type == RECORD_MESSAGE) {
+		uint32_t id = wire_load_u32(record->payload.ptr);
+
+		CHECK(id < IDS_MAX && record->payload.len == 4 + id % 500);
+		node->lsns[id] = lsn;
+		if (id >= node->next_id)
+			node->next_id = id + 1;
+	} else if (record->type == RECORD_DONE) {
+		for (uint32_t id = 0; id < node->next_id; id++)
+			if (node->lsns[id] == record->message)
+				node->lsns[id] = 0;
+	}
+}
+
+static void
+node_opened(void *ctx, enum err err, const struct fault *fault)
+{
+	struct node *node = ctx;
+
+	if (err < 0)
+		die(70, "open: %s", fault != NULL ? fault->text : err_meaning(err));
+	for (uint32_t id = 0; id < node->next_id; id++)
+		if (node->lsns[id] != 0)
+			journal_hold(node->journal, node->lsns[id]);
+	node->opened = true;
+}
+
+static void
+node_notice(void *ctx, const char *text)
+{
+	(void)ctx;
+	if (strstr(text, "damage") != NULL || strstr(text, "missing") != NULL)
+		die(70, "%s", text);
+}
+
+/* Opens the journal in `dir`; a child (tell >= 0) works until it is killed, a parent only looks. */
+static void
+node_run(struct node *node, int dir, int tell, uint32_t next_id)
+{
+	static const struct journal_callbacks callbacks = { node_record, node_opened, node_notice };
+	struct journal_options options = { .segment_size = SEGMENT, .size_max = 64 * SEGMENT,
+		.epoch = rand_seed(), .uuid = { 7 }, .callbacks = &callbacks, .ctx = node };
+
+	*node = (struct node){ .tell = tell, .next_id = next_id, .loop = loop_new() };
+	node->lsns = mem_array(IDS_MAX, sizeof(*node->lsns));
+	node->disk = disk_file_new(dir, dir, node_wake, node);
+	options.disk = disk_file_disk(node->disk);
+	node->journal = journal_new(&options);
+	loop_timer_init(&node->timer, node->loop, node_tick, node);
+	loop_hook_add(node->loop, &node->hook, node_turn, node);
+	journal_open(node->journal, clock_read());
+	loop_run(node->loop);
+}
+
+static void
+node_end(struct node *node)
+{
+	while (!journal_is_idle(node->journal) || disk_file_poll(node->disk) > 0)
+		;
+	disk_file_free(node->disk);
+	loop_timer_done(&node->timer);
+	loop_free(node->loop);
+	mem_free(node->lsns);
+}
+
+static void
+world_listen(int from)
+{
+	uint8_t line[5];
+
+	while (read(from, line, sizeof(line)) == (ssize_t)sizeof(line))
+		world_said[wire_load_u32(line + 1)] |= line[0];
+}
+
+/* One life of a child, ended by SIGKILL after a random time. */
+static void
+world_round(int dir, struct rng *rng, uint32_t next_id)
+{
+	int pipes[2];
+	pid_t child;
+
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct node node;
+
+		(void)close(pipes[0]);
+		node_run(&node, dir, pipes[1], next_id);
+		_exit(0);
+	}
+	(void)close(pipes[1]);
+	(void)fcntl(pipes[0], F_SETPIPE_SZ, 1 << 20);
+	if (rng_one_in(rng, 4)) {
+		(void)usleep((useconds_t)rng_below(rng, 20000));
+	} else {
+		(void)usleep((useconds_t)(20000 + rng_below(rng, 150000)));
+	}
+	(void)kill(child, SIGKILL);
+	world_listen(pipes[0]);
+	(void)close(pipes[0]);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void
+world_remove(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	(void)closedir(dir);
+	(void)rmdir(path);
+}
+
+static void
+test_journal__killed_at_any_moment__keeps_its_word(void **state)
+{
+	char path[] = "/var/tmp/ostler-journal-XXXXXX";
+	uint32_t next_id = 0, acked = 0;
+	struct rng rng;
+	int dir;
+
+	(void)state;
+	rng_init(&rng, 20261124);
+	assert_non_null(mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir >= 0);
+	for (int round = 0; round < ROUNDS; round++) {
+		struct node node;
+
+		world_round(dir, &rng, next_id);
+		node_run(&node, dir, -1, 0);
+		acked = 0;
+		for (uint32_t id = 0; id < IDS_MAX; id++) {
+			acked += (world_said[id] & SAID_ACKED) != 0;
+			if ((world_said[id] & SAID_ENDED) != 0)
+				assert_true(node.lsns[id] == 0);
+			else if ((world_said[id] & SAID_ACKED) != 0 && id % 64 == 0)
+				assert_true(node.lsns[id] != 0);
+		}
+		next_id = node.next_id > next_id ? node.next_id + 100 : next_id + 100;
+		node_end(&node);
+	}
+	assert_true(acked > 100);
+	(void)close(dir);
+	world_remove(path);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_journal__killed_at_any_moment__keeps_its_word),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
