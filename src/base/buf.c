@@ -81,6 +81,7 @@ buf_append_byte(struct buf *buf, uint8_t byte)
 	return buf_append(buf, slice_make(&byte, 1));
 }
 
+FORMAT_PRINTF(2, 0)
 static enum err
 buf_vprintf(struct buf *buf, const char *format, va_list args)
 {

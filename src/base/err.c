@@ -38,6 +38,7 @@ err_meaning(enum err err)
 	return "unknown error";
 }
 
+FORMAT_PRINTF(2, 0)
 static void
 fault_text(struct fault *fault, const char *format, va_list args)
 {

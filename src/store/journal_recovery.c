@@ -505,8 +505,9 @@ journal_recovery_read(struct journal *journal)
 {
 	const struct journal_found *found = &journal->recovery.found[journal->recovery.index];
 
-	journal_recovery_submit(
-		journal, DISK_READ, found->header.size, journal_recovery_segment_read);
+	/* Not what the header claims: the file says how much there can be. */
+	journal_recovery_submit(journal, DISK_READ,
+		num_min_u64(found->header.size, found->file_size), journal_recovery_segment_read);
 }
 
 void
