@@ -4,8 +4,8 @@
  * A buffer never truncates: what does not fit is refused with ERR_LIMIT (the documented maximum) or
  * ERR_NOMEM and leaves the buffer as it was. A buffer with max = 0 may grow to BUF_MAX.
  *
- * Ownership: the struct is embedded by its owner; buf_done() frees. Slices of it are valid until the
- *            next call that may grow, consume or free it.
+ * Ownership: the struct is embedded by its owner; buf_done() frees. Slices of it are valid until
+ *            the next call that may grow, consume or free it.
  * Threads:   none.
  */
 #ifndef OSTLER_BASE_BUF_H

@@ -1,10 +1,10 @@
 /*
  * clock.h - kinds of time
  *
- * struct mono: nanoseconds of boot time (CLOCK_BOOTTIME), for waiting. struct wall: microseconds since
- * 1970 UTC, for what is stored and shown. Two structs, so that the compiler refuses the mix.
- * Durations are uint64_t with a unit in the name. Only drivers and mains call clock_read_*():
- * cores get their time as an argument.
+ * struct mono: nanoseconds of boot time (CLOCK_BOOTTIME), for waiting. struct wall: microseconds
+ * since 1970 UTC, for what is stored and shown. Two structs, so that the compiler refuses the
+ * mix. Durations are uint64_t with a unit in the name. Only drivers and mains call
+ * clock_read_*(): cores get their time as an argument.
  */
 #ifndef OSTLER_BASE_CLOCK_H
 #define OSTLER_BASE_CLOCK_H

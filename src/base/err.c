@@ -14,8 +14,8 @@ err_name(enum err err)
 	switch (err) {
 	case ERR_OK:
 		return "ERR_OK";
-#define ERR(name, value, meaning)                                                                   \
-	case ERR_##name:                                                                            \
+#define ERR(name, value, meaning) \
+	case ERR_##name: \
 		return "ERR_" #name;
 #include "base/err.def"
 #undef ERR
@@ -29,8 +29,8 @@ err_meaning(enum err err)
 	switch (err) {
 	case ERR_OK:
 		return "no error";
-#define ERR(name, value, meaning)                                                                   \
-	case ERR_##name:                                                                            \
+#define ERR(name, value, meaning) \
+	case ERR_##name: \
 		return meaning;
 #include "base/err.def"
 #undef ERR

@@ -98,8 +98,9 @@ log_utf8_len(struct slice s, uint32_t *ret_code)
 static bool
 log_code_is_harmful(uint32_t code)
 {
-	return code < 0xa0 || (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e)
-		|| (code >= 0x2060 && code <= 0x206f) || code == 0xfeff || code == 0x061c;
+	return code < 0xa0 || (code >= 0x200b && code <= 0x200f)
+	       || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f)
+	       || code == 0xfeff || code == 0x061c;
 }
 
 size_t
@@ -168,7 +169,8 @@ log_put_field(char *to, size_t room, const struct log_field *field)
 }
 
 void
-log_event_fields(struct log *log, enum log_event_id id, const struct log_field *fields, size_t count)
+log_event_fields(
+	struct log *log, enum log_event_id id, const struct log_field *fields, size_t count)
 {
 	const struct log_row *row = log_row(id);
 	char text[LOG_LINE_MAX];

@@ -1,10 +1,11 @@
 /*
  * log.h - log events: one row in log_events.def is the log line, its metric and its documentation
  *
- * log_event() fills the row's {} places, in order, with fields; every byte that came from outside is
- * made harmless there (control bytes, broken UTF-8 and text-direction marks become '?'), a field is cut
- * at LOG_FIELD_MAX and a line at LOG_LINE_MAX, so one event is always one line. Cores are given a
- * struct log and never know what is behind it: production (log_file.h), a test or the simulator.
+ * log_event() fills the row's {} places, in order, with fields; every byte that came from outside
+ * is made harmless there (control bytes, broken UTF-8 and text-direction marks become '?'), a
+ * field is cut at LOG_FIELD_MAX and a line at LOG_LINE_MAX, so one event is always one line.
+ * Cores are given a struct log and never know what is behind it: production (log_file.h), a test
+ * or the simulator.
  *
  * Ownership: a struct log is embedded by the sink that implements it.
  * Threads:   the thread of the loop that owns it.
@@ -27,7 +28,8 @@ enum log_event_id {
 
 struct log {
 	/* Takes one line without prefix and newline; borrowed until it returns. */
-	void (*line)(struct log *log, enum log_event_id id, enum log_level level, struct slice text);
+	void (*line)(
+		struct log *log, enum log_event_id id, enum log_level level, struct slice text);
 	uint64_t counts[EV_COUNT]; /* how often each event was emitted: the metric */
 };
 
@@ -45,8 +47,8 @@ struct log_field {
 #define LOG_I(value) ((struct log_field){ LOG_FIELD_I64, { NULL, 0 }, (uint64_t)(int64_t)(value) })
 
 /* log_event(log, EV_X, LOG_S(id), LOG_U(count), ...): as many fields as the row has places. */
-#define log_event(log, id, ...)                                                                     \
-	log_event_fields((log), (id), (const struct log_field[]){ __VA_ARGS__ },                    \
+#define log_event(log, id, ...) \
+	log_event_fields((log), (id), (const struct log_field[]){ __VA_ARGS__ }, \
 		sizeof((const struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field))
 #define log_event0(log, id) log_event_fields((log), (id), NULL, 0)
 
@@ -62,8 +64,8 @@ enum log_level log_event_level(enum log_event_id id);
 const char *log_level_prefix(enum log_level level);
 
 /*
- * Copies text so that it can stand in a log line (see above); writes at most `max` bytes, returns how
- * many were written.
+ * Copies text so that it can stand in a log line (see above); writes at most `max` bytes, returns
+ * how many were written.
  */
 size_t log_clean(char *to, size_t max, struct slice text);
 

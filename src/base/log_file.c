@@ -106,7 +106,8 @@ log_file_flush_syslog(struct log_file *file)
 		struct slice rest = slice_from(buf_slice(&file->pending), done);
 		size_t len = slice_find(rest, '\n');
 
-		if (send(file->fd, rest.ptr, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EMSGSIZE)
+		if (send(file->fd, rest.ptr, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0
+			&& errno != EMSGSIZE)
 			break;
 		done += len + 1;
 	}

@@ -1,10 +1,10 @@
 /*
  * log_file.h - the log of a role process: lines with Postfix's prefix into one descriptor
  *
- * Lines gather in memory and are written with one write() by log_file_flush(), which the loop calls at
- * the end of each turn, before frames that the lines precede are sent, and at the latest after 50 ms.
- * A log that blocks or fails never blocks mail: what does not fit LOG_FILE_PENDING_MAX is counted and
- * dropped, and the count is logged when the log works again.
+ * Lines gather in memory and are written with one write() by log_file_flush(), which the loop
+ * calls at the end of each turn, before frames that the lines precede are sent, and at the latest
+ * after 50 ms. A log that blocks or fails never blocks mail: what does not fit
+ * LOG_FILE_PENDING_MAX is counted and dropped, and the count is logged when the log works again.
  *
  * Ownership: the struct is embedded; the descriptor is borrowed until log_file_reopen() or done.
  * Threads:   the thread of its loop.

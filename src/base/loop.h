@@ -1,9 +1,10 @@
 /*
  * loop.h - the event loop of a role process (libevent behind it)
  *
- * Only drivers and mains include this; cores are told the time and given bytes. Callbacks record and
- * act within a small budget; nothing here blocks. One *turn* = wait, dispatch what is ready, run the
- * turn hooks in the order of their registration (roles: step, flush the log, flush the channels).
+ * Only drivers and mains include this; cores are told the time and given bytes. Callbacks record
+ * and act within a small budget; nothing here blocks. One *turn* = wait, dispatch what is ready,
+ * run the turn hooks in the order of their registration (roles: step, flush the log, flush the
+ * channels).
  *
  * Ownership: watchers, timers and hooks are embedded in their owner and must be closed before it is
  *            freed; loop_fd_close() does not close the descriptor. Callbacks never run inside a

@@ -2,8 +2,8 @@
  * mem.h - the only place that allocates
  *
  * mem_new() and mem_array() are for small objects whose number we bound ourselves: they never fail
- * but end the process (exit 71, the log is durable, master restarts the role). mem_try() is for sizes
- * that a stranger or the disk chose: it returns NULL, and its caller sheds load.
+ * but end the process (exit 71, the log is durable, master restarts the role). mem_try() is for
+ * sizes that a stranger or the disk chose: it returns NULL, and its caller sheds load.
  *
  * Ownership: what these return is freed with mem_free(), which accepts NULL.
  * Threads:   safe.

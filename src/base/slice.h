@@ -1,9 +1,9 @@
 /*
  * slice.h - bytes that somebody else owns
  *
- * A slice is borrowed: it is valid until the moment that the function which returned it documents. It
- * may hold any byte, NUL included. SLICE_FMT prints one with printf("%" SLICE_FMT, SLICE_ARG(s)), up
- * to its first NUL.
+ * A slice is borrowed: it is valid until the moment that the function which returned it
+ * documents. It may hold any byte, NUL included. SLICE_FMT prints one with printf("%" SLICE_FMT,
+ * SLICE_ARG(s)), up to its first NUL.
  */
 #ifndef OSTLER_BASE_SLICE_H
 #define OSTLER_BASE_SLICE_H

@@ -2,9 +2,9 @@
  * wire.h - the one way in which Ostler lays integers and byte strings into bytes
  *
  * Little-endian fixed-width integers; byte strings as u32 length and bytes. Used by IPC frames, the
- * journal, envelopes and the configuration snapshot. A reader is sticky: after the first failure every
- * further read gives zeroes and wire_done() says so, so that a decoder reads straight through and
- * checks once. Nothing here trusts its bytes.
+ * journal, envelopes and the configuration snapshot. A reader is sticky: after the first failure
+ * every further read gives zeroes and wire_done() says so, so that a decoder reads straight
+ * through and checks once. Nothing here trusts its bytes.
  *
  * Ownership: slices returned by a reader point into its input.
  */

@@ -32,7 +32,8 @@ channel_fail(struct channel *channel)
 	loop_wake(channel->loop);
 }
 
-/* Takes the payload and the descriptor of the frame at the front of `in`; false: closed meanwhile. */
+/* Takes the payload and the descriptor of the frame at the front of `in`; false: closed meanwhile.
+ */
 static bool
 channel_deliver(struct channel *channel, size_t at, size_t len, uint16_t type, int fd)
 {

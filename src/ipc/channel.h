@@ -2,15 +2,16 @@
  * channel.h - a socket pair between two roles, carrying frames and descriptors (driver)
  *
  * Stream socket, non-blocking. Frames gather in memory and are written once per loop turn by
- * channel_flush_all(), which a role registers as its last turn hook, behind the flush of its log: so a
- * line always precedes the frame that makes its consequence visible. A descriptor travels with the
- * first byte of its frame.
+ * channel_flush_all(), which a role registers as its last turn hook, behind the flush of its log:
+ * so a line always precedes the frame that makes its consequence visible. A descriptor travels
+ * with the first byte of its frame.
  *
  * Ownership: the struct is embedded; channel_open() takes the socket, channel_close() closes it.
- *            Descriptors given to channel_send_fd() are borrowed (duplicated until sent); one handed
- *            to the frame callback belongs to it (-1: none).
+ *            Descriptors given to channel_send_fd() are borrowed (duplicated until sent); one
+ *            handed to the frame callback belongs to it (-1: none).
  * Errors:    a peer that sends nonsense, closes, or leaves more than `pending_max` bytes unread is
- *            closed: closed_fn is called once, from the loop or the flush, never inside channel_send().
+ *            closed: closed_fn is called once, from the loop or the flush, never inside
+ *            channel_send().
  * Callbacks: frame_fn may close the channel.
  * Threads:   the thread of its loop.
  */
@@ -72,7 +73,8 @@ void channel_pause(struct channel *channel, bool paused);
 /* Writes what all channels of this process have queued. Turn hook; ctx is unused. */
 void channel_flush_all(void *ctx);
 
-/* Reads one frame blocking, for the start of a role before its loop; ERR_CLOSED, ERR_SYNTAX, ERR_IO. */
+/* Reads one frame blocking, for the start of a role before its loop; ERR_CLOSED, ERR_SYNTAX,
+ * ERR_IO. */
 MUST_USE enum err channel_read_blocking(
 	int fd, struct buf *frame, uint16_t *ret_type, struct slice *ret_payload, int *ret_fd);
 

@@ -10,9 +10,9 @@ static void
 ipc_encode_payload(struct buf *buf, enum ipc_type type, const void *message)
 {
 	switch (type) {
-#define IPC_MESSAGE(name, number, meaning)                                                          \
-	case IPC_TYPE_##name: {                                                                     \
-		const struct ipc_##name *m = message;                                               \
+#define IPC_MESSAGE(name, number, meaning) \
+	case IPC_TYPE_##name: { \
+		const struct ipc_##name *m = message; \
 		(void)m;
 #define IPC_U8(field, meaning) wire_put_u8(buf, m->field);
 #define IPC_U16(field, meaning) wire_put_u16(buf, m->field);
@@ -20,8 +20,8 @@ ipc_encode_payload(struct buf *buf, enum ipc_type type, const void *message)
 #define IPC_U64(field, meaning) wire_put_u64(buf, m->field);
 #define IPC_BYTES(field, meaning) wire_put_bytes(buf, m->field);
 #define IPC_FD(meaning)
-#define IPC_END(name)                                                                               \
-	break;                                                                                      \
+#define IPC_END(name) \
+	break; \
 	}
 #include "ipc/messages.def"
 #undef IPC_MESSAGE
@@ -55,17 +55,17 @@ ipc_decode(uint16_t type, struct slice payload, void *ret_message)
 	struct wire_reader reader = wire_reader(payload);
 
 	switch (type) {
-#define IPC_MESSAGE(name, number, meaning)                                                          \
-	case number: {                                                                              \
-		struct ipc_##name *m = ret_message;                                                 \
+#define IPC_MESSAGE(name, number, meaning) \
+	case number: { \
+		struct ipc_##name *m = ret_message; \
 		(void)m;
 #define IPC_U8(field, meaning) m->field = wire_get_u8(&reader);
 #define IPC_U16(field, meaning) m->field = wire_get_u16(&reader);
 #define IPC_U32(field, meaning) m->field = wire_get_u32(&reader);
 #define IPC_U64(field, meaning) m->field = wire_get_u64(&reader);
 #define IPC_BYTES(field, meaning) m->field = wire_get_bytes(&reader);
-#define IPC_END(name)                                                                               \
-	break;                                                                                      \
+#define IPC_END(name) \
+	break; \
 	}
 #include "ipc/messages.def"
 #undef IPC_MESSAGE
@@ -92,8 +92,8 @@ const char *
 ipc_type_name(uint16_t type)
 {
 	switch (type) {
-#define IPC_MESSAGE(name, number, meaning)                                                          \
-	case number:                                                                                \
+#define IPC_MESSAGE(name, number, meaning) \
+	case number: \
 		return #name;
 #define IPC_FD(meaning)
 #define IPC_END(name)

@@ -1,10 +1,10 @@
 /*
  * messages.h - typed messages between roles, their codec, and the lists inside them
  *
- * Each row of messages.def becomes a struct ipc_NAME and a type IPC_TYPE_NAME. A frame is a header of 8
- * bytes {u32 payload length, u16 type, u8 descriptors (0 or 1), u8 zero} and the payload. Decoding
- * treats every byte as hostile: unknown types, wrong lengths and left-over bytes are errors, and the
- * receiver closes the channel.
+ * Each row of messages.def becomes a struct ipc_NAME and a type IPC_TYPE_NAME. A frame is a
+ * header of 8 bytes {u32 payload length, u16 type, u8 descriptors (0 or 1), u8 zero} and the
+ * payload. Decoding treats every byte as hostile: unknown types, wrong lengths and left-over
+ * bytes are errors, and the receiver closes the channel.
  *
  * Ownership: slices in a decoded struct point into the frame and are valid until the callback that
  *            got it returns. Encoders copy.
@@ -51,8 +51,8 @@ enum ipc_type {
 #define IPC_U32(field, meaning) uint32_t field;
 #define IPC_U64(field, meaning) uint64_t field;
 #define IPC_BYTES(field, meaning) struct slice field;
-#define IPC_END(name)                                                                               \
-	}                                                                                           \
+#define IPC_END(name) \
+	} \
 	;
 #include "ipc/messages.def"
 #undef IPC_MESSAGE

@@ -61,8 +61,8 @@ role_take_log(struct role *role, const struct ipc_role_log *message, int fd)
 		(void)close(previous);
 	} else {
 		log_file_init(&role->log, fd,
-			message->style == LOG_FILE_SYSLOG ? LOG_FILE_SYSLOG : LOG_FILE_PLAIN, host, tag,
-			role_name(role->kind));
+			message->style == LOG_FILE_SYSLOG ? LOG_FILE_SYSLOG : LOG_FILE_PLAIN, host,
+			tag, role_name(role->kind));
 		log_file_own_checks(&role->log);
 	}
 	previous = fd;
@@ -202,7 +202,8 @@ role_qmgr_open(struct role *role)
 		role_qmgr_closed(role);
 	else
 		channel_close(&role->qmgr);
-	channel_open(&role->qmgr, role->loop, role->qmgr_fd, role_qmgr_frame, role_qmgr_closed, role);
+	channel_open(
+		&role->qmgr, role->loop, role->qmgr_fd, role_qmgr_frame, role_qmgr_closed, role);
 	role->qmgr_fd = -1;
 	channel_send(&role->qmgr, IPC_TYPE_hello, &hello);
 	if (role->callbacks->qmgr_up != NULL)
@@ -266,8 +267,8 @@ role_run(struct role *role, const struct role_callbacks *callbacks)
 	role->callbacks = callbacks;
 	loop_hook_add(role->loop, &role->log_hook, role_flush_log, role);
 	loop_hook_add(role->loop, &role->channel_hook, channel_flush_all, NULL);
-	channel_open(&role->master, role->loop, ROLE_MASTER_FD, role_master_frame, role_master_closed,
-		role);
+	channel_open(&role->master, role->loop, ROLE_MASTER_FD, role_master_frame,
+		role_master_closed, role);
 	channel_send(&role->master, IPC_TYPE_role_ready, &ready);
 	log_event(&role->log.log, EV_role_started, LOG_I(getpid()));
 	role_qmgr_open(role);

@@ -1,13 +1,14 @@
 /*
  * role.h - how a role process starts, and its two channels: to master and to qmgr
  *
- * master starts `ostlerd --role NAME --slot N` with its end of a socket pair as descriptor 3. The role
- * reads frames from it until role_start (configuration, log, directories, listeners, qmgr channel), then
- * runs its loop. role_open() does that; the role's main registers its callbacks, enters the sandbox and
- * calls role_run(). Turn hooks are registered by role_open() in this order: the role's own step hooks
- * (role_hook_add), log flush, channel flush.
+ * master starts `ostlerd --role NAME --slot N` with its end of a socket pair as descriptor 3. The
+ * role reads frames from it until role_start (configuration, log, directories, listeners, qmgr
+ * channel), then runs its loop. role_open() does that; the role's main registers its callbacks,
+ * enters the sandbox and calls role_run(). Turn hooks are registered by role_open() in this
+ * order: the role's own step hooks (role_hook_add), log flush, channel flush.
  *
- * Ownership: struct role lives as long as the process. Descriptors handed to callbacks belong to them.
+ * Ownership: struct role lives as long as the process. Descriptors handed to callbacks belong to
+ *            them.
  * Threads:   main thread.
  */
 #ifndef OSTLER_IPC_ROLE_H
@@ -51,13 +52,14 @@ struct role;
 
 /* What happens to a role while it runs; NULL entries are ignored. */
 struct role_callbacks {
-	void (*config)(struct role *role, int fd, uint64_t number);     /* a new snapshot; owns fd */
-	void (*qmgr_up)(struct role *role);                              /* role->qmgr is open, hello sent */
+	void (*config)(struct role *role, int fd, uint64_t number); /* a new snapshot; owns fd */
+	void (*qmgr_up)(struct role *role); /* role->qmgr is open, hello sent */
 	void (*qmgr_frame)(struct role *role, uint16_t type, struct slice payload, int fd);
 	void (*qmgr_down)(struct role *role);                            /* role->qmgr is closed */
-	void (*master_frame)(struct role *role, uint16_t type, struct slice payload, int fd); /* others */
-	void (*stop)(struct role *role, uint32_t grace_ms);              /* finish, then role_exit() */
-	void (*master_down)(struct role *role);                          /* master died; NULL: exit at once */
+	void (*master_frame)(
+		struct role *role, uint16_t type, struct slice payload, int fd); /* others */
+	void (*stop)(struct role *role, uint32_t grace_ms); /* finish, then role_exit() */
+	void (*master_down)(struct role *role); /* master died; NULL: exit at once */
 };
 
 struct role {

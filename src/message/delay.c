@@ -1,3 +1,6 @@
+/*
+ * delay.c - how delays are written in log lines (see delay.h; rules J15, J16)
+ */
 #include "message/delay.h"
 
 #include <stdio.h>

@@ -2,8 +2,8 @@
  * delay.h - how log lines write a duration (rule J16)
  *
  * Two significant digits, at most `decimals` places behind the point (the parameter
- * delay_logging_resolution_limit, 0 to 6), no trailing zeros, whole seconds from 100 s on, "0" below
- * the resolution. Unit: microseconds. Errors: none. Threads: pure.
+ * delay_logging_resolution_limit, 0 to 6), no trailing zeros, whole seconds from 100 s on, "0"
+ * below the resolution. Unit: microseconds. Errors: none. Threads: pure.
  */
 #ifndef OSTLER_MESSAGE_DELAY_H
 #define OSTLER_MESSAGE_DELAY_H

@@ -1,3 +1,6 @@
+/*
+ * smtp_reply.c - the replies of a server, line by line (see smtp_reply.h)
+ */
 #include "smtp/smtp_reply.h"
 
 #include "base/ascii.h"

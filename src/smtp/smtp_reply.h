@@ -1,9 +1,9 @@
 /*
  * smtp_reply.h - reads the replies of a server, which may be hostile
  *
- * Bytes go in as they come, one finished line at a time comes out (RFC 5321 4.2). Strict: three digits
- * 2yz to 5yz, the same code in all lines, blank, '-' or end of line behind it, no NUL. A bare LF ends a
- * line as CRLF does; no CR, LF or control byte ever enters the kept text.
+ * Bytes go in as they come, one finished line at a time comes out (RFC 5321 4.2). Strict: three
+ * digits 2yz to 5yz, the same code in all lines, blank, '-' or end of line behind it, no NUL. A
+ * bare LF ends a line as CRLF does; no CR, LF or control byte ever enters the kept text.
  *
  * Ownership: the struct is embedded; everything in it is valid until the next feed.
  * Limits:    SMTP_REPLY_LINE_MAX bytes a line, SMTP_REPLY_LINES_MAX lines; of the text the first

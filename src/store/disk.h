@@ -1,15 +1,15 @@
 /*
  * disk.h - all input and output of the store, as one small asynchronous interface
  *
- * The store's cores submit operations and get completions; they never see a descriptor. Production is
- * disk_file.h (threads), the simulation is tests/sim/disk_sim.h (a disk that loses what was not
- * flushed). Segments are named by slot number, files under corrupt/ by a short name.
+ * The store's cores submit operations and get completions; they never see a descriptor.
+ * Production is disk_file.h (threads), the simulation is tests/sim/disk_sim.h (a disk that loses
+ * what was not flushed). Segments are named by slot number, files under corrupt/ by a short name.
  *
  * Completion: exactly once per submitted operation, on the core's thread, never inside submit().
- * Ownership:  the operation and the bytes it points to belong to the submitter and must stay until the
- *             completion; operations are embedded in what waits for them.
- * Order:      writer operations (WRITE, with or without flush) run one at a time in order of submission;
- *             the others run in any order beside them.
+ * Ownership:  the operation and the bytes it points to belong to the submitter and must stay
+ *             until the completion; operations are embedded in what waits for them.
+ * Order:      writer operations (WRITE, with or without flush) run one at a time in order of
+ *             submission; the others run in any order beside them.
  * Errors:     err is ERR_OK, ERR_NOSPACE, ERR_NOTFOUND or ERR_IO with sys_errno.
  */
 #ifndef OSTLER_STORE_DISK_H

@@ -2,8 +2,9 @@
  * disk_file.h - the real disk: files below two directories, written and read by threads
  *
  * One writer thread runs DISK_WRITE in order; DISK_FILE_POOL threads run everything else. When an
- * operation is finished `wake` is called (from a thread); the owner then calls disk_file_poll(), which
- * runs the completions on the owner's thread. Only *at() calls on the given descriptors are made.
+ * operation is finished `wake` is called (from a thread); the owner then calls disk_file_poll(),
+ * which runs the completions on the owner's thread. Only *at() calls on the given descriptors are
+ * made.
  *
  * Files: journal/NNNNNNNN.seg; corrupt/NAME for DISK_SAVE.
  * Ownership: the directory descriptors are borrowed. disk_file_free() waits for what runs; nothing

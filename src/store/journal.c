@@ -144,8 +144,8 @@ journal_node_remember(struct journal *journal, struct slice key, struct slice va
 }
 
 enum err
-journal_set_node(struct journal *journal, struct slice key, struct slice value, journal_done_fn *done,
-	void *ctx)
+journal_set_node(struct journal *journal, struct slice key, struct slice value,
+	journal_done_fn *done, void *ctx)
 {
 	struct record_node node = { key, value };
 	struct record record = { .type = RECORD_NODE };
@@ -214,8 +214,8 @@ journal_step(struct journal *journal, struct instant now)
 }
 
 /*
- * How long an open batch waits for company. A client that waits is kept only while others are likely
- * to come: fewer are here than the last batch had, and that one had several.
+ * How long an open batch waits for company. A client that waits is kept only while others are
+ * likely to come: fewer are here than the last batch had, and that one had several.
  */
 uint64_t
 journal_gather_ns(const struct journal *journal, const struct journal_item *item)

@@ -1,21 +1,23 @@
 /*
  * journal.h - the segmented log: append with group commit, recovery, recycling (core)
  *
- * The room: everything that must survive is a record here. Appends gather in the open batch; a batch is
- * written and flushed as a whole, one at a time, and only then are its transactions told DURABLE. All
- * input and output goes through struct disk, time comes in as an argument: the simulator runs this
- * code unchanged.
+ * The room: everything that must survive is a record here. Appends gather in the open batch; a
+ * batch is written and flushed as a whole, one at a time, and only then are its transactions told
+ * DURABLE. All input and output goes through struct disk, time comes in as an argument: the
+ * simulator runs this code unchanged.
  *
  *   JOURNAL_CLOSED --journal_open()--> RECOVERING --journal_recovery.c--> OPEN <--> FAULTED
  *
  *   RECOVERING  reads; nothing is accepted; record_fn is called for each record in LSN order.
  *   OPEN        appends are accepted while there is room.
- *   FAULTED     a write or flush failed. All that was not durable was refused; the segment is cut at
- *               the durable LSN and never written again; a new segment is tried with growing delay.
+ *   FAULTED     a write or flush failed. All that was not durable was refused; the segment is cut
+ *               at the durable LSN and never written again; a new segment is tried with growing
+ *               delay.
  *
- * Invariants (store.md): 1. a transaction is DURABLE only after the flush behind its batch returned; 2. no
- * byte of the next batch is written before that; 3. no block is written twice in one life of a segment;
- * 4. a segment is reused only after a batch whose `first` lies beyond it is durable.
+ * Invariants (store.md): 1. a transaction is DURABLE only after the flush behind its batch
+ * returned; 2. no byte of the next batch is written before that; 3. no block is written twice in
+ * one life of a segment; 4. a segment is reused only after a batch or
+ * header whose `first` lies beyond it is durable.
  *
  * Ownership: journal_new() borrows the disk; payloads are copied by journal_append().
  * Errors:    journal_append() gives ERR_NOSPACE (full: nothing appended) or ERR_FAULTED.
@@ -100,13 +102,13 @@ void journal_open(struct journal *journal, struct instant now);
 enum journal_state journal_state(const struct journal *journal);
 
 /*
- * Appends records that must be atomic: all land in one batch. ret_lsns (may be NULL) gets the LSN of
- * each. `done` (may be NULL) is called once, in order of appending.
+ * Appends records that must be atomic: all land in one batch. ret_lsns (may be NULL) gets the LSN
+ * of each. `done` (may be NULL) is called once, in order of appending.
  * ERR_NOSPACE: no room now; ERR_FAULTED: not OPEN; ERR_LIMIT: larger than a batch can be.
  */
-MUST_USE enum err journal_append(struct journal *journal, const struct record *records, size_t count,
-	enum journal_class class, enum journal_urgency urgency, journal_done_fn *done, void *ctx,
-	uint64_t *ret_lsns);
+MUST_USE enum err journal_append(struct journal *journal, const struct record *records,
+	size_t count, enum journal_class class, enum journal_urgency urgency, journal_done_fn *done,
+	void *ctx, uint64_t *ret_lsns);
 
 /* Sets a named value of the node, kept for ever; joins the next batch. Value at most 4 KiB. */
 MUST_USE enum err journal_set_node(struct journal *journal, struct slice key, struct slice value,

@@ -1,13 +1,16 @@
 /*
  * journal_recovery.c - what the disk holds becomes records again (see journal.h, docs/store.md)
  *
- * Steps: list the files; make every one stable before a byte of it is believed (fsync: after a crash of the process the page cache may hold what the disk does not), and
- * read past the cache (after a failed flush it shows, clean, what the disk never got); read the headers; read the newest segment for the greatest `first`; replay from there in LSN order; go on in a new
- * segment whose cut binds all later recoveries. Killed at any point, it can be run again: it writes
- * nothing before the new segment, which only says what was found.
+ * Steps: list the files; make every one stable before a byte of it is believed (fsync: after a
+ *        crash of the process the page cache may hold what the disk does not), and
+ * read past the cache (after a failed flush it shows, clean, what the disk never got); read the
+ * headers; read the newest segment for the greatest `first`; replay from there in LSN order; go
+ * on in a new segment whose cut binds all later recoveries. Killed at any point, it can be run
+ * again: it writes nothing before the new segment, which only says what was found.
  *
- * A batch counts only as the successor of exactly the one before it. Where one does not, it is *damage* if
- * anything later proves that it had been durable, else a *torn tail*, which is normal after power loss.
+ * A batch counts only as the successor of exactly the one before it. Where one does not, it is
+ * *damage* if anything later proves that it had been durable, else a *torn tail*, which is normal
+ * after power loss.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -31,8 +34,12 @@ journal_recovery_submit(
 	struct buf list = op->list;
 
 	buf_clear(&list);
-	*op = (struct disk_op){ .kind = kind, .length = length, .list = list, .done = done,
-		.ctx = journal, .direct = !journal_plant_is_on(journal, JOURNAL_PLANT_CACHED_READ) };
+	*op = (struct disk_op) { .kind = kind,
+		.length = length,
+		.list = list,
+		.done = done,
+		.ctx = journal,
+		.direct = !journal_plant_is_on(journal, JOURNAL_PLANT_CACHED_READ) };
 	if (recovery->index < recovery->count)
 		op->slot = recovery->found[recovery->index].slot;
 	disk_submit(journal->options.disk, op);
@@ -133,7 +140,8 @@ journal_recovery_pick_uuid(struct journal *journal)
 
 		for (size_t j = 0; j < recovery->count && recovery->found[i].valid; j++)
 			same += recovery->found[j].valid
-				&& memcmp(recovery->found[j].header.uuid, uuid, RECORD_UUID_SIZE) == 0;
+				&& memcmp(recovery->found[j].header.uuid, uuid, RECORD_UUID_SIZE)
+					   == 0;
 		if (same > best) {
 			best = same;
 			memcpy(journal->uuid, uuid, RECORD_UUID_SIZE);
@@ -279,16 +287,18 @@ journal_recovery_saved(void *ctx, struct disk_op *op)
 	mem_free(op);
 }
 
-/* Damage: the bytes are kept, what can be read of the records is delivered, the rest is reported. */
+/* Damage: the bytes are kept, what can be read of the records is delivered, the rest is reported.
+ */
 static void
-journal_recovery_damage(
-	struct journal *journal, const struct segment_header *header, struct slice bytes, uint64_t lsn)
+journal_recovery_damage(struct journal *journal, const struct segment_header *header,
+	struct slice bytes, uint64_t lsn)
 {
 	struct disk_op *op = mem_new(sizeof(*op) + bytes.len);
 	uint8_t *copy = (uint8_t *)(op + 1);
 
 	journal_notice(journal,
-		"journal: damage at LSN %llu (segment %llu): %zu bytes that had been durable cannot be "
+		"journal: damage at LSN %llu (segment %llu): %zu bytes that had been durable "
+		"cannot be "
 		"read, kept as corrupt/damage-%016llx",
 		(unsigned long long)lsn, (unsigned long long)header->sequence, bytes.len,
 		(unsigned long long)lsn);
@@ -337,8 +347,8 @@ journal_recovery_salvage(struct journal *journal, struct slice bytes, uint64_t l
 
 /* The next batch in order at `offset`, or not. */
 static bool
-journal_recovery_is_next(
-	struct journal *journal, struct slice segment, uint64_t offset, struct batch_header *ret_batch)
+journal_recovery_is_next(struct journal *journal, struct slice segment, uint64_t offset,
+	struct batch_header *ret_batch)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 	const struct segment_header *header = &recovery->found[recovery->index].header;

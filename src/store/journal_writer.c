@@ -1,12 +1,14 @@
 /*
  * journal_writer.c - from open batches to stable storage, one write at a time (see journal.h)
  *
- * Items wait in one queue and go out in order: batches, and headers of new segments. The place of every
- * record is fixed when it is appended, because the length of each item before it is fixed by then.
+ * Items wait in one queue and go out in order: batches, and headers of new segments. The place of
+ * every record is fixed when it is appended, because the length of each item before it is fixed
+ * by then.
  *
- * Change of segment, in this order on disk: header of the new one (its cut is the end of the old one's
- * batches), an empty closing batch behind that cut, then the first batch of the new one. So a closing
- * batch on disk proves that a successor existed, and a missing newest segment is noticed.
+ * Change of segment, in this order on disk: header of the new one (its cut is the end of the old
+ * one's batches), an empty closing batch behind that cut, then the first batch of the new one. So
+ * a closing batch on disk proves that a successor existed, and a missing newest segment is
+ * noticed.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -259,7 +261,8 @@ journal_prepare_ahead(struct journal *journal)
 		count++;
 	journal_space(journal, &space);
 	if (count < JOURNAL_SPARES
-		&& space.used_bytes + (count + 1) * journal->options.segment_size <= space.max_bytes)
+		&& space.used_bytes + (count + 1) * journal->options.segment_size
+			   <= space.max_bytes)
 		journal_prepare(journal);
 }
 

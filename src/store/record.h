@@ -1,10 +1,10 @@
 /*
  * record.h - the bytes of the journal: segment headers, batches and records (docs/store.md)
  *
- * Pure codecs. A segment is SEGMENT blocks of RECORD_BLOCK bytes: one header block (two copies), then
- * batches. A batch begins on a block boundary, is padded to one and is whole or worthless: its checksum
- * covers all of it. Each record has a checksum of its own, so that one can be salvaged from a batch
- * that was damaged later.
+ * Pure codecs. A segment is SEGMENT blocks of RECORD_BLOCK bytes: one header block (two copies),
+ * then batches. A batch begins on a block boundary, is padded to one and is whole or worthless:
+ * its checksum covers all of it. Each record has a checksum of its own, so that one can be
+ * salvaged from a batch that was damaged later.
  *
  * Ownership: decoded slices point into the input. Encoders append to the caller's buffer.
  * Limits:    RECORD_BATCH_MAX per batch. Nothing here trusts its bytes.
@@ -106,7 +106,8 @@ enum record_flag {
 struct record {
 	uint16_t type;
 	uint16_t flags;
-	uint64_t message; /* LSN of the MESSAGE record it belongs to; of a MESSAGE: its own; else 0 */
+	uint64_t message; /* LSN of the MESSAGE record it belongs to; of a MESSAGE: its own; else 0
+			   */
 	struct slice payload;
 };
 
@@ -118,7 +119,8 @@ size_t record_put(struct buf *buf, const struct record *record);
 
 /*
  * Cuts the next record off a batch's records.
- * ERR_NOTFOUND: no more; ERR_SYNTAX: lengths are impossible; ERR_CORRUPT: its checksum is wrong, *rest
+ * ERR_NOTFOUND: no more; ERR_SYNTAX: lengths are impossible; ERR_CORRUPT: its checksum is wrong,
+ *               *rest
  * stands behind it and the next one can be tried.
  */
 MUST_USE enum err record_next(struct slice *rest, struct record *ret_record);
