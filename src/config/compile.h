@@ -1,10 +1,10 @@
 /*
  * compile.h - from main.cf, master.cf and tables to the image of a snapshot
  *
- * Reads files, so only master's short-lived child, tools and tests call it. All problems that can be
- * found are found here: names, types, ranges, references to transports and tables, syntax of tables.
- * The first error ends the compilation and names file, line, parameter, value and what is allowed;
- * warnings (overridden entries, unknown parameters and services) are gathered as lines.
+ * Reads files, so only master's short-lived child, tools and tests call it. All problems that can
+ * be found are found here: names, types, ranges, references to transports and tables, syntax of
+ * tables. The first error ends the compilation and names file, line, parameter, value and what is
+ * allowed; warnings (overridden entries, unknown parameters and services) are gathered as lines.
  *
  * Ownership: the caller owns all buffers; nothing is kept.
  * Errors:    ERR_CONFIG (a bad value), ERR_SYNTAX (a bad line), ERR_NOTFOUND and ERR_IO (a file),
@@ -21,8 +21,8 @@
 enum { CONFIG_FILE_MAX = 4 * 1024 * 1024, CONFIG_TABLE_MAX = 256 * 1024 * 1024 };
 
 struct config_options {
-	const char *directory;        /* has main.cf, maybe master.cf; NULL: the built-in configuration */
-	int directory_fd;             /* the same, opened (-1: by name); a 0700 parent does not matter then */
+	const char *directory; /* has main.cf, maybe master.cf; NULL: the built-in configuration */
+	int directory_fd; /* the same, opened (-1: by name); a 0700 parent does not matter then */
 	const char *const *overrides; /* "name=value" of the command line, in order */
 	size_t override_count;
 	const char *hostname;         /* of the machine, for myhostname */
@@ -30,8 +30,8 @@ struct config_options {
 };
 
 /*
- * Appends an image to ret_image (cleared first; its max must be at least CONFIG_IMAGE_MAX or 0) and one
- * line per warning, with newline, to ret_warnings.
+ * Appends an image to ret_image (cleared first; its max must be at least CONFIG_IMAGE_MAX or 0) and
+ * one line per warning, with newline, to ret_warnings.
  */
 MUST_USE enum err config_compile(const struct config_options *options, struct buf *ret_image,
 	struct buf *ret_warnings, struct fault *reterr_fault);

@@ -2,16 +2,15 @@
  * snapshot.h - one configuration, sealed: compiled once, read by every role
  *
  * config_compile() (config/compile.h) turns main.cf, master.cf and their tables into an image;
- * config_open() checks an image and makes it readable. Every value is expanded, parsed and within its
- * range, so that look-ups cannot fail. A look-up names a service whose -o settings count, or NULL for
- * main.cf alone. Values are looked up by number: O(1), no hashing, no parsing.
+ * config_open() checks an image and makes it readable. Every value is expanded, parsed and within
+ * its range, so that look-ups cannot fail. A look-up names a service whose -o settings count, or
+ * NULL for main.cf alone. Values are looked up by number: O(1), no hashing, no parsing.
  *
  * Ownership: config_open() borrows the image, which must not change; slices and strings returned
  *            point into it. config_close() frees the rest (and unmaps after config_open_fd()).
- * Errors:    an image is untrusted: ERR_CORRUPT (checksum or structure), ERR_VERSION (another build).
- * Limits:    CONFIG_IMAGE_MAX, CONFIG_SERVICES_MAX.
- * Threads:   read-only after opening: any thread.
- * Rules:     T7-T12.
+ * Errors:    an image is untrusted: ERR_CORRUPT (checksum or structure), ERR_VERSION (another
+ * build). Limits:    CONFIG_IMAGE_MAX, CONFIG_SERVICES_MAX. Threads:   read-only after opening: any
+ * thread. Rules:     T7-T12.
  */
 #ifndef OSTLER_CONFIG_SNAPSHOT_H
 #define OSTLER_CONFIG_SNAPSHOT_H
@@ -68,12 +67,13 @@ enum config_command {
 
 struct config;
 
-/* One line of master.cf. A unix service with a delivering command is a transport, named by `name`. */
+/* One line of master.cf. A unix service with a delivering command is a transport, named by `name`.
+ */
 struct config_service {
 	enum config_service_type type;
 	enum config_command command;
 	struct slice name;      /* first column as written, e.g. "127.0.0.1:2525" or "smtp" */
-	struct slice host;      /* inet: address or name before the last colon; empty: inet_interfaces */
+	struct slice host; /* inet: address or name before the last colon; empty: inet_interfaces */
 	uint16_t port;          /* inet */
 	bool is_private;
 	uint32_t process_limit; /* maxproc column, or default_process_limit; 0: no limit */
@@ -98,8 +98,8 @@ uint64_t config_number(const struct config *config);
 
 /*
  * Values. Asking for another type than the parameter has is a bug (CHECK). `service` may be NULL.
- * config_int(): INT and SIZE; config_enum(): place of the word in params.def; config_words(): bit per
- * word; config_str() and config_cstr() (NUL-terminated): the evaluated text of any type.
+ * config_int(): INT and SIZE; config_enum(): place of the word in params.def; config_words(): bit
+ * per word; config_str() and config_cstr() (NUL-terminated): the evaluated text of any type.
  */
 bool config_bool(
 	const struct config *config, const struct config_service *service, enum param_id id);
@@ -146,8 +146,8 @@ const struct config_service *config_listener_find(
 const char *config_command_name(enum config_command command);
 
 /*
- * Tables of a MAPS parameter, asked in turn; keys compare without ASCII case. ERR_NOTFOUND: in none.
- * The caller asks for partial keys (.domain, @domain) itself.
+ * Tables of a MAPS parameter, asked in turn; keys compare without ASCII case. ERR_NOTFOUND: in
+ * none. The caller asks for partial keys (.domain, @domain) itself.
  */
 MUST_USE enum err config_map_find(const struct config *config, const struct config_service *service,
 	enum param_id id, struct slice key, struct slice *ret_value);
@@ -157,8 +157,9 @@ bool config_map_is_empty(
 	const struct config *config, const struct config_service *service, enum param_id id);
 
 /*
- * Whether a name is in a STRINGS or DOMAINS list: the first pattern that fits decides, one with ! in
- * front means no. ASCII letters compare without case; a DOMAINS pattern also fits names below it.
+ * Whether a name is in a STRINGS or DOMAINS list: the first pattern that fits decides, one with !
+ * in front means no. ASCII letters compare without case; a DOMAINS pattern also fits names below
+ * it.
  */
 bool config_list_match(const struct config *config, const struct config_service *service,
 	enum param_id id, struct slice name);

@@ -14,8 +14,8 @@
  *   DEAD       limit is 0; nothing starts; the owner runs the timer and calls window_revive().
  *   SUSPENDED  limit is 0; between two deliveries of a destination with a rate delay.
  *
- * Ownership: embedded by the destination. Units: feedback in millionths, so that runs repeat bit for
- *            bit. Errors: window_feedback_parse() only. Threads: pure.
+ * Ownership: embedded by the destination. Units: feedback in millionths, so that runs repeat bit
+ * for bit. Errors: window_feedback_parse() only. Threads: pure.
  */
 #ifndef OSTLER_SCHED_WINDOW_H
 #define OSTLER_SCHED_WINDOW_H
