@@ -467,7 +467,7 @@ journal_recovery_begin_replay(struct journal *journal)
 	journal_recovery_read(journal);
 }
 
-/* Bytes behind the tail that are neither zero nor of a former life are kept once. */
+/* The journal ends behind the last accepted batch; the new segment cuts off what lies beyond. */
 static void
 journal_recovery_finish(struct journal *journal)
 {
