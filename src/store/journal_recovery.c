@@ -478,6 +478,7 @@ journal_recovery_finish(struct journal *journal)
 	journal->sequence = newest->sequence;
 	journal->durable = recovery->end;
 	journal->previous_sum = recovery->previous_sum == UINT64_MAX ? 0 : recovery->previous_sum;
+	buf_done(&journal->read_op.list); /* as large as a segment, and not needed again */
 	journal_writer_start(journal, recovery->end);
 }
 
