@@ -1,0 +1,218 @@
+/*
+ * store.h - messages kept safe: index, content, due times and atomic changes over the journal (core)
+ *
+ * A message lives in the store from the durable MESSAGE record to the durable DONE record. While
+ * idle it is a few words in the index; while somebody works on it, it is *pinned*: its envelope,
+ * recipients, head, state and results are in memory, and its body too as long as the cache has
+ * room. Mail that was just accepted is pinned from the start, so relayed mail is never read back.
+ *
+ *   idle --store_load()--> loading --> pinned --store_unpin()--> idle
+ *   store_txn_message() ----------------^          `--store_txn_done() durable--> gone
+ *
+ * Changes go through a transaction (struct store_txn): all its records land in one batch of the
+ * journal or none does. The index follows when the batch is durable.
+ *
+ * Invariants: a message that was reported DURABLE is found after every crash until its DONE is
+ * durable; a DONE that was reported DURABLE never comes back; at any time the newest durable STATE
+ * and the durable RESULTs behind it are what store_view() shows after a crash.
+ *
+ * Ownership: slices given in are copied; slices given out live until the message is unpinned or
+ *            the next call that changes it (view) or any store call (body).
+ * Callbacks: from store_step() or a disk completion, never inside the call that asked.
+ * Limits:    cache_max bytes of bodies; STORE_TXN_RECORDS_MAX records a transaction.
+ * Threads:   one.
+ */
+#ifndef OSTLER_STORE_STORE_H
+#define OSTLER_STORE_STORE_H
+
+#include "store/journal.h"
+
+struct store;
+struct store_large;
+
+/* Names a message while it is in the store; 0 is none. Reused after the end of the message. */
+typedef uint32_t store_ref;
+
+enum { STORE_TXN_RECORDS_MAX = 64, STORE_LARGE_NAME_SIZE = 32 };
+
+struct store_callbacks {
+	/* Recovery is over: every message of the log is in the index. Else the store stays closed. */
+	void (*opened)(void *ctx, enum err err, const struct fault *fault);
+	void (*notice)(void *ctx, const char *text); /* for the administrator's log */
+};
+
+struct store_options {
+	struct disk *disk;
+	uint64_t segment_size;
+	uint64_t size_max;
+	uint64_t cache_max;   /* bytes of bodies kept in memory */
+	uint64_t epoch;       /* random, of this start */
+	uint8_t uuid[RECORD_UUID_SIZE];
+	const struct store_callbacks *callbacks;
+	void *ctx;
+	unsigned planted;     /* simulation only: enum journal_plant */
+};
+
+struct store *store_new(const struct store_options *options);
+void store_free(struct store *store);
+void store_open(struct store *store, struct instant now);
+void store_step(struct store *store, struct instant now);
+struct mono store_due(const struct store *store);
+struct journal *store_journal(struct store *store); /* node values, wall time, state */
+
+/* Whether new mail may come: false means 452. Hysteresis as store.md says (70 %, 60 %). */
+bool store_accepts(const struct store *store);
+/* True when nothing waits to be written, flushed or read. */
+bool store_is_idle(const struct store *store);
+uint64_t store_count(const struct store *store);
+
+/* --- changes --------------------------------------------------------------------------------- */
+
+/* A new message. Content is in `body`, or in `large` with an empty body. */
+struct store_message {
+	uint64_t queue_id;
+	uint64_t arrival_us;
+	uint64_t content_length; /* without head */
+	uint64_t content_hash;
+	bool dotted;
+	struct slice envelope;
+	struct slice recipients;
+	struct slice head;
+	struct slice body;
+	struct store_large *large; /* finished; the transaction takes it over, if it succeeds */
+};
+
+struct store_txn {
+	struct store *store;
+	enum journal_class class;
+	enum journal_urgency urgency;
+	unsigned count;
+	enum err err; /* of the first call that failed: commit gives it back */
+	struct store_txn_record {
+		uint16_t type;
+		store_ref ref;
+		size_t payload_start; /* in the store's scratch buffer */
+		size_t payload_len;
+		uint64_t due_us;
+		uint32_t flags;
+	} records[STORE_TXN_RECORDS_MAX];
+};
+
+/* Only one transaction is under construction at a time; nothing else of the store is called then. */
+void store_txn_begin(struct store_txn *txn, struct store *store, enum journal_class class,
+	enum journal_urgency urgency);
+
+/*
+ * A new message; returns its ref, pinned (0: the transaction has failed already). If it is refused
+ * later, the ref is gone when `done` has returned.
+ */
+store_ref store_txn_message(struct store_txn *txn, const struct store_message *message);
+
+/* The complete state: replaces earlier STATEs and RESULTs. due_us and flags (enum
+ * record_state_flag) also go to the index once durable. */
+void store_txn_state(struct store_txn *txn, store_ref ref, uint64_t due_us, uint32_t flags,
+	struct slice state);
+
+/* One more result behind the last STATE. */
+void store_txn_result(struct store_txn *txn, store_ref ref, struct slice result);
+
+/* The end of a message. Once durable the ref is gone, pinned or not, and its large file too. */
+void store_txn_done(struct store_txn *txn, store_ref ref);
+
+/*
+ * ERR_OK: `done` (may be NULL) is called once, in the order of commits. Otherwise nothing happened
+ * and `done` is never called: ERR_NOSPACE, ERR_FAULTED, ERR_LIMIT.
+ */
+MUST_USE enum err store_txn_commit(struct store_txn *txn, journal_done_fn *done, void *ctx);
+
+/* --- the index ------------------------------------------------------------------------------- */
+
+struct store_info {
+	uint64_t queue_id;
+	uint64_t arrival_us;
+	uint64_t due_us;    /* earliest next attempt, to the second; 0: at once */
+	uint32_t flags;     /* enum record_state_flag */
+	bool is_pinned;
+	bool is_durable;
+};
+
+/* 0: no such message. */
+store_ref store_find(const struct store *store, uint64_t queue_id);
+void store_info(const struct store *store, store_ref ref, struct store_info *ret_info);
+
+/* The next message behind `ref` in no special order (0: the first); 0: no more. For listings. */
+store_ref store_next(const struct store *store, store_ref ref);
+
+/*
+ * Due times. Every message that is not pinned, not loading and not HELD is in the schedule; a
+ * pinned one enters it when it is unpinned. After recovery a message without STATE is due at once,
+ * in the order of arrival.
+ */
+void store_set_due(struct store *store, store_ref ref, uint64_t due_us);
+/* The due message that is due longest, still in the schedule; 0: none is due at `wall`. */
+store_ref store_due_first(const struct store *store, struct wall wall);
+/* When the next one is due; UINT64_MAX: nothing is scheduled. */
+uint64_t store_due_next_us(const struct store *store);
+/* Changes flags in memory only (release from hold before its STATE is durable, ...). */
+void store_set_flags(struct store *store, store_ref ref, uint32_t flags);
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+struct store_view {
+	uint64_t queue_id;
+	uint64_t arrival_us;
+	uint64_t content_length;
+	uint64_t content_hash;
+	bool dotted;
+	bool is_large;
+	struct slice envelope;
+	struct slice recipients;
+	struct slice head;
+	struct slice state;          /* of the newest STATE, empty: none */
+	uint32_t flags;
+	const struct slice *results; /* RESULT payloads behind that STATE, oldest first */
+	size_t result_count;
+};
+
+/*
+ * ERR_OK: pinned. ERR_CORRUPT, ERR_IO: it could not be read (it was set aside under corrupt/ if
+ * its bytes are damaged). ERR_NOTFOUND: it ended meanwhile.
+ */
+typedef void store_loaded_fn(void *ctx, store_ref ref, enum err err);
+
+/* Reads and pins a message that is idle. `loaded` is called once. */
+void store_load(struct store *store, store_ref ref, store_loaded_fn *loaded, void *ctx);
+
+/* What a pinned message is. Results committed meanwhile (durable or not) are included. */
+void store_view(const struct store *store, store_ref ref, struct store_view *ret_view);
+
+/*
+ * The body of a pinned message. ERR_AGAIN: the cache has dropped it; store_load_body() reads it
+ * again. A large one has an empty body here.
+ */
+MUST_USE enum err store_body(struct store *store, store_ref ref, struct slice *ret_body);
+void store_load_body(struct store *store, store_ref ref, store_loaded_fn *loaded, void *ctx);
+
+/* Back to idle; it enters the schedule with its due time (not when HELD). */
+void store_unpin(struct store *store, store_ref ref);
+
+/* --- large content --------------------------------------------------------------------------- */
+
+/* Begins a file under large/ for a message to come, named by its queue ID. Parts are written in the
+ * background; memory is bounded by the caller waiting while store_large_pending() is large. */
+struct store_large *store_large_begin(struct store *store, uint64_t queue_id);
+void store_large_append(struct store_large *large, struct slice part);
+size_t store_large_pending(const struct store_large *large);
+/* All parts are there: flush and link; then `done` with ERR_OK, ERR_NOSPACE or ERR_IO. */
+typedef void store_large_fn(void *ctx, enum err err);
+void store_large_finish(struct store_large *large, store_large_fn *done, void *ctx);
+/* Forgets it and removes the file; any time before a transaction took it over. */
+void store_large_abort(struct store_large *large);
+/* File name below large/ of a message whose content is large. */
+void store_large_name(uint64_t queue_id, char name[STORE_LARGE_NAME_SIZE]);
+/* Reads at most `length` bytes from the front of a large content (for reports): `done` gets them. */
+typedef void store_large_read_fn(void *ctx, enum err err, struct slice bytes);
+void store_large_read(
+	struct store *store, store_ref ref, uint64_t length, store_large_read_fn *done, void *ctx);
+
+#endif
