@@ -16,8 +16,9 @@
  * durable; a DONE that was reported DURABLE never comes back; at any time the newest durable STATE
  * and the durable RESULTs behind it are what store_view() shows after a crash.
  *
- * Ownership: slices given in are copied; slices given out live until the message is unpinned or
- *            the next call that changes it (view) or any store call (body).
+ * Ownership: slices given in are copied. Envelope, recipients and head of a view live until the
+ *            message is unpinned or ends; its state and results until the next call that changes
+ *            it; a body until the next call of the store.
  * Callbacks: from store_step() or a disk completion, never inside the call that asked.
  * Limits:    cache_max bytes of bodies; STORE_TXN_RECORDS_MAX records a transaction.
  * Threads:   one.
@@ -164,7 +165,7 @@ struct store_view {
 	uint64_t content_length;
 	uint64_t content_hash;
 	bool dotted;
-	bool is_large;
+	uint64_t large;              /* number of its file under large/, 0: content is in the body */
 	struct slice envelope;
 	struct slice recipients;
 	struct slice head;
@@ -198,9 +199,10 @@ void store_unpin(struct store *store, store_ref ref);
 
 /* --- large content --------------------------------------------------------------------------- */
 
-/* Begins a file under large/ for a message to come, named by its queue ID. Parts are written in the
+/* Begins a file under large/ for a message to come, named by a number that is never used twice (a
+ * queue ID, not always the message's own; the MESSAGE record holds it). Parts are written in the
  * background; memory is bounded by the caller waiting while store_large_pending() is large. */
-struct store_large *store_large_begin(struct store *store, uint64_t queue_id);
+struct store_large *store_large_begin(struct store *store, uint64_t number);
 void store_large_append(struct store_large *large, struct slice part);
 size_t store_large_pending(const struct store_large *large);
 /* All parts are there: flush and link; then `done` with ERR_OK, ERR_NOSPACE or ERR_IO. */
@@ -208,8 +210,8 @@ typedef void store_large_fn(void *ctx, enum err err);
 void store_large_finish(struct store_large *large, store_large_fn *done, void *ctx);
 /* Forgets it and removes the file; any time before a transaction took it over. */
 void store_large_abort(struct store_large *large);
-/* File name below large/ of a message whose content is large. */
-void store_large_name(uint64_t queue_id, char name[STORE_LARGE_NAME_SIZE]);
+/* File name below large/ of a number. */
+void store_large_name(uint64_t number, char name[STORE_LARGE_NAME_SIZE]);
 /* Reads at most `length` bytes from the front of a large content (for reports): `done` gets them. */
 typedef void store_large_read_fn(void *ctx, enum err err, struct slice bytes);
 void store_large_read(
