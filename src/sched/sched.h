@@ -1,0 +1,262 @@
+/*
+ * sched.h - which destination gets a session, and which mail a session gets
+ *
+ * A message is added, each of its recipients is assigned to a destination (transport, queue name:
+ * rule R52). Recipients of one message for one destination travel together in entries (R56). A
+ * destination with more waiting entries than sessions that could take them wants one more session,
+ * within its window; a session that is ready takes the next entry (late binding, S8), in the order
+ * in which messages were admitted (S21). Results feed the window (W5 to W13). Within a destination
+ * mail stands in jobs (one message for one destination): pre-emption (P) will change their order in
+ * sched_job.c and nothing else.
+ *
+ *   entry:  WAITING --take--> BUSY --finish--> gone
+ *              |  ^             |
+ *              |  `---return----+   (S23: no attempt, no event)
+ *              |  `---return---+
+ *              +--take--> PREFETCHED --begin--> BUSY
+ *              `--drain, failed session--> DRAINED --drop--> gone
+ *
+ *   WAITING     one of its destination's queue
+ *   PREFETCHED  given to a session behind its transaction; not busy, can be returned
+ *   BUSY        a transaction; counts in the window until finish or return
+ *   DRAINED     its destination is dead or refused: the caller defers or bounces it and drops it
+ *
+ * Ownership: struct sched_message is embedded by the caller and must stay until its references are
+ *            0. Entries belong to the scheduler and are valid until finish, drop or return. A
+ *            destination is valid while it has an entry or a session (else it may be dropped, W16).
+ * Callbacks: message_done only; it must not call back into the scheduler.
+ * Cost:      every call is O(1) amortised, but for those said otherwise.
+ * Errors:    none; misuse is a CHECK. Threads: pure.
+ */
+#ifndef OSTLER_SCHED_SCHED_H
+#define OSTLER_SCHED_SCHED_H
+
+#include "base/clock.h"
+#include "base/slice.h"
+#include "sched/window.h"
+
+#include <sys/queue.h>
+
+struct sched;
+struct sched_transport;
+struct sched_destination;
+struct sched_entry;
+struct sched_job;
+
+/* Embedded in the caller's message; its fields are private. */
+struct sched_message {
+	void *owner;
+	uint64_t admitted;  /* jobs of one destination stand in this order */
+	uint32_t refs;      /* entries that are not gone */
+	bool is_removed;
+	LIST_HEAD(, sched_job) jobs;
+};
+
+struct sched_options {
+	uint32_t session_max;     /* over all transports; 0: none */
+	uint32_t destination_max; /* W16: above it empty dead destinations are forgotten; 0: never */
+	uint64_t dead_ns;         /* minimal_backoff_time: how long a destination stays dead (W14) */
+	uint64_t transport_dead_ns; /* transport_retry_time (X1) */
+	void (*message_done)(void *ctx, struct sched_message *message); /* refs are 0; may be NULL */
+	void *ctx;
+};
+
+struct sched_limits {
+	uint32_t recipient_max;        /* per entry (K8); 0: none; 1: a queue per recipient (R52) */
+	uint32_t session_max;          /* of the transport (its process limit); 0: none */
+	uint64_t rate_delay_ns;        /* destination rate delay (W20) */
+	uint64_t transport_rate_delay_ns; /* X10 */
+	struct window_options window;  /* has_rate_delay is set from rate_delay_ns */
+};
+
+struct sched *sched_new(const struct sched_options *options);
+void sched_free(struct sched *sched); /* messages and sessions need not be gone */
+void sched_set_options(struct sched *sched, const struct sched_options *options);
+
+/* --- transports ------------------------------------------------------------------------------- */
+
+/* Makes a transport or changes its limits, those of its destinations too (their windows stay). */
+struct sched_transport *sched_transport_set(struct sched *sched, struct slice name,
+	const struct sched_limits *limits, void *ctx);
+void *sched_transport_ctx(const struct sched_transport *transport);
+struct slice sched_transport_name(const struct sched_transport *transport);
+
+/* X1 to X3: nothing is granted until its timer; its waiting entries come out of sched_drain(). */
+void sched_transport_fail(struct sched *sched, struct sched_transport *transport,
+	struct slice dsn, struct slice reason, struct mono now);
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+/* Begins a round: no references yet. `admitted_us` orders messages at one destination. */
+void sched_message_add(struct sched_message *message, void *owner, uint64_t admitted_us);
+
+/* Entries that are waiting, given out or drained; 0: nothing is in flight. */
+uint32_t sched_message_refs(const struct sched_message *message);
+
+/*
+ * Its waiting entries go at once, without message_done; those given out go when they are finished
+ * or returned, with it. O(waiting entries of the message).
+ */
+void sched_message_remove(struct sched *sched, struct sched_message *message);
+
+struct sched_assign {
+	struct sched_transport *transport;
+	struct slice nexthop;
+	struct slice user;  /* local part without extension: the queue's name if recipient_max is 1 */
+	uint32_t number;    /* of the recipient */
+	bool is_single;     /* V4: no other recipient in its entry */
+};
+
+/* Why something does not travel; slices are valid until the next call that changes the scheduler. */
+struct sched_reason {
+	struct slice dsn;
+	struct slice text;
+};
+
+/*
+ * R50 to R56. True: it waits for its destination. False: transport or destination are dead (R51,
+ * R54); the caller defers the recipient with *ret_dead.
+ */
+MUST_USE bool sched_recipient_assign(struct sched *sched, struct sched_message *message,
+	const struct sched_assign *assign, struct sched_reason *ret_dead);
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+/*
+ * A destination that wants one more session (S3 to S5), round robin over transports and within each,
+ * or NULL. The session counts as opening from now on: report ready, failed or closed.
+ */
+struct sched_destination *sched_session_next(struct sched *sched, struct mono now);
+
+/* The opening session can take entries. */
+void sched_session_ready(struct sched *sched, struct sched_destination *destination);
+
+/*
+ * The opening session could not be had, and the site is to blame (W8). The first waiting entry is
+ * the attempt that failed: it is returned, DRAINED, to be deferred with the session's own reason, or
+ * NULL. If the destination died of it, the others come out of sched_drain().
+ */
+struct sched_entry *sched_session_failed(struct sched *sched,
+	struct sched_destination *destination, struct slice dsn, struct slice reason,
+	struct mono now);
+
+/* It ended, was given up while opening, or cannot take more. Its entries were finished or returned.*/
+void sched_session_closed(
+	struct sched *sched, struct sched_destination *destination, bool was_ready);
+
+/*
+ * A destination that has a session without transaction, a waiting entry and room for it, or NULL.
+ * The same one may come again until sched_take() was called for it.
+ */
+struct sched_destination *sched_work_next(struct sched *sched, struct mono now);
+
+/*
+ * The next entry for a ready session: BUSY, or PREFETCHED when the session has a transaction. NULL:
+ * nothing waits, the window is full, the destination is dead or suspended; for a prefetch also: what
+ * waits is enough for sessions that are idle or opening only.
+ */
+struct sched_entry *sched_take(struct sched *sched, struct sched_destination *destination,
+	bool prefetch, struct mono now);
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+struct sched_message *sched_entry_message(const struct sched_entry *entry);
+void *sched_entry_owner(const struct sched_entry *entry); /* of its message */
+struct sched_destination *sched_entry_destination(const struct sched_entry *entry);
+bool sched_entry_is_prefetched(const struct sched_entry *entry);
+
+/* Their numbers, in the order of assignment; borrowed. */
+const uint32_t *sched_entry_recipients(const struct sched_entry *entry, uint32_t *ret_count);
+
+/* The transaction before it has ended, so a PREFETCHED entry becomes BUSY; BUSY: no-op. */
+void sched_entry_begin(struct sched *sched, struct sched_entry *entry);
+
+/* S23: back to where it was, first of its job; of a removed message: gone. */
+void sched_entry_return(struct sched *sched, struct sched_entry *entry);
+
+/*
+ * Its result came (also of a PREFETCHED one: it has begun by itself). `site_works`: W5; else W8 with
+ * dsn and reason, and the destination may die: sched_drain() then has what waits.
+ */
+void sched_entry_finish(struct sched *sched, struct sched_entry *entry, bool site_works,
+	struct slice dsn, struct slice reason, struct mono now);
+
+/* A DRAINED entry was dealt with. */
+void sched_entry_drop(struct sched *sched, struct sched_entry *entry);
+
+/* --- destinations ----------------------------------------------------------------------------- */
+
+struct slice sched_destination_nexthop(const struct sched_destination *destination);
+struct slice sched_destination_name(const struct sched_destination *destination); /* R52 */
+struct sched_transport *sched_destination_transport(const struct sched_destination *destination);
+
+/* A place for the caller, NULL at first; forgotten with the destination. */
+void sched_destination_set_ctx(struct sched_destination *destination, void *ctx);
+void *sched_destination_ctx(const struct sched_destination *destination);
+
+/*
+ * The destination cannot be delivered to now, though no site is to blame (a domain that does not
+ * exist, a bad next hop): what waits comes out of sched_drain() with this reason, and the window
+ * stays as it is.
+ */
+void sched_destination_refuse(struct sched *sched, struct sched_destination *destination,
+	struct slice dsn, struct slice reason);
+
+/*
+ * The next waiting entry of a dead or refused destination, DRAINED, with the reason (W17: "delivery
+ * temporarily suspended: ..."), or NULL. The caller defers or bounces it and calls
+ * sched_entry_drop().
+ */
+struct sched_entry *sched_drain(struct sched *sched, struct sched_reason *ret_reason);
+
+/* X12: revives every dead transport and destination. O(dead ones + transports). */
+void sched_flush(struct sched *sched);
+
+/* X13, R50, R53: the same for one; an unknown one is a no-op. */
+void sched_flush_destination(struct sched *sched, struct sched_transport *transport,
+	struct slice nexthop, struct slice user);
+
+/* --- time and status -------------------------------------------------------------------------- */
+
+/* Dead ones whose timer is due revive (W15), suspended ones resume (W20). */
+void sched_step(struct sched *sched, struct mono now);
+
+/* When sched_step() has to be called; UINT64_MAX: no timer. O(transports). */
+struct mono sched_due(const struct sched *sched);
+
+struct sched_counts {
+	uint32_t destinations;
+	uint32_t dead;
+	uint32_t waiting;   /* entries */
+	uint32_t busy;
+	uint32_t prefetched;
+	uint32_t sessions;  /* opening ones too */
+	uint32_t opening;
+};
+void sched_counts(const struct sched *sched, struct sched_counts *ret_counts);
+
+struct sched_status {
+	struct sched_transport *transport;
+	struct slice name;
+	struct slice nexthop;
+	enum window_state state;
+	uint32_t limit;     /* the window */
+	uint32_t busy;
+	uint32_t waiting;
+	uint32_t prefetched;
+	uint32_t sessions;
+	uint32_t opening;
+	struct sched_reason dead; /* empty unless dead */
+	struct mono due;    /* its timer, if dead or suspended */
+};
+void sched_destination_status(
+	const struct sched_destination *destination, struct sched_status *ret_status);
+
+/* Iterates all destinations, in no special order; NULL starts, NULL ends. No changes meanwhile. */
+struct sched_destination *sched_destination_next(
+	const struct sched *sched, const struct sched_destination *previous);
+
+/* CHECKs every invariant. O(everything): tests and simulation. */
+void sched_check(const struct sched *sched);
+
+#endif
