@@ -109,9 +109,8 @@ compile_read(struct compile *compile, const struct compile_names *names)
 	if (err == ERR_OK)
 		err = compile_read_main(compile, names->main_cf);
 	for (size_t i = 0; err == ERR_OK && i < compile->options->override_count; i++)
-		err = main_cf_set_pair(&compile->main_cf,
-			slice_str(compile->options->overrides[i]),
-			(struct origin){ compile_command_line, 0 }, compile->reterr_fault);
+		err = main_cf_set_pair(&compile->main_cf, slice_str(compile->options->overrides[i]),
+			(struct origin) { compile_command_line, 0 }, compile->reterr_fault);
 	if (err == ERR_OK)
 		err = compile_read_master(compile, names->master_cf);
 	return err;
@@ -219,7 +218,8 @@ compile_check(struct compile *compile)
 
 	for (size_t i = 0; err == ERR_OK && i < sizeof(transports) / sizeof(transports[0]); i++)
 		err = compile_check_transport(compile, transports[i]);
-	for (entry = compile->main_cf.entries; err == ERR_OK && entry != NULL; entry = entry->hh.next)
+	for (entry = compile->main_cf.entries; err == ERR_OK && entry != NULL;
+		entry = entry->hh.next)
 		if (!entry->is_used && param_find(slice_str(entry->name)) == PARAM_COUNT)
 			err = compile_warn_unused(compile, entry);
 	for (uint32_t i = 0; err == ERR_OK && i < compile->master_cf.count; i++)

@@ -25,8 +25,8 @@ struct config_options {
 	int directory_fd; /* the same, opened (-1: by name); a 0700 parent does not matter then */
 	const char *const *overrides; /* "name=value" of the command line, in order */
 	size_t override_count;
-	const char *hostname;         /* of the machine, for myhostname */
-	uint64_t number;              /* of the snapshot */
+	const char *hostname; /* of the machine, for myhostname */
+	uint64_t number;      /* of the snapshot */
 };
 
 /*

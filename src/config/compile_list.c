@@ -29,9 +29,9 @@ static enum err
 compile_list_bad(
 	const struct compile_list *list, const char *what, struct slice word, const char *allowed)
 {
-	return fault_set(list->compile->reterr_fault, ERR_CONFIG,
-		"%s: %s: %s \"%s\" (allowed: %s)", origin_text(list->origin).text,
-		list->source->name, what, origin_value(word).text, allowed);
+	return fault_set(list->compile->reterr_fault, ERR_CONFIG, "%s: %s: %s \"%s\" (allowed: %s)",
+		origin_text(list->origin).text, list->source->name, what, origin_value(word).text,
+		allowed);
 }
 
 static enum err
@@ -47,9 +47,11 @@ compile_list_allowed(enum param_type type)
 	switch (type) {
 	case PARAM_TYPE_STRINGS:
 	case PARAM_TYPE_DOMAINS:
-		return "names, /files, inline:{...}, texthash:FILE, static:VALUE, each with ! or not";
+		return "names, /files, inline:{...}, texthash:FILE, static:VALUE, each with ! or "
+		       "not";
 	case PARAM_TYPE_NETS:
-		return "192.0.2.1, 192.0.2.0/24, [2001:db8::]/32, /files, tables, each with ! or not";
+		return "192.0.2.1, 192.0.2.0/24, [2001:db8::]/32, /files, tables, each with ! or "
+		       "not";
 	case PARAM_TYPE_MAPS:
 	case PARAM_TYPE_BOOL:
 	case PARAM_TYPE_INT:
@@ -151,13 +153,13 @@ compile_list_file(struct compile_list *list, struct slice name, bool negated)
 
 		if (end == ERR_NOTFOUND)
 			break;
-		list->origin = (struct origin){ path, number };
+		list->origin = (struct origin) { path, number };
 		if (end < 0)
 			err = compile_list_fault(list, end);
 		else
 			err = compile_list_words(list,
-				slice_str(compile_list_keep(list,
-					mem_strndup((const char *)line.ptr, line.len))),
+				slice_str(compile_list_keep(
+					list, mem_strndup((const char *)line.ptr, line.len))),
 				negated);
 	}
 	list->depth--;
@@ -178,9 +180,10 @@ compile_list_net(struct compile_list *list, struct slice word, struct image_item
 		struct slice meant = net_format(&item->net, text);
 
 		return fault_set(list->compile->reterr_fault, ERR_CONFIG,
-			"%s: %s: bits behind the prefix are set in \"%s\" (allowed: %" SLICE_FMT ")",
-			origin_text(list->origin).text, list->source->name,
-			origin_value(word).text, SLICE_ARG(meant));
+			"%s: %s: bits behind the prefix are set in \"%s\" (allowed: %" SLICE_FMT
+			")",
+			origin_text(list->origin).text, list->source->name, origin_value(word).text,
+			SLICE_ARG(meant));
 	}
 	if (err < 0)
 		return compile_list_bad(
@@ -218,8 +221,8 @@ compile_list_word(struct compile_list *list, struct slice word, bool negated)
 
 		buf_init(&text, 0);
 		buf_addf(&text, "!%" SLICE_FMT, SLICE_ARG(word));
-		item.text = slice_str(compile_list_keep(
-			list, mem_strndup((const char *)text.ptr, text.len)));
+		item.text = slice_str(
+			compile_list_keep(list, mem_strndup((const char *)text.ptr, text.len)));
 		buf_done(&text);
 	} else {
 		item.text = word;

@@ -31,8 +31,8 @@ struct compile {
 	struct master_cf master_cf;
 	struct image image;
 	struct compile_table *tables;
-	char *hostname;   /* default of myhostname, may hold $mydomain */
-	char *mydomain;   /* default of mydomain */
+	char *hostname; /* default of myhostname, may hold $mydomain */
+	char *mydomain; /* default of mydomain */
 	struct buf *warnings;
 	struct fault *reterr_fault;
 };

@@ -49,7 +49,7 @@ compile_find(const struct compile_scope *scope, struct slice name, struct slice 
 	if (text == NULL)
 		return ERR_NOTFOUND;
 	*ret_text = slice_str(text);
-	*ret_origin = (struct origin){ compile_default_file, 0 };
+	*ret_origin = (struct origin) { compile_default_file, 0 };
 	return ERR_OK;
 }
 
@@ -88,7 +88,7 @@ compile_check_hostname(
 		uint8_t byte = text.ptr[i];
 
 		is_good = is_good && (byte != '.' || last != '.')
-			&& (ascii_is_alnum(byte) || byte == '-' || byte == '_' || byte == '.');
+			  && (ascii_is_alnum(byte) || byte == '-' || byte == '_' || byte == '.');
 		last = byte;
 	}
 	if (is_good)
@@ -135,7 +135,8 @@ compile_check_addresses(
 	struct net net;
 
 	while (slice_word(&rest, WORD_LIST_SEPARATORS, &word)) {
-		if (is_interfaces && (slice_equal_nocase_str(word, "all")
+		if (is_interfaces
+			&& (slice_equal_nocase_str(word, "all")
 				|| slice_equal_nocase_str(word, "loopback-only")
 				|| slice_equal_nocase_str(word, "localhost")))
 			continue;
@@ -211,7 +212,7 @@ static bool
 compile_has_object(enum param_type type)
 {
 	return type == PARAM_TYPE_STRINGS || type == PARAM_TYPE_DOMAINS || type == PARAM_TYPE_NETS
-		|| type == PARAM_TYPE_MAPS;
+	       || type == PARAM_TYPE_MAPS;
 }
 
 /* Parses an expanded text and puts it into the image; `same` is shared if its text is equal. */
@@ -259,7 +260,8 @@ compile_row(struct compile *compile, struct main_cf *settings, uint32_t *ret_row
 	buf_init(&text, COMPILE_TEXT_MAX);
 	for (unsigned i = 0; err == ERR_OK && i < PARAM_COUNT; i++) {
 		enum param_id id = (enum param_id)i;
-		struct value_source source = { .param = param_get(id), .name = param_get(id)->name };
+		struct value_source source = { .param = param_get(id),
+			.name = param_get(id)->name };
 		struct slice raw;
 
 		if (source.param->type == PARAM_TYPE_TIME)
@@ -328,7 +330,8 @@ compile_transport_row(struct compile *compile, struct slice transport, uint32_t 
 		if (err == ERR_OK)
 			err = buf_cstr(&name, &full);
 		if (err < 0) {
-			(void)fault_set(compile->reterr_fault, err, "a transport's name is too long");
+			(void)fault_set(
+				compile->reterr_fault, err, "a transport's name is too long");
 			break;
 		}
 		err = compile_transport_value(compile, (enum param_id)i, full, &value, &is_set);
@@ -363,8 +366,7 @@ enum err
 compile_hostname(struct compile *compile)
 {
 	struct compile_scope scope = { compile, NULL };
-	struct value_source source = { .param = param_get(PARAM_MYHOSTNAME),
-		.name = "myhostname" };
+	struct value_source source = { .param = param_get(PARAM_MYHOSTNAME), .name = "myhostname" };
 	struct main_cf_entry *mydomain = main_cf_find(&compile->main_cf, SLICE_LIT("mydomain"));
 	bool is_domain_set = mydomain != NULL && mydomain->value[0] != '\0';
 	const char *machine = compile->options->hostname;

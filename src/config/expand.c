@@ -92,8 +92,7 @@ expand_last_arm(const struct expand *expand, struct slice rest, struct slice *re
 
 /* `rest` begins with ? or :, the texts follow; chooses one of them by `truth`. */
 static enum err
-expand_choose(
-	const struct expand *expand, struct slice rest, bool truth, struct slice *ret_choice)
+expand_choose(const struct expand *expand, struct slice rest, bool truth, struct slice *ret_choice)
 {
 	bool is_else = rest.ptr[0] == ':';
 	struct slice arm_true = SLICE_LIT("");
@@ -144,8 +143,7 @@ expand_compare(struct slice a, struct slice b)
 }
 
 static enum err
-expand_operator(
-	const struct expand *expand, struct slice *rest, int order, bool *ret_truth)
+expand_operator(const struct expand *expand, struct slice *rest, int order, bool *ret_truth)
 {
 	static const struct {
 		const char *text;
@@ -164,9 +162,9 @@ expand_operator(
 		if (!slice_starts(*rest, slice_str(operators[i].text)))
 			continue;
 		*rest = slice_from(*rest, strlen(operators[i].text));
-		*ret_truth = order < 0 ? operators[i].less
-			: order == 0   ? operators[i].equal
-				       : operators[i].greater;
+		*ret_truth = order < 0	  ? operators[i].less
+			     : order == 0 ? operators[i].equal
+					  : operators[i].greater;
 		return ERR_OK;
 	}
 	return expand_bad(expand, "one of == != < <= >= > was expected", *rest);
@@ -185,7 +183,7 @@ expand_comparison(struct expand *expand, struct slice body, struct buf *out)
 	buf_init(&a, out->max);
 	buf_init(&b, out->max);
 	err = expand_braced(expand, &rest, &left);
-	operator = rest;
+	operator= rest;
 	while (err == ERR_OK && rest.len > 0 && rest.ptr[0] != '{')
 		rest = slice_from(rest, 1);
 	if (err == ERR_OK)
@@ -195,9 +193,9 @@ expand_comparison(struct expand *expand, struct slice body, struct buf *out)
 	if (err == ERR_OK)
 		err = expand_run(expand, right, &b);
 	if (err == ERR_OK)
-		err = expand_operator(expand, &operator, expand_compare(buf_slice(&a), buf_slice(&b)),
-			&truth);
-	operator = expand_skip_blanks(operator);
+		err = expand_operator(
+			expand, &operator, expand_compare(buf_slice(&a), buf_slice(&b)), &truth);
+	operator= expand_skip_blanks(operator);
 	if (err == ERR_OK && (operator.len == 0 || operator.ptr[0] != '{'))
 		err = expand_bad(expand, "a text in braces was expected", operator);
 	if (err == ERR_OK && (rest.len == 0 || (rest.ptr[0] != '?' && rest.ptr[0] != ':')))
@@ -258,7 +256,8 @@ expand_dollar(struct expand *expand, struct slice text, struct buf *out, size_t 
 	}
 	len = expand_name_length(rest);
 	if (len == 0)
-		return expand_bad(expand, "a name was expected behind $ ($$ is a dollar sign)", text);
+		return expand_bad(
+			expand, "a name was expected behind $ ($$ is a dollar sign)", text);
 	*ret_used = len + 1;
 	return expand_name(expand, slice_head(rest, len), out);
 }

@@ -14,7 +14,7 @@ image_init(struct image *image, struct buf *bytes)
 {
 	static const uint8_t zeroes[IMAGE_HEADER_SIZE];
 
-	*image = (struct image){ .bytes = bytes };
+	*image = (struct image) { .bytes = bytes };
 	buf_init(&image->services, 0);
 	buf_init(&image->objects, 0);
 	buf_init(&image->tables, 0);
@@ -29,7 +29,7 @@ image_done(struct image *image)
 	buf_done(&image->objects);
 	buf_done(&image->tables);
 	mem_free(image->rows);
-	*image = (struct image){ 0 };
+	*image = (struct image) { 0 };
 }
 
 enum err
@@ -45,7 +45,7 @@ image_put_text(struct image *image, struct slice text, struct image_text *ret_te
 		return err;
 	buf_add(image->bytes, text);
 	buf_add(image->bytes, slice_make("", 1));
-	*ret_text = (struct image_text){ (uint32_t)at, (uint32_t)text.len };
+	*ret_text = (struct image_text) { (uint32_t)at, (uint32_t)text.len };
 	return ERR_OK;
 }
 
@@ -84,8 +84,8 @@ image_put_bucket(struct image *image, size_t at, uint32_t bucket_count, struct s
 			wire_store_u32(bucket + 12, value_text.len);
 			return true;
 		}
-		if (slice_equal(key,
-			    slice_make(image->bytes->ptr + other, wire_load_u32(bucket + 4))))
+		if (slice_equal(
+			    key, slice_make(image->bytes->ptr + other, wire_load_u32(bucket + 4))))
 			return false;
 	}
 }
@@ -126,8 +126,8 @@ image_put_hash(struct image *image, const struct table *table, uint32_t *ret_at,
 		struct slice key = slice_make(table->text.ptr + item->key, item->key_len);
 
 		(void)image_put_bucket(image, *ret_at, bucket_count, key,
-			(struct image_text){ text.at + item->key, item->key_len },
-			(struct image_text){ text.at + item->value, item->value_len });
+			(struct image_text) { text.at + item->key, item->key_len },
+			(struct image_text) { text.at + item->value, item->value_len });
 	}
 	*ret_bucket_count = bucket_count;
 	return ERR_OK;
@@ -144,8 +144,8 @@ image_add_table(struct image *image, const struct table *table, uint32_t *ret_ta
 	if (image->table_count == IMAGE_TABLES_MAX)
 		return ERR_LIMIT;
 	if (table->is_static)
-		err = image_put_text(image,
-			slice_make(table->text.ptr, table->items[0].value_len), &value);
+		err = image_put_text(
+			image, slice_make(table->text.ptr, table->items[0].value_len), &value);
 	else
 		err = image_put_hash(image, table, &at, &bucket_count);
 	if (err < 0)
@@ -182,8 +182,8 @@ image_add_index(
 		wire_store_u32(number, i);
 		err = image_put_text(image, slice_make(number, 4), &place);
 		if (err == ERR_OK)
-			err = image_put_text(image,
-				slice_from(items[i].text, items[i].negated ? 1 : 0), &name);
+			err = image_put_text(
+				image, slice_from(items[i].text, items[i].negated ? 1 : 0), &name);
 		if (err < 0)
 			break;
 		for (uint32_t j = 0; j < name.len; j++) {
@@ -237,8 +237,8 @@ image_add_object(
 		err = image_put_text(image, items[i].text, &text);
 		if (err < 0)
 			break;
-		image_store_item(image->bytes->ptr + at + i * (size_t)IMAGE_ITEM_SIZE, &items[i],
-			text);
+		image_store_item(
+			image->bytes->ptr + at + i * (size_t)IMAGE_ITEM_SIZE, &items[i], text);
 		names += items[i].kind == IMAGE_ITEM_NAME;
 		if (items[i].kind == IMAGE_ITEM_TABLE)
 			flags |= IMAGE_OBJECT_HAS_TABLES;

@@ -30,7 +30,7 @@
 #include "config/table.h"
 
 #define IMAGE_MAGIC UINT64_C(0x31464e434c54534f) /* OSTLCNF1 */
-#define IMAGE_TABLE_SEED UINT64_C(0x7461626c65) /* of hashes of keys */
+#define IMAGE_TABLE_SEED UINT64_C(0x7461626c65)	 /* of hashes of keys */
 #define IMAGE_NONE UINT32_MAX
 
 enum {

@@ -6,7 +6,7 @@
 struct logical_line_reader
 logical_line_reader(struct slice text)
 {
-	return (struct logical_line_reader){ .rest = text };
+	return (struct logical_line_reader) { .rest = text };
 }
 
 /* The first physical line without its end; *ret_size counts that too. */

@@ -11,7 +11,7 @@
 void
 main_cf_init(struct main_cf *main_cf)
 {
-	*main_cf = (struct main_cf){ 0 };
+	*main_cf = (struct main_cf) { 0 };
 }
 
 void
@@ -50,7 +50,7 @@ main_cf_set(struct main_cf *main_cf, struct slice name, struct slice value, stru
 	}
 	mem_free(entry->value);
 	entry->value = value.len > 0 ? mem_strndup((const char *)value.ptr, value.len)
-				      : mem_strndup("", 0);
+				     : mem_strndup("", 0);
 	entry->origin = origin;
 }
 
@@ -100,7 +100,7 @@ main_cf_parse(struct main_cf *main_cf, struct slice text, const char *file,
 	buf_init(&line, 0);
 	while ((err = logical_line_next(&reader, &line, &number)) == ERR_OK) {
 		err = main_cf_parse_line(main_cf, buf_slice(&line),
-			(struct origin){ file, number }, ret_warnings, reterr_fault);
+			(struct origin) { file, number }, ret_warnings, reterr_fault);
 		if (err < 0)
 			break;
 	}
@@ -109,7 +109,7 @@ main_cf_parse(struct main_cf *main_cf, struct slice text, const char *file,
 		return ERR_OK;
 	if (err == ERR_LIMIT || err == ERR_NOMEM)
 		return fault_set(reterr_fault, err, "%s: a line is too long",
-			origin_text((struct origin){ file, reader.number }).text);
+			origin_text((struct origin) { file, reader.number }).text);
 	return err;
 }
 

@@ -38,8 +38,8 @@ MUST_USE enum err main_cf_parse(struct main_cf *main_cf, struct slice text, cons
 	struct buf *ret_warnings, struct fault *reterr_fault);
 
 /* One "name=value", of a command line or a -o of master.cf; replaces silently. */
-MUST_USE enum err main_cf_set_pair(struct main_cf *main_cf, struct slice pair,
-	struct origin origin, struct fault *reterr_fault);
+MUST_USE enum err main_cf_set_pair(struct main_cf *main_cf, struct slice pair, struct origin origin,
+	struct fault *reterr_fault);
 
 /* NULL: not set. */
 struct main_cf_entry *main_cf_find(const struct main_cf *main_cf, struct slice name);

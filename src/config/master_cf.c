@@ -53,8 +53,8 @@ config_command_name(enum config_command command)
 void
 master_cf_init(struct master_cf *master_cf)
 {
-	*master_cf = (struct master_cf){ .services = mem_array(
-						 CONFIG_SERVICES_MAX, sizeof(*master_cf->services)) };
+	*master_cf = (struct master_cf) { .services = mem_array(CONFIG_SERVICES_MAX,
+						  sizeof(*master_cf->services)) };
 }
 
 static void
@@ -63,7 +63,7 @@ master_cf_service_done(struct master_cf_service *entry)
 	main_cf_done(&entry->settings);
 	buf_done(&entry->arguments);
 	mem_free(entry->line);
-	*entry = (struct master_cf_service){ 0 };
+	*entry = (struct master_cf_service) { 0 };
 }
 
 void
@@ -72,7 +72,7 @@ master_cf_done(struct master_cf *master_cf)
 	for (uint32_t i = 0; i < master_cf->count; i++)
 		master_cf_service_done(&master_cf->services[i]);
 	mem_free(master_cf->services);
-	*master_cf = (struct master_cf){ 0 };
+	*master_cf = (struct master_cf) { 0 };
 }
 
 static enum err
@@ -213,18 +213,19 @@ master_cf_parse_arguments(
 		if (is_option) {
 			word = slice_from(word, 2);
 			if (word.len == 0 && word_next(&rest, master_cf_blanks, &word) < 0)
-				return master_cf_bad(parser, entry->origin, "option", SLICE_LIT("-o"),
-					"-o name=value, -o { name = value }");
+				return master_cf_bad(parser, entry->origin, "option",
+					SLICE_LIT("-o"), "-o name=value, -o { name = value }");
 			err = master_cf_parse_setting(parser, entry, word_strip_braces(word));
 		} else if (is_pipe) {
-			err = master_cf_no_memory(parser,
-				buf_append(&entry->arguments, word_strip_braces(word)));
+			err = master_cf_no_memory(
+				parser, buf_append(&entry->arguments, word_strip_braces(word)));
 			if (err == ERR_OK)
 				err = master_cf_no_memory(
 					parser, buf_append_byte(&entry->arguments, 0));
 		} else {
 			err = master_cf_no_memory(parser,
-				buf_printf(parser->warnings, "%s: argument without meaning here: %s\n",
+				buf_printf(parser->warnings,
+					"%s: argument without meaning here: %s\n",
 					origin_text(entry->origin).text, origin_value(word).text));
 		}
 		if (err < 0)
@@ -239,14 +240,13 @@ master_cf_parse_arguments(
 static enum err
 master_cf_ignore(struct master_cf_parser *parser, struct slice name, struct slice type)
 {
-	return master_cf_no_memory(parser,
-		buf_printf(&parser->ignored, "%s%s/%s", parser->ignored.len > 0 ? ", " : "",
-			origin_value(name).text, origin_value(type).text));
+	return master_cf_no_memory(
+		parser, buf_printf(&parser->ignored, "%s%s/%s", parser->ignored.len > 0 ? ", " : "",
+				origin_value(name).text, origin_value(type).text));
 }
 
 static enum err
-master_cf_check_unique(
-	const struct master_cf_parser *parser, const struct master_cf_service *entry)
+master_cf_check_unique(const struct master_cf_parser *parser, const struct master_cf_service *entry)
 {
 	for (uint32_t i = 0; i < parser->master_cf->count; i++) {
 		const struct config_service *other = &parser->master_cf->services[i].service;
@@ -290,7 +290,8 @@ master_cf_fill(struct master_cf_parser *parser, struct master_cf_service *entry,
 		err = master_cf_parse_arguments(parser, entry, rest);
 	if (err == ERR_OK && service->command == CONFIG_COMMAND_PIPE && entry->arguments.len == 0)
 		err = fault_set(parser->reterr_fault, ERR_CONFIG,
-			"%s: service \"%s\": pipe needs arguments (allowed: user=name argv=command ...)",
+			"%s: service \"%s\": pipe needs arguments (allowed: user=name argv=command "
+			"...)",
 			origin_text(entry->origin).text, origin_value(service->name).text);
 	service->arguments = buf_slice(&entry->arguments);
 	return err;
@@ -310,7 +311,7 @@ master_cf_parse_line(struct master_cf_parser *parser, struct slice line, struct 
 		return fault_set(parser->reterr_fault, ERR_LIMIT,
 			"%s: more than the allowed %d services", origin_text(origin).text,
 			CONFIG_SERVICES_MAX);
-	*entry = (struct master_cf_service){ .origin = origin };
+	*entry = (struct master_cf_service) { .origin = origin };
 	entry->line = mem_strndup((const char *)line.ptr, line.len);
 	buf_init(&entry->arguments, line.len + 1);
 	rest = slice_make(entry->line, line.len);
@@ -348,7 +349,7 @@ master_cf_parse(struct master_cf *master_cf, struct slice text, const char *file
 	buf_init(&parser.ignored, 0);
 	while ((err = logical_line_next(&reader, &line, &number)) == ERR_OK) {
 		err = master_cf_parse_line(
-			&parser, buf_slice(&line), (struct origin){ file, number });
+			&parser, buf_slice(&line), (struct origin) { file, number });
 		if (err < 0)
 			break;
 	}
@@ -356,12 +357,12 @@ master_cf_parse(struct master_cf *master_cf, struct slice text, const char *file
 		err = ERR_OK;
 	else if (err == ERR_NOMEM)
 		err = fault_set(reterr_fault, err, "%s: no memory for a line",
-			origin_text((struct origin){ file, 0 }).text);
+			origin_text((struct origin) { file, 0 }).text);
 	if (err == ERR_OK && parser.ignored.len > 0)
 		err = master_cf_no_memory(&parser,
-			buf_printf(ret_warnings, "%s: services without meaning here are left out: %"
-						 SLICE_FMT "\n",
-				origin_text((struct origin){ file, 0 }).text,
+			buf_printf(ret_warnings,
+				"%s: services without meaning here are left out: %" SLICE_FMT "\n",
+				origin_text((struct origin) { file, 0 }).text,
 				SLICE_ARG(buf_slice(&parser.ignored))));
 	buf_done(&parser.ignored);
 	buf_done(&line);

@@ -23,7 +23,7 @@
 enum { MASTER_CF_PROCESS_DEFAULT = UINT32_MAX };
 
 struct master_cf_service {
-	char *line; /* what the slices below point into */
+	char *line;		       /* what the slices below point into */
 	struct config_service service; /* process_limit may be MASTER_CF_PROCESS_DEFAULT */
 	struct main_cf settings;       /* its -o */
 	struct buf arguments;

@@ -62,8 +62,7 @@ net_parse(struct slice text, struct net *ret_net)
 	if (err < 0)
 		return err;
 	prefix = net_bits(&net);
-	if (slash < text.len
-		&& num_parse_u64(slice_from(text, slash + 1), 0, prefix, &prefix) < 0)
+	if (slash < text.len && num_parse_u64(slice_from(text, slash + 1), 0, prefix, &prefix) < 0)
 		return ERR_SYNTAX;
 	net.prefix = (uint8_t)prefix;
 	err = net_mask(&net) ? ERR_RANGE : ERR_OK;
@@ -77,7 +76,8 @@ net_format(const struct net *net, char ret_text[NET_TEXT_SIZE])
 	char address[INET6_ADDRSTRLEN] = "";
 	int len;
 
-	(void)inet_ntop(net->family == 4 ? AF_INET : AF_INET6, net->address, address, sizeof(address));
+	(void)inet_ntop(
+		net->family == 4 ? AF_INET : AF_INET6, net->address, address, sizeof(address));
 	if (net->prefix == net_bits(net))
 		len = snprintf(ret_text, NET_TEXT_SIZE, "%s", address);
 	else
@@ -104,7 +104,7 @@ net_from_sockaddr(const struct sockaddr *address, struct net *ret_net)
 		net.family = 6;
 		memcpy(net.address, &in6.sin6_addr, 16);
 		if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr)) {
-			net = (struct net){ .family = 4 };
+			net = (struct net) { .family = 4 };
 			memcpy(net.address, in6.sin6_addr.s6_addr + 12, 4);
 		}
 	} else {
@@ -124,5 +124,5 @@ net_contains(const struct net *net, const struct net *address)
 	if (net->family != address->family || memcmp(net->address, address->address, whole) != 0)
 		return false;
 	return bits == 0
-		|| ((net->address[whole] ^ address->address[whole]) & (0xff00 >> bits) & 0xff) == 0;
+	       || ((net->address[whole] ^ address->address[whole]) & (0xff00 >> bits) & 0xff) == 0;
 }

@@ -13,8 +13,8 @@ origin_text(struct origin origin)
 	struct origin_text ret;
 	size_t len = strlen(origin.file);
 	const char *cut = len > ORIGIN_FILE_SHOWN ? "..." : "";
-	const char *file = len > ORIGIN_FILE_SHOWN ? origin.file + len - ORIGIN_FILE_SHOWN
-						    : origin.file;
+	const char *file =
+		len > ORIGIN_FILE_SHOWN ? origin.file + len - ORIGIN_FILE_SHOWN : origin.file;
 
 	if (origin.line == 0)
 		(void)snprintf(ret.text, sizeof(ret.text), "%s%s", cut, file);

@@ -12,7 +12,7 @@
 
 struct origin {
 	const char *file; /* as people know it; borrowed */
-	uint32_t line;    /* 0: the place has no lines */
+	uint32_t line;	  /* 0: the place has no lines */
 };
 
 struct origin_text {

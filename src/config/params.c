@@ -8,16 +8,16 @@
 #include "base/hash.h"
 
 static const struct param param_table[PARAM_COUNT] = {
-#define PARAM(id, name_, type_, text_, min_, max_, words_, when_, meaning_) \
-	[PARAM_##id] = { \
-		.name = name_, \
-		.text = text_, \
-		.words = words_, \
-		.meaning = meaning_, \
-		.min = min_, \
-		.max = max_, \
-		.type = PARAM_TYPE_##type_, \
-		.when = PARAM_##when_, \
+#define PARAM(id, name_, type_, text_, min_, max_, words_, when_, meaning_)                        \
+	[PARAM_##id] = {                                                                           \
+		.name = name_,                                                                     \
+		.text = text_,                                                                     \
+		.words = words_,                                                                   \
+		.meaning = meaning_,                                                               \
+		.min = min_,                                                                       \
+		.max = max_,                                                                       \
+		.type = PARAM_TYPE_##type_,                                                        \
+		.when = PARAM_##when_,                                                             \
 	},
 #include "config/params.def"
 #undef PARAM
@@ -78,7 +78,8 @@ param_transport_suffix(enum param_id id)
 
 	if (id == PARAM_INITIAL_DESTINATION_CONCURRENCY)
 		return name;
-	/* These two only look like one: smtp_process_limit and local_transport mean other things. */
+	/* These two only look like one: smtp_process_limit and local_transport mean other things.
+	 */
 	if (id == PARAM_DEFAULT_PROCESS_LIMIT || id == PARAM_DEFAULT_TRANSPORT)
 		return NULL;
 	if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)

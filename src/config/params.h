@@ -13,7 +13,7 @@
 
 enum param_type {
 	PARAM_TYPE_BOOL,    /* yes, no */
-	PARAM_TYPE_INT,     /* digits */
+	PARAM_TYPE_INT,	    /* digits */
 	PARAM_TYPE_TIME,    /* digits and a unit s m h d w; kept in seconds */
 	PARAM_TYPE_SIZE,    /* digits, bytes */
 	PARAM_TYPE_STRING,  /* any text */

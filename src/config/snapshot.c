@@ -112,13 +112,13 @@ config_unpack_service(struct config *config, const uint8_t *from, uint32_t index
 	config->rows[2 * index] = wire_load_u32(from + 12);
 	config->rows[2 * index + 1] = wire_load_u32(from + 16);
 	return config->rows[2 * index] < config->row_count
-		&& config->rows[2 * index + 1] < config->row_count
-		&& config_text(config, wire_load_u32(from + 20), wire_load_u32(from + 24),
-			&service->name)
-		&& config_text(config, wire_load_u32(from + 28), wire_load_u32(from + 32),
-			&service->host)
-		&& config_text(config, wire_load_u32(from + 36), wire_load_u32(from + 40),
-			&service->arguments);
+	       && config->rows[2 * index + 1] < config->row_count
+	       && config_text(
+		       config, wire_load_u32(from + 20), wire_load_u32(from + 24), &service->name)
+	       && config_text(
+		       config, wire_load_u32(from + 28), wire_load_u32(from + 32), &service->host)
+	       && config_text(config, wire_load_u32(from + 36), wire_load_u32(from + 40),
+		       &service->arguments);
 }
 
 static bool
@@ -149,8 +149,8 @@ config_check_items(const struct config *config, const struct snapshot_object *ob
 		const uint8_t *item = bytes.ptr + i * (size_t)IMAGE_ITEM_SIZE;
 
 		if (item[0] > 1 || item[1] >= IMAGE_ITEM_KIND_COUNT
-			|| !config_text(config, wire_load_u32(item + 4), wire_load_u32(item + 8),
-				&text)
+			|| !config_text(
+				config, wire_load_u32(item + 4), wire_load_u32(item + 8), &text)
 			|| (item[0] == 1 && text.len == 0))
 			return false;
 		if (item[1] == IMAGE_ITEM_TABLE && wire_load_u32(item + 12) >= config->table_count)
@@ -204,12 +204,12 @@ config_unpack_tables(struct config *config, uint32_t at)
 		table->buckets = wire_load_u32(from + 4);
 		table->bucket_count = count;
 		if (table->is_static) {
-			if (!config_text(config, wire_load_u32(from + 12),
-				    wire_load_u32(from + 16), &table->value))
+			if (!config_text(config, wire_load_u32(from + 12), wire_load_u32(from + 16),
+				    &table->value))
 				return false;
 		} else if (count == 0 || (count & (count - 1)) != 0
-			|| !config_slice(config, table->buckets,
-				count * (uint64_t)IMAGE_BUCKET_SIZE, &buckets)) {
+			   || !config_slice(config, table->buckets,
+				   count * (uint64_t)IMAGE_BUCKET_SIZE, &buckets)) {
 			return false;
 		}
 	}
@@ -230,10 +230,10 @@ config_check_header(struct slice image, struct fault *reterr_fault)
 			"the configuration snapshot is from another build");
 	if (wire_load_u64(header + 24) != image.len
 		|| wire_load_u64(header + IMAGE_HASH_AT)
-			!= hash_bytes_seeded(slice_from(image, IMAGE_HEADER_SIZE),
-				hash_bytes(slice_make(header, IMAGE_HASH_AT))))
-		return fault_set(reterr_fault, ERR_CORRUPT,
-			"the configuration snapshot fails its checksum");
+			   != hash_bytes_seeded(slice_from(image, IMAGE_HEADER_SIZE),
+				   hash_bytes(slice_make(header, IMAGE_HASH_AT))))
+		return fault_set(
+			reterr_fault, ERR_CORRUPT, "the configuration snapshot fails its checksum");
 	return ERR_OK;
 }
 
@@ -277,10 +277,11 @@ config_open_fd(int fd, struct config **ret_config, struct fault *reterr_fault)
 	enum err err;
 
 	if (fstat(fd, &st) < 0)
-		return fault_errno(reterr_fault, errno, "cannot look at the configuration snapshot");
+		return fault_errno(
+			reterr_fault, errno, "cannot look at the configuration snapshot");
 	if (st.st_size < IMAGE_HEADER_SIZE || st.st_size > CONFIG_IMAGE_MAX)
-		return fault_set(reterr_fault, ERR_CORRUPT,
-			"the configuration snapshot has a wrong length");
+		return fault_set(
+			reterr_fault, ERR_CORRUPT, "the configuration snapshot has a wrong length");
 	/* Private: a memfd sealed against writing cannot be mapped shared on older kernels. */
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)
@@ -402,14 +403,14 @@ bool
 config_has_ipv4(const struct config *config)
 {
 	return (config_words(config, NULL, PARAM_INET_PROTOCOLS) & CONFIG_PROTOCOL_ALL) != 0
-		|| (config_words(config, NULL, PARAM_INET_PROTOCOLS) & CONFIG_PROTOCOL_IPV4) != 0;
+	       || (config_words(config, NULL, PARAM_INET_PROTOCOLS) & CONFIG_PROTOCOL_IPV4) != 0;
 }
 
 bool
 config_has_ipv6(const struct config *config)
 {
 	return (config_words(config, NULL, PARAM_INET_PROTOCOLS) & CONFIG_PROTOCOL_ALL) != 0
-		|| (config_words(config, NULL, PARAM_INET_PROTOCOLS) & CONFIG_PROTOCOL_IPV6) != 0;
+	       || (config_words(config, NULL, PARAM_INET_PROTOCOLS) & CONFIG_PROTOCOL_IPV6) != 0;
 }
 
 uint64_t
@@ -522,8 +523,8 @@ config_item(const struct config *config, const struct snapshot_object *object, u
 }
 
 enum err
-config_map_find(const struct config *config, const struct config_service *service,
-	enum param_id id, struct slice key, struct slice *ret_value)
+config_map_find(const struct config *config, const struct config_service *service, enum param_id id,
+	struct slice key, struct slice *ret_value)
 {
 	const struct snapshot_object *object = config_object(config, service, id);
 	uint8_t fold[TABLE_KEY_MAX];
@@ -604,7 +605,8 @@ config_list_find_name(const struct config *config, const struct snapshot_object 
 }
 
 static bool
-config_list_find_table(const struct config *config, const uint8_t *item, struct slice name, bool deep)
+config_list_find_table(
+	const struct config *config, const uint8_t *item, struct slice name, bool deep)
 {
 	struct slice value;
 
@@ -648,7 +650,8 @@ config_list_at(const struct config *config, const struct config_service *service
 	if (object == NULL || index >= object->item_count)
 		return false;
 	item = config_item(config, object, index);
-	*ret_item = slice_make(config->image.ptr + wire_load_u32(item + 4), wire_load_u32(item + 8));
+	*ret_item =
+		slice_make(config->image.ptr + wire_load_u32(item + 4), wire_load_u32(item + 8));
 	return true;
 }
 
@@ -675,8 +678,8 @@ config_net_match(const struct config *config, const struct config_service *servi
 			memcpy(net.address, item + 16, sizeof(net.address));
 			is_match = net_contains(&net, &one);
 		} else if (item[1] == IMAGE_ITEM_TABLE) {
-			is_match = config_table_find(config, wire_load_u32(item + 12),
-				net_format(&one, text), &value);
+			is_match = config_table_find(
+				config, wire_load_u32(item + 12), net_format(&one, text), &value);
 		}
 		if (is_match)
 			return item[0] == 0;

@@ -72,13 +72,13 @@ struct config;
 struct config_service {
 	enum config_service_type type;
 	enum config_command command;
-	struct slice name;      /* first column as written, e.g. "127.0.0.1:2525" or "smtp" */
+	struct slice name; /* first column as written, e.g. "127.0.0.1:2525" or "smtp" */
 	struct slice host; /* inet: address or name before the last colon; empty: inet_interfaces */
-	uint16_t port;          /* inet */
+	uint16_t port;	   /* inet */
 	bool is_private;
 	uint32_t process_limit; /* maxproc column, or default_process_limit; 0: no limit */
 	struct slice arguments; /* pipe: what follows the command, words parted by NUL */
-	uint32_t index;         /* its place among config_service_at() */
+	uint32_t index;		/* its place among config_service_at() */
 };
 
 /*
@@ -135,12 +135,10 @@ struct slice config_transport_str(
 const struct config_service *config_service_at(const struct config *config, uint32_t index);
 
 /* A unix service whose command delivers, by its name; NULL: none. */
-const struct config_service *config_transport_find(
-	const struct config *config, struct slice name);
+const struct config_service *config_transport_find(const struct config *config, struct slice name);
 
 /* An inet service by its first column; NULL: none. */
-const struct config_service *config_listener_find(
-	const struct config *config, struct slice name);
+const struct config_service *config_listener_find(const struct config *config, struct slice name);
 
 /* "smtpd", "smtp", ... */
 const char *config_command_name(enum config_command command);

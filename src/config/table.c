@@ -15,17 +15,18 @@ static const char table_allowed[] = "inline:{...}, texthash:FILE, static:VALUE";
 bool
 table_is_spec(struct slice word)
 {
-	return slice_starts(word, SLICE_LIT("inline:")) || slice_starts(word, SLICE_LIT("texthash:"))
-		|| slice_starts(word, SLICE_LIT("static:"));
+	return slice_starts(word, SLICE_LIT("inline:"))
+	       || slice_starts(word, SLICE_LIT("texthash:"))
+	       || slice_starts(word, SLICE_LIT("static:"));
 }
 
 bool
 table_is_foreign(struct slice word)
 {
-	static const char *const types[] = { "btree", "cdb", "cidr", "dbm", "environ", "fail", "hash",
-		"ldap", "lmdb", "memcache", "mongodb", "mysql", "netinfo", "nis", "nisplus", "pcre",
-		"pgsql", "pipemap", "proxy", "randmap", "regexp", "sdbm", "socketmap", "sqlite", "tcp",
-		"unionmap", "unix" };
+	static const char *const types[] = { "btree", "cdb", "cidr", "dbm", "environ", "fail",
+		"hash", "ldap", "lmdb", "memcache", "mongodb", "mysql", "netinfo", "nis", "nisplus",
+		"pcre", "pgsql", "pipemap", "proxy", "randmap", "regexp", "sdbm", "socketmap",
+		"sqlite", "tcp", "unionmap", "unix" };
 	struct slice type = slice_head(word, slice_find(word, ':'));
 
 	for (size_t i = 0; type.len < word.len && i < sizeof(types) / sizeof(types[0]); i++)
@@ -37,7 +38,7 @@ table_is_foreign(struct slice word)
 void
 table_init(struct table *table)
 {
-	*table = (struct table){ 0 };
+	*table = (struct table) { 0 };
 	/* Keys and values of a file are not longer than the file. */
 	buf_init(&table->text, 2 * (size_t)CONFIG_TABLE_MAX);
 }
@@ -47,7 +48,7 @@ table_done(struct table *table)
 {
 	buf_done(&table->text);
 	mem_free(table->items);
-	*table = (struct table){ 0 };
+	*table = (struct table) { 0 };
 }
 
 static enum err
@@ -68,7 +69,7 @@ table_add(struct table *table, struct slice key, struct slice value)
 		table->cap = cap;
 	}
 	item = &table->items[table->count];
-	*item = (struct table_item){ (uint32_t)table->text.len, (uint32_t)key.len,
+	*item = (struct table_item) { (uint32_t)table->text.len, (uint32_t)key.len,
 		(uint32_t)(table->text.len + key.len), (uint32_t)value.len };
 	err = buf_append(&table->text, key);
 	if (err == ERR_OK)
@@ -87,8 +88,8 @@ table_fault(struct fault *reterr_fault, enum err err, struct origin origin, stru
 	if (err == ERR_LIMIT)
 		return fault_set(reterr_fault, err, "%s: the key or the table is too long: \"%s\"",
 			origin_text(origin).text, origin_value(text).text);
-	return fault_set(reterr_fault, err, "%s: no memory for the table",
-		origin_text(origin).text);
+	return fault_set(
+		reterr_fault, err, "%s: no memory for the table", origin_text(origin).text);
 }
 
 /* Cuts "key" or key off the front of a line; what is left, without blanks, is the value. */
@@ -160,7 +161,8 @@ table_load_file(struct table *table, struct slice name, const struct table_optio
 			origin_text(options->origin).text);
 	path = mem_strndup((const char *)name.ptr, name.len);
 	buf_init(&file, (size_t)CONFIG_TABLE_MAX + 128 * 1024);
-	err = text_file_read(options->directory_fd, path, path, CONFIG_TABLE_MAX, &file, reterr_fault);
+	err = text_file_read(
+		options->directory_fd, path, path, CONFIG_TABLE_MAX, &file, reterr_fault);
 	if (err == ERR_OK)
 		err = table_parse_file(table, buf_slice(&file), path, options, reterr_fault);
 	buf_done(&file);
@@ -178,7 +180,8 @@ table_load_inline(struct table *table, struct slice spec, const struct table_opt
 
 	if (rest.len == spec.len)
 		return fault_set(reterr_fault, ERR_SYNTAX,
-			"%s: bad table \"inline:%s\" (allowed: inline:{ key=value, { key = value } })",
+			"%s: bad table \"inline:%s\" (allowed: inline:{ key=value, { key = value } "
+			"})",
 			origin_text(options->origin).text, origin_value(spec).text);
 	while ((err = word_next(&rest, WORD_LIST_SEPARATORS, &word)) == ERR_OK) {
 		err = word_split_pair(word_strip_braces(word), &key, &value);
@@ -190,7 +193,8 @@ table_load_inline(struct table *table, struct slice spec, const struct table_opt
 	}
 	if (err == ERR_SYNTAX)
 		return fault_set(reterr_fault, ERR_SYNTAX,
-			"%s: \"%s\" in inline:{...} is no entry (allowed: key=value, { key = value })",
+			"%s: \"%s\" in inline:{...} is no entry (allowed: key=value, { key = value "
+			"})",
 			origin_text(options->origin).text, origin_value(word).text);
 	return ERR_OK;
 }

@@ -40,7 +40,7 @@ struct table {
 struct table_options {
 	int directory_fd;
 	struct origin origin; /* of the setting that names the table */
-	bool is_alias;        /* keys may end in a colon */
+	bool is_alias;	      /* keys may end in a colon */
 };
 
 /* Whether a word of a list begins with a table type that we have, as "texthash:". */

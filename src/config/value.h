@@ -17,7 +17,7 @@
 struct value_source {
 	const struct param *param;
 	const char *name; /* as set: param->name, or its form for a transport */
-	char time_unit;   /* of a TIME without a unit */
+	char time_unit;	  /* of a TIME without a unit */
 	struct origin origin;
 };
 

@@ -66,8 +66,7 @@ word_trim(struct slice text)
 struct slice
 word_strip_braces(struct slice word)
 {
-	if (word.len >= 2 && word.ptr[0] == '{'
-		&& word_find_close(word, '{', '}') == word.len - 1)
+	if (word.len >= 2 && word.ptr[0] == '{' && word_find_close(word, '{', '}') == word.len - 1)
 		return word_trim(slice_make(word.ptr + 1, word.len - 2));
 	return word;
 }
