@@ -11,12 +11,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* File names for messages live as long as the compilation. */
-struct compile_names {
-	char *main_cf;
-	char *master_cf;
-};
-
 static const char compile_command_line[] = "command line";
 
 static bool
@@ -101,8 +95,8 @@ compile_read_master(struct compile *compile, const char *shown)
 	return err;
 }
 
-static enum err
-compile_read(struct compile *compile, const struct compile_names *names)
+enum err
+compile_read_settings(struct compile *compile, const struct compile_names *names)
 {
 	enum err err = compile_open_directory(compile);
 
@@ -111,9 +105,30 @@ compile_read(struct compile *compile, const struct compile_names *names)
 	for (size_t i = 0; err == ERR_OK && i < compile->options->override_count; i++)
 		err = main_cf_set_pair(&compile->main_cf, slice_str(compile->options->overrides[i]),
 			(struct origin) { compile_command_line, 0 }, compile->reterr_fault);
-	if (err == ERR_OK)
-		err = compile_read_master(compile, names->master_cf);
 	return err;
+}
+
+void
+compile_close_directory(struct compile *compile)
+{
+	if (compile->directory_fd >= 0 && compile->directory_fd != compile->options->directory_fd)
+		(void)close(compile->directory_fd);
+	compile->directory_fd = -1;
+}
+
+struct compile_names
+compile_names_new(const struct config_options *options)
+{
+	return (struct compile_names) { compile_name(options, "main.cf"),
+		compile_name(options, "master.cf") };
+}
+
+void
+compile_names_free(struct compile_names *names)
+{
+	mem_free(names->main_cf);
+	mem_free(names->master_cf);
+	*names = (struct compile_names) { 0 };
 }
 
 static bool
@@ -234,8 +249,10 @@ static enum err
 compile_run(struct compile *compile, const struct compile_names *names)
 {
 	uint32_t row = 0;
-	enum err err = compile_read(compile, names);
+	enum err err = compile_read_settings(compile, names);
 
+	if (err == ERR_OK)
+		err = compile_read_master(compile, names->master_cf);
 	if (err == ERR_OK)
 		err = compile_hostname(compile);
 	if (err == ERR_OK)
@@ -261,10 +278,10 @@ config_compile(const struct config_options *options, struct buf *ret_image,
 {
 	struct fault unused;
 	struct compile compile = { .options = options,
+		.directory_fd = -1,
 		.warnings = ret_warnings,
 		.reterr_fault = reterr_fault != NULL ? reterr_fault : &unused };
-	struct compile_names names = { compile_name(options, "main.cf"),
-		compile_name(options, "master.cf") };
+	struct compile_names names = compile_names_new(options);
 	enum err err;
 
 	buf_clear(ret_warnings);
@@ -274,15 +291,13 @@ config_compile(const struct config_options *options, struct buf *ret_image,
 	err = compile_run(&compile, &names);
 	if (err < 0)
 		buf_clear(ret_image);
-	if (compile.directory_fd >= 0 && compile.directory_fd != options->directory_fd)
-		(void)close(compile.directory_fd);
+	compile_close_directory(&compile);
 	image_done(&compile.image);
 	compile_list_done(&compile);
 	master_cf_done(&compile.master_cf);
 	main_cf_done(&compile.main_cf);
 	mem_free(compile.hostname);
 	mem_free(compile.mydomain);
-	mem_free(names.main_cf);
-	mem_free(names.master_cf);
+	compile_names_free(&names);
 	return err;
 }

@@ -43,6 +43,18 @@ struct compile_scope {
 	struct main_cf *settings; /* of the service; NULL: main.cf alone */
 };
 
+/* File names for messages live as long as what is compiled from them. */
+struct compile_names {
+	char *main_cf;
+	char *master_cf;
+};
+
+/* compile.c: the directory is opened, main.cf and the command line are read. */
+struct compile_names compile_names_new(const struct config_options *options);
+void compile_names_free(struct compile_names *names);
+MUST_USE enum err compile_read_settings(struct compile *compile, const struct compile_names *names);
+void compile_close_directory(struct compile *compile);
+
 /* compile_value.c: the raw text of a name and where it was set; ERR_NOTFOUND. */
 MUST_USE enum err compile_find(const struct compile_scope *scope, struct slice name,
 	struct slice *ret_text, struct origin *ret_origin);
