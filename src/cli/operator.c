@@ -1,0 +1,245 @@
+/*
+ * operator.c - commands about mail in the queue (see operator.h)
+ */
+#include "cli/operator.h"
+
+#include "base/mem.h"
+#include "cli/control_client.h"
+#include "cli/json_text.h"
+#include "cli/queue_list.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+enum operator_form {
+	OPERATOR_LIST,	/* mailq */
+	OPERATOR_LINES, /* lines of JSON as they come, those of messages */
+	OPERATOR_RAW,	/* as it comes */
+	OPERATOR_TEXT,	/* JSON as people read it */
+	OPERATOR_LAST,	/* only the last line counts */
+};
+
+struct request {
+	enum operator_form form;
+	const char *verbatim; /* OPERATOR_TEXT: see json_text_format() */
+	struct queue_list list;
+	struct buf text; /* output of one line */
+	struct buf last; /* what the last frame said */
+	bool is_bad;
+};
+
+/* Whether a line is a JSON object of a message; the last line may hold counts instead. */
+static bool
+operator_is_message(struct slice line)
+{
+	return memmem(line.ptr, line.len, "\"queue_id\"", 10) != NULL;
+}
+
+static enum err
+operator_format(struct request *request, struct slice line)
+{
+	enum err err;
+
+	switch (request->form) {
+	case OPERATOR_LIST:
+		return operator_is_message(line)
+			       ? queue_list_add(&request->list, line, &request->text)
+			       : ERR_OK;
+	case OPERATOR_LINES:
+		if (!operator_is_message(line))
+			return ERR_OK;
+		break;
+	case OPERATOR_TEXT:
+		if (line.len > 0 && line.ptr[0] == '{'
+			&& json_text_format(line, request->verbatim, &request->text) == ERR_OK)
+			return ERR_OK;
+		break;
+	case OPERATOR_RAW:
+		break;
+	case OPERATOR_LAST:
+		return ERR_OK;
+	}
+	err = buf_append(&request->text, line);
+	return err < 0 ? err : buf_append_str(&request->text, "\n");
+}
+
+static void
+operator_print(struct request *request, struct slice line)
+{
+	buf_clear(&request->text);
+	if (operator_format(request, line) < 0)
+		request->is_bad = true;
+	if (request->text.len > 0)
+		(void)fwrite(request->text.ptr, 1, request->text.len, stdout);
+}
+
+/* Lines of the last frame wait: with a bad exit code they are a complaint. */
+static void
+operator_line(void *ctx, struct slice line, bool is_final)
+{
+	struct request *request = ctx;
+
+	if (!is_final) {
+		operator_print(request, line);
+		return;
+	}
+	if (buf_append(&request->last, line) < 0 || buf_append_str(&request->last, "\n") < 0)
+		request->is_bad = true;
+}
+
+static void
+operator_print_last(struct request *request)
+{
+	struct slice rest = buf_slice(&request->last);
+
+	while (rest.len > 0) {
+		size_t end = slice_find(rest, '\n');
+
+		operator_print(request, slice_head(rest, end));
+		rest = slice_from(rest, end + 1);
+	}
+}
+
+static void
+operator_init(struct request *request, enum operator_form form)
+{
+	*request = (struct request) { .form = form };
+	buf_init(&request->text, 0);
+	buf_init(&request->last, 0);
+}
+
+static void
+operator_done(struct request *request)
+{
+	buf_done(&request->text);
+	buf_done(&request->last);
+}
+
+/* Asks, prints what comes; a refusal's words go to stderr. */
+static int
+operator_run(struct request *request, struct cli *cli, const char *command,
+	const char *const *words, size_t count)
+{
+	int exit_code = control_client_run(cli, command, words, count, operator_line, request);
+	struct slice last = slice_trim(buf_slice(&request->last));
+
+	if (exit_code != EX_OK) {
+		while (last.len > 0 && last.ptr[last.len - 1] == '\n')
+			last.len--;
+		if (last.len > 0 && last.ptr[0] != '{')
+			(void)cli_complain(cli, exit_code, "%" SLICE_FMT, SLICE_ARG(last));
+		return exit_code;
+	}
+	operator_print_last(request);
+	if (request->is_bad)
+		return cli_complain(
+			cli, EX_PROTOCOL, "the queue manager's answer is not understood");
+	return EX_OK;
+}
+
+int
+operator_queue(struct cli *cli, bool as_json)
+{
+	struct request request;
+	int exit_code = cli_load(cli);
+	char *null_sender;
+
+	if (exit_code != EX_OK)
+		return exit_code;
+	null_sender = cli_value(cli, PARAM_EMPTY_ADDRESS_RECIPIENT);
+	if (null_sender == NULL)
+		return EX_CONFIG;
+	operator_init(&request, as_json ? OPERATOR_LINES : OPERATOR_LIST);
+	request.list.null_sender = null_sender;
+	exit_code = operator_run(&request, cli, "queue", NULL, 0);
+	if (exit_code == EX_OK && !as_json) {
+		buf_clear(&request.text);
+		if (queue_list_end(&request.list, &request.text) == ERR_OK)
+			(void)fwrite(request.text.ptr, 1, request.text.len, stdout);
+	}
+	operator_done(&request);
+	mem_free(null_sender);
+	return exit_code;
+}
+
+int
+operator_flush(struct cli *cli, const char *site, const char *id)
+{
+	const char *words[2] = { site != NULL ? "site" : "id", site != NULL ? site : id };
+	struct request request;
+	int exit_code;
+
+	operator_init(&request, OPERATOR_LAST);
+	exit_code = operator_run(&request, cli, "flush", words, words[1] != NULL ? 2 : 0);
+	operator_done(&request);
+	return exit_code;
+}
+
+int
+operator_show(struct cli *cli, const char *id, bool with_content)
+{
+	const char *words[2] = { id, "content" };
+	struct request request;
+	int exit_code;
+
+	operator_init(&request, OPERATOR_TEXT);
+	request.verbatim = "content";
+	exit_code = operator_run(&request, cli, "show", words, with_content ? 2 : 1);
+	if (exit_code == EX_NOINPUT)
+		(void)cli_complain(cli, exit_code, "%s: no such message", id);
+	operator_done(&request);
+	return exit_code;
+}
+
+/* "Placed on hold: 3 messages", and which IDs there are not. */
+static void
+operator_report(const struct cli *cli, const char *command, struct slice last)
+{
+	static const char *const titles[][2] = { { "hold", "Placed on hold" },
+		{ "release", "Released from hold" }, { "delete", "Deleted" },
+		{ "requeue", "Requeued" } };
+	json_t *object = json_loadb((const char *)last.ptr, last.len, 0, NULL);
+	json_int_t done = json_integer_value(json_object_get(object, "done"));
+	json_t *unknown = json_object_get(object, "unknown");
+	size_t index;
+	json_t *id;
+
+	for (size_t i = 0; object != NULL && i < sizeof(titles) / sizeof(titles[0]); i++)
+		if (strcmp(command, titles[i][0]) == 0)
+			(void)fprintf(stderr, "%s: %s: %" JSON_INTEGER_FORMAT " message%s\n",
+				cli->program, titles[i][1], done, done == 1 ? "" : "s");
+	json_array_foreach(unknown, index, id)
+	{
+		if (json_is_string(id))
+			(void)cli_complain(
+				cli, EX_OK, "%s: no such message", json_string_value(id));
+	}
+	json_decref(object);
+}
+
+int
+operator_change(struct cli *cli, const char *command, const char *const *ids, size_t id_count)
+{
+	struct request request;
+	int exit_code;
+
+	operator_init(&request, OPERATOR_LAST);
+	exit_code = operator_run(&request, cli, command, ids, id_count);
+	if (exit_code == EX_OK)
+		operator_report(cli, command, buf_slice(&request.last));
+	operator_done(&request);
+	return exit_code;
+}
+
+int
+operator_status(struct cli *cli, bool as_json)
+{
+	struct request request;
+	int exit_code;
+
+	operator_init(&request, as_json ? OPERATOR_RAW : OPERATOR_TEXT);
+	exit_code = operator_run(&request, cli, "status", NULL, 0);
+	operator_done(&request);
+	return exit_code;
+}

@@ -1,0 +1,195 @@
+/*
+ * ostler.c - the operator's tool: its command line
+ */
+#include "cli/cli.h"
+
+#include "cli/config_print.h"
+#include "cli/instance.h"
+#include "cli/operator.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+static const char ostler_help[] =
+	"usage: ostler [-c DIR] [-o name=value]... COMMAND\n"
+	"\n"
+	"  queue [--json]             list the queue, as mailq or as postqueue -j does\n"
+	"  show ID [--content]        one message: envelope, state, attempts\n"
+	"  flush [--site S | --id ID] try delivery now\n"
+	"  hold ID...|ALL             keep from delivery\n"
+	"  release ID...|ALL          undo hold\n"
+	"  delete ID...|ALL           remove from the queue, without any report\n"
+	"  requeue ID...|ALL          start over: rewritten and routed anew\n"
+	"  status [--json]            how the queue manager does\n"
+	"  reload                     read the configuration again\n"
+	"  stop                       end the mail system\n"
+	"  config [-n] [-d] [-x] [-h] [NAME...]   parameters; config --check: are they good?\n"
+	"\n"
+	"  -c DIR         directory of main.cf and master.cf (or $MAIL_CONFIG)\n"
+	"  -o name=value  overrides main.cf\n"
+	"See ostler(1).\n";
+
+typedef int ostler_command_fn(struct cli *cli, int argc, char **argv);
+
+struct ostler_command {
+	const char *name;
+	ostler_command_fn *fn;
+};
+
+static int
+ostler_usage(const struct cli *cli, const char *what, const char *detail)
+{
+	return cli_complain(cli, EX_USAGE, "%s%s%s (see %s --help)", what,
+		detail != NULL ? ": " : "", detail != NULL ? detail : "", cli->program);
+}
+
+/* The commands' only option, if it stands first or last: removed. */
+static bool
+ostler_take(int *argc, char **argv, const char *option)
+{
+	for (int i = 1; i < *argc; i++) {
+		if (strcmp(argv[i], option) != 0)
+			continue;
+		for (int j = i; j < *argc - 1; j++)
+			argv[j] = argv[j + 1];
+		(*argc)--;
+		return true;
+	}
+	return false;
+}
+
+static int
+ostler_queue(struct cli *cli, int argc, char **argv)
+{
+	bool as_json = ostler_take(&argc, argv, "--json");
+
+	if (argc > 1)
+		return ostler_usage(cli, "queue: unexpected argument", argv[1]);
+	return operator_queue(cli, as_json);
+}
+
+static int
+ostler_show(struct cli *cli, int argc, char **argv)
+{
+	bool with_content = ostler_take(&argc, argv, "--content");
+
+	if (argc != 2)
+		return ostler_usage(cli, "show: one queue ID is wanted", NULL);
+	return operator_show(cli, argv[1], with_content);
+}
+
+static int
+ostler_flush(struct cli *cli, int argc, char **argv)
+{
+	if (argc == 1)
+		return operator_flush(cli, NULL, NULL);
+	if (argc == 3 && strcmp(argv[1], "--site") == 0)
+		return operator_flush(cli, argv[2], NULL);
+	if (argc == 3 && strcmp(argv[1], "--id") == 0)
+		return operator_flush(cli, NULL, argv[2]);
+	return ostler_usage(cli, "flush: nothing, --site S or --id ID is wanted", NULL);
+}
+
+static int
+ostler_change(struct cli *cli, int argc, char **argv)
+{
+	if (argc < 2)
+		return ostler_usage(cli, argv[0], "queue IDs or ALL are wanted");
+	return operator_change(cli, argv[0], (const char *const *)(argv + 1), (size_t)argc - 1);
+}
+
+static int
+ostler_status(struct cli *cli, int argc, char **argv)
+{
+	bool as_json = ostler_take(&argc, argv, "--json");
+
+	if (argc > 1)
+		return ostler_usage(cli, "status: unexpected argument", argv[1]);
+	return operator_status(cli, as_json);
+}
+
+static int
+ostler_reload(struct cli *cli, int argc, char **argv)
+{
+	return argc > 1 ? ostler_usage(cli, "reload: unexpected argument", argv[1])
+			: instance_reload(cli);
+}
+
+static int
+ostler_stop(struct cli *cli, int argc, char **argv)
+{
+	return argc > 1 ? ostler_usage(cli, "stop: unexpected argument", argv[1])
+			: instance_stop(cli);
+}
+
+static const struct ostler_command ostler_commands[] = {
+	{ "queue", ostler_queue },
+	{ "show", ostler_show },
+	{ "flush", ostler_flush },
+	{ "hold", ostler_change },
+	{ "release", ostler_change },
+	{ "delete", ostler_change },
+	{ "requeue", ostler_change },
+	{ "status", ostler_status },
+	{ "reload", ostler_reload },
+	{ "stop", ostler_stop },
+	{ "config", config_print_run },
+};
+
+/* The options in front of the command. *ret_exit: nothing is left to do. */
+static int
+ostler_options(struct cli *cli, int argc, char **argv, bool *ret_exit)
+{
+	static const struct option options[] = { { "help", no_argument, NULL, 'H' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+	int option;
+
+	*ret_exit = true;
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "+c:o:", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			cli->directory = optarg;
+			break;
+		case 'o':
+			if (cli->override_count == CLI_OVERRIDES_MAX)
+				return ostler_usage(cli, "too many -o", optarg);
+			cli->overrides[cli->override_count++] = optarg;
+			break;
+		case 'H':
+			(void)fputs(ostler_help, stdout);
+			return EX_OK;
+		case 'V':
+			(void)printf("ostler %s\n", OSTLER_VERSION);
+			return EX_OK;
+		default:
+			return EX_USAGE;
+		}
+	}
+	*ret_exit = false;
+	return EX_OK;
+}
+
+int
+ostler_run(struct cli *cli, int argc, char **argv)
+{
+	bool is_done;
+	int exit_code = ostler_options(cli, argc, argv, &is_done);
+
+	if (is_done)
+		return exit_code;
+	if (optind == argc)
+		return ostler_usage(cli, "a command is wanted", NULL);
+	argc -= optind;
+	argv += optind;
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		(void)fputs(ostler_help, stdout);
+		return EX_OK;
+	}
+	for (size_t i = 0; i < sizeof(ostler_commands) / sizeof(ostler_commands[0]); i++)
+		if (strcmp(argv[0], ostler_commands[i].name) == 0)
+			return ostler_commands[i].fn(cli, argc, argv);
+	return ostler_usage(cli, "unknown command", argv[0]);
+}
