@@ -158,7 +158,7 @@ bench_journal(struct bench *bench, int dir)
 	double elapsed;
 
 	bench->loop = loop_new();
-	bench->disk = disk_file_new(dir, dir, bench_wake, bench);
+	bench->disk = disk_file_new(dir, dir, dir, bench_wake, bench);
 	options.disk = disk_file_disk(bench->disk);
 	bench->journal = journal_new(&options);
 	loop_timer_init(&bench->timer, bench->loop, bench_tick, bench);

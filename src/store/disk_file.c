@@ -28,6 +28,7 @@ struct disk_file {
 	struct disk disk; /* first */
 	int journal_dir;
 	int corrupt_dir;
+	int large_dir;
 	disk_file_wake_fn *wake;
 	void *ctx;
 	pthread_mutex_t lock; /* guards all below */
@@ -337,6 +338,86 @@ disk_file_save(struct disk_file *file, struct disk_op *op)
 	(void)close(fd);
 }
 
+/* --- large files ------------------------------------------------------------------------------ */
+
+static int
+disk_large_open(struct disk_file *file, const struct disk_op *op, char name[DISK_NAME_SIZE + 8])
+{
+	(void)snprintf(name, DISK_NAME_SIZE + 8, "%s%s", op->name, DISK_LARGE_TEMPORARY);
+	return openat(file->large_dir, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+static void
+disk_large_append(struct disk_file *file, struct disk_op *op)
+{
+	char name[DISK_NAME_SIZE + 8];
+	int fd = disk_large_open(file, op, name);
+	int sys_errno = fd >= 0 ? disk_file_pwrite(fd, op->bytes, op->offset) : errno;
+
+	if (sys_errno != 0)
+		disk_op_fail(op, sys_errno);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+static void
+disk_large_finish(struct disk_file *file, struct disk_op *op)
+{
+	char name[DISK_NAME_SIZE + 8];
+	int fd = disk_large_open(file, op, name);
+
+	if (fd < 0 || fsync(fd) != 0
+		|| renameat(file->large_dir, name, file->large_dir, op->name) != 0
+		|| fsync(file->large_dir) != 0)
+		disk_op_fail(op, errno);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+static void
+disk_large_list(struct disk_file *file, struct disk_op *op)
+{
+	int fd = openat(file->large_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		disk_op_fail(op, errno);
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		struct stat st;
+
+		if (fstatat(file->large_dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
+			&& S_ISREG(st.st_mode))
+			wire_put_bytes(&op->list, slice_str(entry->d_name));
+	}
+	(void)closedir(dir);
+}
+
+static void
+disk_large_read(struct disk_file *file, struct disk_op *op)
+{
+	int fd = openat(file->large_dir, op->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	uint8_t *memory = mem_try(op->length + 1);
+	ssize_t got = -1;
+
+	if (fd < 0 || memory == NULL) {
+		disk_op_fail(op, fd < 0 ? errno : ENOMEM);
+	} else {
+		got = disk_file_pread(fd, memory, op->length, op->offset);
+		if (got < 0)
+			disk_op_fail(op, errno);
+		else if (buf_append(&op->list, slice_make(memory, (size_t)got)) < 0)
+			disk_op_fail(op, ENOMEM);
+	}
+	mem_free(memory);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 static void
 disk_file_run(struct disk_file *file, struct disk_op *op)
 {
@@ -363,6 +444,22 @@ disk_file_run(struct disk_file *file, struct disk_op *op)
 		break;
 	case DISK_SAVE:
 		disk_file_save(file, op);
+		break;
+	case DISK_LARGE_APPEND:
+		disk_large_append(file, op);
+		break;
+	case DISK_LARGE_FINISH:
+		disk_large_finish(file, op);
+		break;
+	case DISK_LARGE_REMOVE:
+		if (unlinkat(file->large_dir, op->name, 0) != 0 || fsync(file->large_dir) != 0)
+			disk_op_fail(op, errno);
+		break;
+	case DISK_LARGE_LIST:
+		disk_large_list(file, op);
+		break;
+	case DISK_LARGE_READ:
+		disk_large_read(file, op);
 		break;
 	}
 }
@@ -412,12 +509,13 @@ disk_file_pooled(void *ctx)
 }
 
 struct disk_file *
-disk_file_new(int journal_dir, int corrupt_dir, disk_file_wake_fn *wake, void *ctx)
+disk_file_new(
+	int journal_dir, int corrupt_dir, int large_dir, disk_file_wake_fn *wake, void *ctx)
 {
 	struct disk_file *file = MEM_NEW(struct disk_file);
 
 	*file = (struct disk_file){ .disk.submit = disk_file_submit, .journal_dir = journal_dir,
-		.corrupt_dir = corrupt_dir, .wake = wake, .ctx = ctx };
+		.corrupt_dir = corrupt_dir, .large_dir = large_dir, .wake = wake, .ctx = ctx };
 	file->finished_tail = &file->finished;
 	file->fds = mem_array(DISK_FILE_SLOTS, sizeof(*file->fds));
 	for (size_t i = 0; i < DISK_FILE_SLOTS; i++)

@@ -1,12 +1,12 @@
 /*
- * disk_file.h - the real disk: files below two directories, written and read by threads
+ * disk_file.h - the real disk: files below three directories, written and read by threads
  *
  * One writer thread runs DISK_WRITE in order; DISK_FILE_POOL threads run everything else. When an
  * operation is finished `wake` is called (from a thread); the owner then calls disk_file_poll(),
  * which runs the completions on the owner's thread. Only *at() calls on the given descriptors are
  * made.
  *
- * Files: journal/NNNNNNNN.seg; corrupt/NAME for DISK_SAVE.
+ * Files: journal/NNNNNNNN.seg; corrupt/NAME for DISK_SAVE; large/NAME and large/NAME.tmp.
  * Ownership: the directory descriptors are borrowed. disk_file_free() waits for what runs; nothing
  *            may be waiting by then that the owner still wants.
  * Limits:    DISK_FILE_SLOTS segment files, each with one open descriptor at the most.
@@ -23,7 +23,7 @@ struct disk_file;
 typedef void disk_file_wake_fn(void *ctx);
 
 struct disk_file *disk_file_new(
-	int journal_dir, int corrupt_dir, disk_file_wake_fn *wake, void *ctx);
+	int journal_dir, int corrupt_dir, int large_dir, disk_file_wake_fn *wake, void *ctx);
 void disk_file_free(struct disk_file *file);
 
 /* To be given to the journal. */

@@ -205,6 +205,23 @@ journal_release(struct journal *journal, uint64_t lsn)
 	segment->live--;
 }
 
+bool
+journal_oldest(const struct journal *journal, uint64_t *ret_end)
+{
+	const struct journal_segment *oldest = TAILQ_FIRST(&journal->segments);
+
+	if (oldest == NULL || TAILQ_NEXT(oldest, link) == NULL)
+		return false;
+	*ret_end = TAILQ_NEXT(oldest, link)->base;
+	return true;
+}
+
+bool
+journal_is_damaged(const struct journal *journal)
+{
+	return journal->is_damaged;
+}
+
 void
 journal_step(struct journal *journal, struct instant now)
 {

@@ -51,7 +51,12 @@ enum journal_urgency {
 #define JOURNAL_GATHER_NS (1 * NS_PER_MS)    /* after a batch of JOURNAL_GATHER_MIN or more */
 #define JOURNAL_SOON_NS (10 * NS_PER_MS)
 #define JOURNAL_IDLE_NS (100 * NS_PER_MS)    /* then the last batch is proven durable */
-enum { JOURNAL_GATHER_MIN = 4, JOURNAL_RESERVE = 1, JOURNAL_SPARES = 3, JOURNAL_RECORDS_MAX = 64 };
+enum {
+	JOURNAL_GATHER_MIN = 4,
+	JOURNAL_RESERVE = 1,
+	JOURNAL_SPARES = 3,
+	JOURNAL_RECORDS_MAX = 4096,
+};
 
 typedef void journal_done_fn(void *ctx, enum journal_outcome outcome);
 
@@ -120,6 +125,15 @@ struct slice journal_node(const struct journal *journal, struct slice key);
 /* The segment that holds this durable LSN must stay in force / need not any more (counted). */
 void journal_hold(struct journal *journal, uint64_t lsn);
 void journal_release(struct journal *journal, uint64_t lsn);
+
+/*
+ * Whether a segment older than the newest is in force, and the LSN behind the oldest one: what
+ * lies below it must be released before that file can be used again.
+ */
+bool journal_oldest(const struct journal *journal, uint64_t *ret_end);
+
+/* Recovery found that something durable cannot be read. */
+bool journal_is_damaged(const struct journal *journal);
 
 /* Acts on time: sends batches, recycles, retries. Call once per loop turn. */
 void journal_step(struct journal *journal, struct instant now);

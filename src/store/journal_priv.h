@@ -108,6 +108,7 @@ struct journal {
 	uint64_t generation; /* greatest used */
 	uint32_t slot_next;  /* no file has this number or a greater one */
 	uint32_t last_urgent_count; /* of the last batch */
+	bool is_damaged; /* recovery missed something durable */
 	bool proven; /* the last batch was an empty one behind a flushed one */
 	struct mono idle_since;
 	struct mono retry_at; /* FAULTED, or after a failed prepare */

@@ -109,7 +109,8 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 		journal->generation = found->header.generation;
 	if (err == ERR_NOTFOUND && found->file_size >= journal->options.segment_size)
 		journal_spare_add(journal, found->slot, 0);
-	else if (err < 0 && err != ERR_NOTFOUND)
+	journal->is_damaged |= err < 0 && err != ERR_NOTFOUND;
+	if (err < 0 && err != ERR_NOTFOUND)
 		journal_notice(journal, "journal: segment file %08u: %s; left alone",
 			(unsigned)found->slot, fault.text);
 	recovery->index++;
@@ -296,6 +297,7 @@ journal_recovery_damage(struct journal *journal, const struct segment_header *he
 	struct disk_op *op = mem_new(sizeof(*op) + bytes.len);
 	uint8_t *copy = (uint8_t *)(op + 1);
 
+	journal->is_damaged = true;
 	journal_notice(journal,
 		"journal: damage at LSN %llu (segment %llu): %zu bytes that had been durable "
 		"cannot be "
@@ -436,12 +438,16 @@ journal_recovery_drop_old(struct journal *journal)
 		if (found->file_size >= journal->options.segment_size)
 			journal_spare_add(journal, found->slot, 0);
 	}
-	for (size_t i = recovery->oldest + 1; i <= recovery->newest; i++)
-		if (recovery->found[i].header.sequence
-			!= recovery->found[i - 1].header.sequence + 1)
-			journal_notice(journal, "journal: segments %llu to %llu are missing",
-				(unsigned long long)recovery->found[i - 1].header.sequence + 1,
-				(unsigned long long)recovery->found[i].header.sequence - 1);
+	for (size_t i = recovery->oldest + 1; i <= recovery->newest; i++) {
+		uint64_t before = recovery->found[i - 1].header.sequence;
+		uint64_t after = recovery->found[i].header.sequence;
+
+		if (after == before + 1)
+			continue;
+		journal->is_damaged = true;
+		journal_notice(journal, "journal: segments %llu to %llu are missing",
+			(unsigned long long)before + 1, (unsigned long long)after - 1);
+	}
 }
 
 static void
@@ -505,6 +511,7 @@ journal_recovery_segment_read(void *ctx, struct disk_op *op)
 		journal_recovery_read(journal);
 		return;
 	}
+	journal->is_damaged |= closed;
 	if (closed)
 		journal_notice(journal, "journal: the segment after %llu is missing",
 			(unsigned long long)recovery->found[recovery->index].header.sequence);

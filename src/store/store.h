@@ -1,5 +1,5 @@
 /*
- * store.h - messages kept safe: index, content, due times and atomic changes over the journal (core)
+ * store.h - messages kept safe: index, content, due times, atomic changes over the journal (core)
  *
  * A message lives in the store from the durable MESSAGE record to the durable DONE record. While
  * idle it is a few words in the index; while somebody works on it, it is *pinned*: its envelope,
@@ -67,7 +67,7 @@ bool store_accepts(const struct store *store);
 bool store_is_idle(const struct store *store);
 uint64_t store_count(const struct store *store);
 
-/* --- changes --------------------------------------------------------------------------------- */
+/* --- changes ---------------------------------------- */
 
 /* A new message. Content is in `body`, or in `large` with an empty body. */
 struct store_message {
@@ -99,7 +99,7 @@ struct store_txn {
 	} records[STORE_TXN_RECORDS_MAX];
 };
 
-/* Only one transaction is under construction at a time; nothing else of the store is called then. */
+/* Only one transaction is under construction at a time; no other call of the store meanwhile. */
 void store_txn_begin(struct store_txn *txn, struct store *store, enum journal_class class,
 	enum journal_urgency urgency);
 
@@ -126,7 +126,7 @@ void store_txn_done(struct store_txn *txn, store_ref ref);
  */
 MUST_USE enum err store_txn_commit(struct store_txn *txn, journal_done_fn *done, void *ctx);
 
-/* --- the index ------------------------------------------------------------------------------- */
+/* --- the index ---------------------------------------- */
 
 struct store_info {
 	uint64_t queue_id;
@@ -157,7 +157,7 @@ uint64_t store_due_next_us(const struct store *store);
 /* Changes flags in memory only (release from hold before its STATE is durable, ...). */
 void store_set_flags(struct store *store, store_ref ref, uint32_t flags);
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------- */
 
 struct store_view {
 	uint64_t queue_id;
@@ -165,7 +165,7 @@ struct store_view {
 	uint64_t content_length;
 	uint64_t content_hash;
 	bool dotted;
-	uint64_t large;              /* number of its file under large/, 0: content is in the body */
+	uint64_t large;              /* number of its file under large/; 0: the body has it */
 	struct slice envelope;
 	struct slice recipients;
 	struct slice head;
@@ -197,7 +197,7 @@ void store_load_body(struct store *store, store_ref ref, store_loaded_fn *loaded
 /* Back to idle; it enters the schedule with its due time (not when HELD). */
 void store_unpin(struct store *store, store_ref ref);
 
-/* --- large content --------------------------------------------------------------------------- */
+/* --- large content ---------------------------------------- */
 
 /* Begins a file under large/ for a message to come, named by a number that is never used twice (a
  * queue ID, not always the message's own; the MESSAGE record holds it). Parts are written in the
@@ -212,7 +212,7 @@ void store_large_finish(struct store_large *large, store_large_fn *done, void *c
 void store_large_abort(struct store_large *large);
 /* File name below large/ of a number. */
 void store_large_name(uint64_t number, char name[STORE_LARGE_NAME_SIZE]);
-/* Reads at most `length` bytes from the front of a large content (for reports): `done` gets them. */
+/* Reads at most `length` bytes from the front of large content (for reports): `done` gets them. */
 typedef void store_large_read_fn(void *ctx, enum err err, struct slice bytes);
 void store_large_read(
 	struct store *store, store_ref ref, uint64_t length, store_large_read_fn *done, void *ctx);

@@ -8,6 +8,7 @@
 #include "base/wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static void
 disk_sim_submit(struct disk *disk, struct disk_op *op)
@@ -39,6 +40,8 @@ disk_sim_done(struct disk_sim *sim)
 {
 	for (size_t i = 0; i < DISK_SIM_SLOTS; i++)
 		disk_sim_file_free(&sim->files[i]);
+	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
+		buf_done(&sim->larges[i].bytes);
 }
 
 static struct disk_sim_file *
@@ -135,6 +138,111 @@ disk_sim_read(struct disk_sim *sim, struct disk_op *op)
 			op->length));
 }
 
+/* --- large files ------------------------------------------------------------------------------ */
+
+static struct disk_sim_large *
+disk_sim_large(struct disk_sim *sim, const char *name)
+{
+	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
+		if (strcmp(sim->larges[i].name, name) == 0)
+			return &sim->larges[i];
+	return NULL;
+}
+
+size_t
+disk_sim_large_count(const struct disk_sim *sim)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
+		count += sim->larges[i].name[0] != '\0';
+	return count;
+}
+
+static struct disk_sim_large *
+disk_sim_large_temporary(struct disk_sim *sim, const struct disk_op *op)
+{
+	char name[DISK_NAME_SIZE + 8];
+	struct disk_sim_large *large;
+
+	(void)snprintf(name, sizeof(name), "%s%s", op->name, DISK_LARGE_TEMPORARY);
+	large = disk_sim_large(sim, name);
+	if (large == NULL) {
+		large = disk_sim_large(sim, "");
+		CHECK(large != NULL && strlen(name) < sizeof(large->name));
+		memcpy(large->name, name, strlen(name) + 1);
+		large->stable = false;
+		buf_init(&large->bytes, 0);
+	}
+	return large;
+}
+
+static void
+disk_sim_large_remove(struct disk_sim_large *large)
+{
+	buf_done(&large->bytes);
+	*large = (struct disk_sim_large){ .stable = false };
+}
+
+static void
+disk_sim_large_append(struct disk_sim *sim, struct disk_op *op)
+{
+	struct disk_sim_large *large = disk_sim_large_temporary(sim, op);
+
+	if (rng_one_in(&sim->rng, sim->prepare_fails_one_in)) {
+		op->err = ERR_NOSPACE;
+		return;
+	}
+	CHECK(op->offset == large->bytes.len);
+	buf_add(&large->bytes, op->bytes);
+}
+
+static void
+disk_sim_large_finish(struct disk_sim *sim, struct disk_op *op)
+{
+	struct disk_sim_large *large = disk_sim_large_temporary(sim, op);
+
+	if (rng_one_in(&sim->rng, sim->flush_fails_one_in)) {
+		op->err = ERR_IO;
+		op->sys_errno = EIO;
+		return;
+	}
+	CHECK(disk_sim_large(sim, op->name) == NULL);
+	memcpy(large->name, op->name, sizeof(large->name));
+	large->stable = true;
+}
+
+static void
+disk_sim_large_list(struct disk_sim *sim, struct disk_op *op)
+{
+	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
+		if (sim->larges[i].name[0] != '\0')
+			wire_put_bytes(&op->list, slice_str(sim->larges[i].name));
+}
+
+static void
+disk_sim_large_run(struct disk_sim *sim, struct disk_op *op)
+{
+	struct disk_sim_large *large;
+
+	if (op->kind == DISK_LARGE_APPEND) {
+		disk_sim_large_append(sim, op);
+	} else if (op->kind == DISK_LARGE_FINISH) {
+		disk_sim_large_finish(sim, op);
+	} else if (op->kind == DISK_LARGE_LIST) {
+		disk_sim_large_list(sim, op);
+	} else {
+		large = disk_sim_large(sim, op->name);
+		if (large == NULL)
+			op->err = ERR_NOTFOUND;
+		else if (op->kind == DISK_LARGE_REMOVE)
+			disk_sim_large_remove(large);
+		else
+			buf_add(&op->list, slice_head(slice_from(buf_slice(&large->bytes), op->offset),
+						   op->length));
+	}
+}
+
 static void
 disk_sim_run(struct disk_sim *sim, struct disk_op *op)
 {
@@ -161,6 +269,13 @@ disk_sim_run(struct disk_sim *sim, struct disk_op *op)
 		break;
 	case DISK_SAVE:
 		sim->saved_count++;
+		break;
+	case DISK_LARGE_APPEND:
+	case DISK_LARGE_FINISH:
+	case DISK_LARGE_REMOVE:
+	case DISK_LARGE_LIST:
+	case DISK_LARGE_READ:
+		disk_sim_large_run(sim, op);
 		break;
 	}
 }
@@ -245,6 +360,9 @@ disk_sim_lose_power(struct disk_sim *sim)
 		if (file->exists)
 			memcpy(file->cache, file->stable, file->size);
 	}
+	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
+		if (!sim->larges[i].stable && rng_one_in(&sim->rng, 2))
+			disk_sim_large_remove(&sim->larges[i]);
 }
 
 void

@@ -6,6 +6,8 @@
  * done in part; power loss keeps, drops or tears each dirty block. A flush that fails drops the dirty
  * marks but leaves the bytes readable, as Linux does: only a restart of the machine shows the loss.
  *
+ * Large files: what is appended is lost or kept in part by power loss; what was finished stays.
+ *
  * Ownership: operations stay their submitter's; disk_sim_die() forgets them all without completion.
  */
 #ifndef OSTLER_TESTS_SIM_DISK_SIM_H
@@ -14,7 +16,7 @@
 #include "base/rand.h"
 #include "store/disk.h"
 
-enum { DISK_SIM_BLOCK = 4096, DISK_SIM_SECTOR = 512, DISK_SIM_SLOTS = 256, DISK_SIM_QUEUE = 64 };
+enum { DISK_SIM_BLOCK = 4096, DISK_SIM_SECTOR = 512, DISK_SIM_SLOTS = 256, DISK_SIM_QUEUE = 256 };
 
 struct disk_sim_file {
 	bool exists;
@@ -24,10 +26,19 @@ struct disk_sim_file {
 	uint8_t *dirty; /* a flag per block */
 };
 
+enum { DISK_SIM_LARGES = 64 };
+
+struct disk_sim_large {
+	char name[DISK_NAME_SIZE]; /* empty: free */
+	bool stable;               /* finished, name and bytes survive */
+	struct buf bytes;
+};
+
 struct disk_sim {
 	struct disk disk; /* first */
 	struct rng rng;
 	struct disk_sim_file files[DISK_SIM_SLOTS];
+	struct disk_sim_large larges[DISK_SIM_LARGES];
 	struct disk_op *queue[DISK_SIM_QUEUE];
 	size_t queued;
 	uint64_t flush_fails_one_in;   /* 0: never */
@@ -46,6 +57,9 @@ void disk_sim_die(struct disk_sim *sim);
 
 /* The power fails too: what was not flushed is kept, lost or torn, block by block. Call after die. */
 void disk_sim_lose_power(struct disk_sim *sim);
+
+/* How many files there are under large/. */
+size_t disk_sim_large_count(const struct disk_sim *sim);
 
 /* Flips one bit in the stable and cached bytes of a slot. */
 void disk_sim_damage(struct disk_sim *sim, uint32_t slot, uint64_t offset);

@@ -187,7 +187,7 @@ node_run(struct node *node, int dir, int tell, uint32_t next_id)
 
 	*node = (struct node){ .tell = tell, .next_id = next_id, .loop = loop_new() };
 	node->lsns = mem_array(IDS_MAX, sizeof(*node->lsns));
-	node->disk = disk_file_new(dir, dir, node_wake, node);
+	node->disk = disk_file_new(dir, dir, dir, node_wake, node);
 	options.disk = disk_file_disk(node->disk);
 	node->journal = journal_new(&options);
 	loop_timer_init(&node->timer, node->loop, node_tick, node);

@@ -1,0 +1,389 @@
+/*
+ * large.c - content in files of its own under large/ (see store.h)
+ *
+ * A file is written as NUMBER.tmp, in the order of its parts, one write at a time; finishing
+ * flushes it, gives it its name and flushes the directory. Only then may a MESSAGE name it. It is
+ * removed when that message's DONE is durable. What a crash leaves without a message is removed
+ * after the next recovery, if that found no damage: a damaged journal may have lost the MESSAGE.
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/wire.h"
+#include "store/store_priv.h"
+
+#include <stdio.h>
+
+enum { LARGE_NAME = 16 };
+
+static void large_written(void *ctx, struct disk_op *op);
+
+void
+store_large_name(uint64_t number, char name[STORE_LARGE_NAME_SIZE])
+{
+	(void)snprintf(name, STORE_LARGE_NAME_SIZE, "%016llx", (unsigned long long)number);
+}
+
+/* --- writing ---------------------------------------- */
+
+struct store_large *
+store_large_begin(struct store *store, uint64_t number)
+{
+	struct store_large *large = MEM_NEW(struct store_large);
+
+	CHECK(number != 0);
+	large->store = store;
+	large->number = number;
+	buf_init(&large->pending, 0);
+	buf_init(&large->flight, 0);
+	TAILQ_INSERT_TAIL(&store->larges, large, link);
+	return large;
+}
+
+static void
+large_submit(struct store_large *large, enum disk_op_kind kind)
+{
+	struct disk_op *op = &large->op;
+
+	*op = (struct disk_op){ .kind = kind, .offset = large->written,
+		.bytes = buf_slice(&large->flight), .done = large_written, .ctx = large };
+	store_large_name(large->number, op->name);
+	large->is_busy = true;
+	large->store->op_count++;
+	disk_submit(large->store->options.disk, op);
+}
+
+/* Writes what has gathered, or finishes. */
+static void
+large_advance(struct store_large *large)
+{
+	struct buf empty = large->flight;
+
+	if (large->is_busy || large->err != ERR_OK || large->is_finished)
+		return;
+	if (large->pending.len > 0) {
+		buf_clear(&empty);
+		large->flight = large->pending;
+		large->pending = empty;
+		large_submit(large, DISK_LARGE_APPEND);
+	} else if (large->is_finishing) {
+		buf_clear(&large->flight);
+		large_submit(large, DISK_LARGE_FINISH);
+	}
+}
+
+static void
+large_free(struct store_large *large)
+{
+	TAILQ_REMOVE(&large->store->larges, large, link);
+	buf_done(&large->pending);
+	buf_done(&large->flight);
+	mem_free(large);
+}
+
+static void
+large_doom_name(struct store *store, struct slice name)
+{
+	struct store_doomed *doomed = MEM_NEW(struct store_doomed);
+
+	if (name.len < sizeof(doomed->name)) {
+		memcpy(doomed->name, name.ptr, name.len);
+		STAILQ_INSERT_TAIL(&store->doomed, doomed, link);
+	} else {
+		mem_free(doomed);
+	}
+}
+
+/* Removes what was written of a file; it may have its name already. */
+static void
+large_drop(struct store_large *large)
+{
+	char name[STORE_LARGE_NAME_SIZE + sizeof(DISK_LARGE_TEMPORARY)];
+
+	(void)snprintf(name, sizeof(name), "%016llx%s", (unsigned long long)large->number,
+		large->is_finished ? "" : DISK_LARGE_TEMPORARY);
+	large_doom_name(large->store, slice_str(name));
+	large_free(large);
+}
+
+/* Tells the end of a file that was to be finished, once. */
+static void
+large_tell(struct store_large *large)
+{
+	store_large_fn *done = large->done;
+
+	large->done = NULL;
+	if (done != NULL)
+		done(large->ctx, large->err);
+}
+
+static void
+large_written(void *ctx, struct disk_op *op)
+{
+	struct store_large *large = ctx;
+
+	large->is_busy = false;
+	large->store->op_count--;
+	if (op->err < 0)
+		large->err = op->err == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
+	else if (op->kind == DISK_LARGE_FINISH)
+		large->is_finished = true;
+	else
+		large->written += op->bytes.len;
+	buf_clear(&large->flight);
+	if (large->is_aborted) {
+		large_drop(large);
+		return;
+	}
+	if (large->err != ERR_OK)
+		buf_clear(&large->pending);
+	large_advance(large);
+	if (large->is_finished || large->err != ERR_OK)
+		large_tell(large);
+}
+
+void
+store_large_append(struct store_large *large, struct slice part)
+{
+	CHECK(!large->is_finishing);
+	if (large->err != ERR_OK)
+		return;
+	buf_add(&large->pending, part);
+	large_advance(large);
+}
+
+size_t
+store_large_pending(const struct store_large *large)
+{
+	return large->pending.len + large->flight.len;
+}
+
+void
+store_large_finish(struct store_large *large, store_large_fn *done, void *ctx)
+{
+	CHECK(!large->is_finishing);
+	large->is_finishing = true;
+	large->done = done;
+	large->ctx = ctx;
+	large_advance(large);
+}
+
+void
+store_large_abort(struct store_large *large)
+{
+	large->is_aborted = true;
+	if (!large->is_busy)
+		large_drop(large);
+}
+
+void
+large_taken(struct store_large *large)
+{
+	CHECK(large->is_finished && !large->is_busy);
+	large_free(large);
+}
+
+/* --- removing ---------------------------------------- */
+
+void
+large_doom(struct store *store, uint64_t number)
+{
+	char name[STORE_LARGE_NAME_SIZE];
+
+	store_large_name(number, name);
+	large_doom_name(store, slice_str(name));
+}
+
+static void
+large_removed(void *ctx, struct disk_op *op)
+{
+	struct store *store = ctx;
+
+	store->is_removing = false;
+	store->op_count--;
+	if (op->err < 0 && op->err != ERR_NOTFOUND)
+		store_notice(store, "store: cannot remove large/%s: %s", op->name,
+			err_meaning(op->err));
+}
+
+/*
+ * Only while the journal is OPEN: then no batch that was refused can come back, because the cut
+ * in front of the present segment is durable.
+ */
+static bool
+large_may_remove(const struct store *store)
+{
+	return !store->is_removing && !STAILQ_EMPTY(&store->doomed)
+		&& journal_state(store->journal) == JOURNAL_OPEN;
+}
+
+static bool
+large_has_news(const struct store_large *large)
+{
+	return large->done != NULL && !large->is_busy && large->err != ERR_OK;
+}
+
+void
+large_step(struct store *store)
+{
+	struct store_doomed *doomed = STAILQ_FIRST(&store->doomed);
+	struct store_large *large, *next;
+
+	for (large = TAILQ_FIRST(&store->larges); large != NULL; large = next) {
+		next = TAILQ_NEXT(large, link);
+		if (large_has_news(large)) {
+			large_tell(large);
+			break; /* the list may be another one now */
+		}
+	}
+	if (!large_may_remove(store))
+		return;
+	store->remove_op = (struct disk_op){ .kind = DISK_LARGE_REMOVE, .done = large_removed,
+		.ctx = store };
+	memcpy(store->remove_op.name, doomed->name, sizeof(doomed->name));
+	STAILQ_REMOVE_HEAD(&store->doomed, link);
+	mem_free(doomed);
+	store->is_removing = true;
+	store->op_count++;
+	disk_submit(store->options.disk, &store->remove_op);
+}
+
+bool
+large_is_due(const struct store *store)
+{
+	const struct store_large *large;
+
+	TAILQ_FOREACH (large, &store->larges, link)
+		if (large_has_news(large))
+			return true;
+	return large_may_remove(store);
+}
+
+void
+large_free_all(struct store *store)
+{
+	struct store_doomed *doomed;
+
+	while (!TAILQ_EMPTY(&store->larges))
+		large_free(TAILQ_FIRST(&store->larges));
+	while ((doomed = STAILQ_FIRST(&store->doomed)) != NULL) {
+		STAILQ_REMOVE_HEAD(&store->doomed, link);
+		mem_free(doomed);
+	}
+}
+
+/* --- recovery ---------------------------------------- */
+
+struct large_owned {
+	UT_hash_handle hh;
+	char name[STORE_LARGE_NAME_SIZE];
+};
+
+static struct large_owned *
+large_owned_all(const struct store *store)
+{
+	struct large_owned *table = NULL, *owned;
+	const struct cache_entry *entry;
+
+	for (entry = store->cache.table; entry != NULL; entry = entry->hh.next) {
+		if (entry->large == 0)
+			continue;
+		owned = MEM_NEW(struct large_owned);
+		store_large_name(entry->large, owned->name);
+		HASH_ADD_STR(table, name, owned);
+	}
+	return table;
+}
+
+/* What the process before left without a message. */
+static void
+large_doom_orphans(struct store *store, struct slice list)
+{
+	struct large_owned *table = large_owned_all(store), *owned, *next;
+	struct wire_reader reader = wire_reader(list);
+	unsigned count = 0;
+
+	while (reader.rest.len > 0 && !reader.failed) {
+		struct slice name = wire_get_bytes(&reader);
+
+		HASH_FIND(hh, table, name.ptr, name.len, owned);
+		if (owned == NULL && !reader.failed) {
+			large_doom_name(store, name);
+			count++;
+		}
+	}
+	if (count > 0)
+		store_notice(store, "store: removing %u files under large/ that no message owns",
+			count);
+	HASH_ITER (hh, table, owned, next) {
+		HASH_DELETE(hh, table, owned);
+		mem_free(owned);
+	}
+}
+
+static void
+large_listed(void *ctx, struct disk_op *op)
+{
+	struct store *store = ctx;
+
+	store->op_count--;
+	if (op->err < 0 && op->err != ERR_NOTFOUND)
+		store_notice(store, "store: cannot list large/: %s", err_meaning(op->err));
+	else if (!journal_is_damaged(store->journal))
+		large_doom_orphans(store, buf_slice(&op->list));
+	else if (op->list.len > 0)
+		store_notice(store, "store: the journal is damaged: files under large/ stay");
+	buf_done(&op->list);
+	buf_init(&op->list, 0);
+	store_recovered(store);
+}
+
+/* Ends in store_recovered(). */
+void
+large_recover(struct store *store)
+{
+	struct disk_op *op = &store->list_op;
+
+	*op = (struct disk_op){ .kind = DISK_LARGE_LIST, .done = large_listed, .ctx = store };
+	buf_init(&op->list, 0);
+	store->op_count++;
+	disk_submit(store->options.disk, op);
+}
+
+/* --- reading ---------------------------------------- */
+
+struct large_reader {
+	struct disk_op op;
+	struct store *store;
+	store_large_read_fn *done;
+	void *ctx;
+};
+
+static void
+large_read(void *ctx, struct disk_op *op)
+{
+	struct large_reader *reader = ctx;
+
+	reader->store->op_count--;
+	reader->done(reader->ctx, op->err, buf_slice(&op->list));
+	buf_done(&op->list);
+	mem_free(reader);
+}
+
+void
+store_large_read(
+	struct store *store, store_ref ref, uint64_t length, store_large_read_fn *done, void *ctx)
+{
+	const struct cache_entry *entry = cache_find(&store->cache, ref);
+	struct large_reader *reader = MEM_NEW(struct large_reader);
+
+	CHECK(entry != NULL && entry->large != 0);
+	reader->store = store;
+	reader->done = done;
+	reader->ctx = ctx;
+	reader->op = (struct disk_op){ .kind = DISK_LARGE_READ, .length = length,
+		.done = large_read, .ctx = reader };
+	buf_init(&reader->op.list, 0);
+	store_large_name(entry->large, reader->op.name);
+	store->op_count++;
+	disk_submit(store->options.disk, &reader->op);
+}

@@ -1,0 +1,303 @@
+/*
+ * load.c - reading messages back: envelope, body, state and results, one record at a time
+ *
+ * An entry that somebody waits for is on store->reading. What it lacks is read record after
+ * record; what changed meanwhile is looked up anew before each step, so the result is what the
+ * message is at the end. While a record is read its segment is held: it cannot be recycled under
+ * the read, even if the message ends or moves.
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "store/store_priv.h"
+
+#include <stdio.h>
+
+/* A record that an entry lacks. */
+struct load_piece {
+	uint16_t type;
+	uint64_t lsn;
+	uint32_t kib;
+	struct cache_item *item;
+};
+
+static void load_done(void *ctx, struct disk_op *op);
+
+static bool
+load_missing(struct store *store, const struct cache_entry *entry, struct load_piece *ret_piece)
+{
+	const struct index_slot *slot = index_slot(&store->index, entry->ref);
+	struct cache_item *item;
+
+	if (!entry->has_parts || (entry->wants_body && !entry->has_body)) {
+		*ret_piece = (struct load_piece){ RECORD_MESSAGE, slot->message_lsn,
+			slot->message_kib, NULL };
+		return true;
+	}
+	if (slot->state_lsn != 0 && entry->state_from != slot->state_lsn) {
+		*ret_piece = (struct load_piece){ RECORD_STATE, slot->state_lsn, slot->state_kib,
+			NULL };
+		return true;
+	}
+	TAILQ_FOREACH (item, &entry->items, link) {
+		if (item->has_payload)
+			continue;
+		*ret_piece = (struct load_piece){ RECORD_RESULT, item->lsn, item->kib, item };
+		return true;
+	}
+	return false;
+}
+
+/* Begins to read what is missing; false: nothing is, or it cannot be found. */
+static bool
+load_submit(struct store *store, struct cache_entry *entry)
+{
+	struct load_piece piece;
+	struct disk_op *op = &entry->op;
+
+	CHECK(!entry->is_busy);
+	if (entry->read_err != ERR_OK || !load_missing(store, entry, &piece))
+		return false;
+	*op = (struct disk_op){ .kind = DISK_READ, .length = (uint64_t)piece.kib * STORE_KIB,
+		.done = load_done, .ctx = entry };
+	buf_init(&op->list, 0);
+	entry->read_err = journal_locate(store->journal, piece.lsn, &op->slot, &op->offset);
+	if (entry->read_err != ERR_OK)
+		return false;
+	entry->op_lsn = piece.lsn;
+	entry->is_busy = true;
+	store->op_count++;
+	journal_hold(store->journal, piece.lsn);
+	disk_submit(store->options.disk, op);
+	return true;
+}
+
+void
+load_want(struct store *store, struct cache_entry *entry)
+{
+	if (!entry->is_reading) {
+		entry->is_reading = true;
+		entry->read_err = ERR_OK;
+		TAILQ_INSERT_TAIL(&store->reading, entry, reading);
+	}
+	if (!entry->is_busy)
+		(void)load_submit(store, entry);
+}
+
+/* --- what was read ---------------------------------------- */
+
+static void
+load_saved(void *ctx, struct disk_op *op)
+{
+	(void)ctx;
+	mem_free(op);
+}
+
+/* Damaged bytes are kept for a human. */
+static void
+load_save(struct store *store, const struct cache_entry *entry)
+{
+	struct slice bytes = buf_slice(&entry->op.list);
+	struct disk_op *op = mem_new(sizeof(*op) + bytes.len);
+	uint8_t *copy = (uint8_t *)(op + 1);
+
+	if (bytes.len > 0)
+		memcpy(copy, bytes.ptr, bytes.len);
+	op->kind = DISK_SAVE;
+	op->bytes = slice_make(copy, bytes.len);
+	op->done = load_saved;
+	(void)snprintf(op->name, sizeof(op->name), "message-%016llx-%016llx",
+		(unsigned long long)entry->queue_id, (unsigned long long)entry->op_lsn);
+	store_notice(store, "store: the record at LSN %llu is damaged; kept as corrupt/%s",
+		(unsigned long long)entry->op_lsn, op->name);
+	disk_submit(store->options.disk, op);
+}
+
+static enum err
+load_take_message(struct store *store, struct cache_entry *entry, struct slice payload)
+{
+	struct record_message message;
+	enum err err = record_message_decode(payload, &message);
+
+	if (err < 0 || message.queue_id != entry->queue_id)
+		return ERR_CORRUPT;
+	cache_put_message(&store->cache, entry, &message);
+	return ERR_OK;
+}
+
+/* A STATE or a RESULT; what is out of date meanwhile is dropped. */
+static enum err
+load_take_part(struct cache_entry *entry, const struct load_piece *piece, struct slice payload)
+{
+	struct record_state state;
+	struct buf *to = piece->type == RECORD_STATE ? &entry->state : &piece->item->payload;
+	enum err err = record_state_decode(payload, &state);
+
+	if (err < 0 || state.queue_id != entry->queue_id)
+		return ERR_CORRUPT;
+	buf_clear(to);
+	buf_add(to, state.state);
+	if (piece->type == RECORD_STATE)
+		entry->state_from = piece->lsn;
+	else
+		piece->item->has_payload = true;
+	return ERR_OK;
+}
+
+/* Puts the record that was read where it belongs, if it still does. */
+static enum err
+load_take(struct store *store, struct cache_entry *entry)
+{
+	struct slice rest = buf_slice(&entry->op.list);
+	struct load_piece piece;
+	struct record record;
+
+	if (!load_missing(store, entry, &piece) || piece.lsn != entry->op_lsn)
+		return ERR_OK;
+	if (record_next(&rest, &record) < 0 || record.type != piece.type)
+		return ERR_CORRUPT;
+	if (piece.type == RECORD_MESSAGE)
+		return load_take_message(store, entry, record.payload);
+	return load_take_part(entry, &piece, record.payload);
+}
+
+/* --- the end ---------------------------------------- */
+
+static void
+load_tell(struct cache_waiters *waiters, store_ref ref, enum err err)
+{
+	struct cache_waiter *waiter;
+
+	while ((waiter = STAILQ_FIRST(waiters)) != NULL) {
+		STAILQ_REMOVE_HEAD(waiters, link);
+		waiter->loaded(waiter->ctx, ref, err);
+		mem_free(waiter);
+	}
+}
+
+static void
+load_complete(struct store *store, struct cache_entry *entry)
+{
+	struct cache_waiters waiters = STAILQ_HEAD_INITIALIZER(waiters);
+	enum err err = entry->read_err;
+	bool was_clean = entry->wants_clean;
+	store_ref ref = entry->ref;
+
+	TAILQ_REMOVE(&store->reading, entry, reading);
+	STAILQ_CONCAT(&waiters, &entry->waiters);
+	entry->is_reading = entry->wants_body = entry->wants_clean = false;
+	if (err == ERR_OK && entry->load_count > 0)
+		entry->is_pinned = true;
+	entry->load_count = 0;
+	store_schedule(store, ref);
+	if (was_clean)
+		clean_loaded(store, entry, err);
+	load_tell(&waiters, ref, err);
+	entry = cache_find(&store->cache, ref); /* a waiter may have let it go */
+	if (entry != NULL)
+		store_entry_settle(store, entry);
+}
+
+static void
+load_done(void *ctx, struct disk_op *op)
+{
+	struct cache_entry *entry = ctx;
+	struct store *store = entry->store;
+	enum err err = op->err;
+
+	entry->is_busy = false;
+	store->op_count--;
+	journal_release(store->journal, entry->op_lsn);
+	if (entry->is_gone) {
+		cache_entry_free(entry);
+		return;
+	}
+	if (err == ERR_OK)
+		err = load_take(store, entry);
+	if (err == ERR_CORRUPT)
+		load_save(store, entry);
+	entry->read_err = err == ERR_OK || err == ERR_CORRUPT ? err : ERR_IO;
+	buf_done(&op->list);
+	if (!load_submit(store, entry))
+		load_complete(store, entry);
+}
+
+/* The message has ended: whoever waits hears it; a read under way ends alone. */
+void
+load_cancel(struct store *store, struct cache_entry *entry)
+{
+	struct cache_waiters waiters = STAILQ_HEAD_INITIALIZER(waiters);
+	store_ref ref = entry->ref;
+
+	if (entry->is_reading)
+		TAILQ_REMOVE(&store->reading, entry, reading);
+	entry->is_reading = false;
+	STAILQ_CONCAT(&waiters, &entry->waiters);
+	if (entry->wants_clean)
+		clean_loaded(store, NULL, ERR_NOTFOUND);
+	if (!entry->is_busy)
+		cache_entry_free(entry);
+	load_tell(&waiters, ref, ERR_NOTFOUND);
+}
+
+void
+load_step(struct store *store)
+{
+	struct cache_entry *entry;
+	size_t count = 0;
+
+	TAILQ_FOREACH (entry, &store->reading, reading)
+		count++;
+	/* A waiter that asks again at once is served in the next turn. */
+	for (; count > 0; count--) {
+		TAILQ_FOREACH (entry, &store->reading, reading)
+			if (!entry->is_busy && !load_submit(store, entry))
+				break;
+		if (entry == NULL)
+			break;
+		load_complete(store, entry); /* the list may be another one now */
+	}
+}
+
+bool
+load_is_due(const struct store *store)
+{
+	const struct cache_entry *entry;
+
+	TAILQ_FOREACH (entry, &store->reading, reading)
+		if (!entry->is_busy)
+			return true;
+	return false;
+}
+
+/* --- the face ---------------------------------------- */
+
+static void
+load_add(struct store *store, store_ref ref, bool is_load, store_loaded_fn *loaded, void *ctx)
+{
+	struct cache_entry *entry = store_entry(store, ref);
+	struct cache_waiter *waiter = MEM_NEW(struct cache_waiter);
+
+	CHECK(index_is_used(&store->index, ref));
+	waiter->is_load = is_load;
+	waiter->loaded = loaded;
+	waiter->ctx = ctx;
+	STAILQ_INSERT_TAIL(&entry->waiters, waiter, link);
+	if (is_load)
+		entry->load_count++;
+	else
+		entry->wants_body = true;
+	load_want(store, entry);
+}
+
+void
+store_load(struct store *store, store_ref ref, store_loaded_fn *loaded, void *ctx)
+{
+	load_add(store, ref, true, loaded, ctx);
+	store_schedule(store, ref);
+}
+
+void
+store_load_body(struct store *store, store_ref ref, store_loaded_fn *loaded, void *ctx)
+{
+	load_add(store, ref, false, loaded, ctx);
+}
