@@ -182,7 +182,8 @@ sendmail_put(struct sendmail *sendmail, struct submit *submit, struct submission
 }
 
 static int
-sendmail_put_head(struct sendmail *sendmail, struct submit *submit)
+sendmail_put_head(
+	struct sendmail *sendmail, struct submit *submit, struct submission_writer *writer)
 {
 	struct submission *submission = &sendmail->submission;
 	struct buf bytes;
@@ -194,7 +195,7 @@ sendmail_put_head(struct sendmail *sendmail, struct submit *submit)
 	submission->recipients = buf_slice(&sendmail->recipients);
 	submission->created_us = clock_read_wall().us;
 	buf_init(&bytes, 0);
-	if (submission_put_head(&bytes, submission) < 0)
+	if (submission_put_head(writer, &bytes, submission) < 0)
 		exit_code = cli_complain(sendmail->cli, EX_DATAERR, "too many recipients");
 	else
 		exit_code = submit_write(submit, buf_slice(&bytes));
@@ -212,7 +213,7 @@ sendmail_stream(struct sendmail *sendmail, struct input *input, struct draft *dr
 	int exit_code;
 
 	submission_writer_init(&writer);
-	exit_code = sendmail_put_head(sendmail, submit);
+	exit_code = sendmail_put_head(sendmail, submit, &writer);
 	if (exit_code == EX_OK)
 		exit_code = sendmail_put(sendmail, submit, &writer, &draft->head);
 	while (exit_code == EX_OK && (content->len > 0 || input->state != INPUT_END)) {

@@ -64,7 +64,8 @@ submission_writer_done(struct submission_writer *writer)
 }
 
 enum err
-submission_put_head(struct buf *bytes, const struct submission *submission)
+submission_put_head(
+	struct submission_writer *writer, struct buf *bytes, const struct submission *submission)
 {
 	size_t length = 4 + 8 + 1 + 4 * 4 + 4 + submission->sender.len + submission->full_name.len
 			+ submission->envid.len + submission->recipients.len;
@@ -87,6 +88,7 @@ submission_put_head(struct buf *bytes, const struct submission *submission)
 	wire_put_u32(bytes, submission->recipient_count);
 	wire_put_bytes(bytes, submission->recipients);
 	CHECK(bytes->len == start + length);
+	hash_stream_add(writer->hash, slice_from(buf_slice(bytes), start));
 	return ERR_OK;
 }
 
@@ -184,6 +186,7 @@ submission_read_head(struct submission_reader *reader)
 	struct wire_reader wire = wire_reader(buf_slice(&reader->head));
 	struct submission *submission = &reader->submission;
 
+	hash_stream_add(reader->hash, buf_slice(&reader->head));
 	submission->flags = wire_get_u32(&wire);
 	submission->created_us = wire_get_u64(&wire);
 	submission->ret = wire_get_u8(&wire);

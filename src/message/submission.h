@@ -4,7 +4,8 @@
  * sendmail writes a submission to the socket (submit_socket) and gets a reply, or, when nobody
  * listens, writes the same bytes to a file in maildrop/. Bytes: magic, u32 length of the head, the
  * head, then pieces of content {u32 length (1 to SUBMISSION_PIECE_MAX), bytes}, a length of 0, u64
- * length and u64 XXH3 of the content. So a file that was cut off is never taken for whole.
+ * length of the content and u64 XXH3 of head and content. So a file that was cut off is never taken
+ * for whole.
  *
  * A file is written as .tmp-NAME, mode 0644, flushed and renamed to NAME: 32 hexadecimal digits
  * (0-9, A-F), random, so that nobody else can find it (maildrop/ has mode 1733: only pickup may
@@ -70,7 +71,8 @@ struct submission_writer {
 
 void submission_writer_init(struct submission_writer *writer);
 void submission_writer_done(struct submission_writer *writer);
-MUST_USE enum err submission_put_head(struct buf *bytes, const struct submission *submission);
+MUST_USE enum err submission_put_head(
+	struct submission_writer *writer, struct buf *bytes, const struct submission *submission);
 MUST_USE enum err submission_put_content(
 	struct submission_writer *writer, struct buf *bytes, struct slice part);
 MUST_USE enum err submission_put_end(struct submission_writer *writer, struct buf *bytes);
