@@ -35,7 +35,9 @@ fuzz_lookups(const struct config *config, const struct config_service *service)
 				config, service, id, (const struct sockaddr *)&address);
 			break;
 		case PARAM_TYPE_MAPS:
-			(void)config_map_find(config, service, id, SLICE_LIT("key"), &value);
+			if (config_map_find(config, service, id, SLICE_LIT("a.test"), &value)
+				== ERR_OK)
+				CHECK(value.len <= 1024 * 1024);
 			(void)config_map_is_empty(config, service, id);
 			break;
 		case PARAM_TYPE_BOOL:
