@@ -1,0 +1,900 @@
+/*
+ * store_sim.c - the production message store on the simulated disk, with crashes, from a seed
+ *
+ * usage: store_sim [--seed N] [--count M] [--plant free-live]
+ *
+ * A run accepts messages (small, large, or together with a result of another), loads, changes, ends
+ * and forgets them, while operations complete in any order and the process is killed, the power cut or
+ * a flush failed at random moments. Few messages live long, most do not, so segments must be cleaned.
+ *
+ * The oracle keeps the changes of each message in order, durable or not. After a crash each message is
+ * loaded: it must be what its durable changes make it, and perhaps the first few of those that were
+ * under way; what ended durably is gone; of an atomic pair both are there or neither.
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/wire.h"
+#include "sim/disk_sim.h"
+#include "store/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	SIM_MESSAGES_MAX = 3000,
+	SIM_STEPS = 3000,
+	SIM_SEGMENT = 32 * RECORD_BLOCK,
+	SIM_OPS_MAX = 24,
+	SIM_LIVE_MAX = 40,
+	SIM_LARGE = 20000,
+	SIM_CACHE = 12000,
+};
+
+enum sim_status { SIM_SENT, SIM_DURABLE, SIM_REFUSED };
+
+struct sim_op {
+	uint16_t type; /* enum record_type */
+	uint32_t seq;
+	enum sim_status status;
+};
+
+struct sim_message {
+	struct sim *sim;
+	uint32_t id;
+	store_ref ref; /* 0: not in the store */
+	bool is_pinned, is_loading, is_unverified, is_large, is_long;
+	bool is_gone; /* ended durably, or known not to exist */
+	unsigned sent;
+	uint32_t due_s;
+	unsigned op_count;
+	struct sim_op ops[SIM_OPS_MAX];
+	struct store_large *large;
+	uint32_t twin_id, twin_seq; /* the result that came in one transaction with it */
+};
+
+struct sim_txn {
+	struct sim *sim;
+	unsigned count;
+	struct { uint32_t id, seq; } parts[3];
+};
+
+struct sim {
+	struct disk_sim disk;
+	struct store *store;
+	struct rng rng;
+	unsigned planted;
+	struct instant now;
+	struct sim_message messages[SIM_MESSAGES_MAX];
+	uint32_t count, first;
+	uint32_t seq;
+	bool opened, broken;
+	const char *bug;
+	uint64_t epoch, recoveries, durables, verified;
+};
+
+/* What some changes make of a message. */
+struct sim_fold {
+	bool exists;
+	uint32_t state; /* 0: none */
+	size_t count;
+	uint32_t results[SIM_OPS_MAX];
+};
+
+static void
+sim_fail(struct sim *sim, const char *bug)
+{
+	if (sim->bug == NULL)
+		sim->bug = bug;
+}
+
+/* --- bytes ------------------------------------------------------------------------------------- */
+
+static size_t
+sim_body(uint32_t id, bool is_large, uint8_t *to)
+{
+	struct rng rng;
+	size_t len;
+
+	rng_init(&rng, id * UINT64_C(7919) + 1);
+	len = is_large ? SIM_LARGE : rng_below(&rng, rng_one_in(&rng, 4) ? 9000 : 300);
+	for (size_t i = 0; i < len; i++)
+		to[i] = (uint8_t)(id + i * 3);
+	return len;
+}
+
+static void
+sim_payload(struct buf *buf, uint32_t id, uint32_t seq)
+{
+	buf_clear(buf);
+	wire_put_u32(buf, id);
+	wire_put_u32(buf, seq);
+	for (uint32_t i = 0; i < seq % 700; i++)
+		wire_put_u8(buf, (uint8_t)(seq + i));
+}
+
+/* The number in a payload; 0: it is not one of this message. */
+static uint32_t
+sim_payload_seq(struct slice bytes, uint32_t id)
+{
+	struct wire_reader reader = wire_reader(bytes);
+	uint32_t of = wire_get_u32(&reader), seq = wire_get_u32(&reader);
+	struct buf expected;
+	bool is_good;
+
+	buf_init(&expected, 0);
+	sim_payload(&expected, id, seq);
+	is_good = of == id && slice_equal(buf_slice(&expected), bytes);
+	buf_done(&expected);
+	return is_good ? seq : 0;
+}
+
+/* --- the oracle -------------------------------------------------------------------------------- */
+
+static void
+sim_fold_op(struct sim_fold *fold, const struct sim_op *op)
+{
+	if (op->type == RECORD_MESSAGE) {
+		fold->exists = true;
+	} else if (op->type == RECORD_DONE) {
+		fold->exists = false;
+	} else if (op->type == RECORD_STATE) {
+		fold->state = op->seq;
+		fold->count = 0;
+	} else {
+		fold->results[fold->count++] = op->seq;
+	}
+}
+
+static bool
+sim_fold_equal(const struct sim_fold *a, const struct sim_fold *b)
+{
+	if (!a->exists || !b->exists)
+		return a->exists == b->exists;
+	return a->state == b->state && a->count == b->count
+		&& memcmp(a->results, b->results, a->count * sizeof(a->results[0])) == 0;
+}
+
+/* The durable changes, then none or more of the others in order. */
+static bool
+sim_is_possible(const struct sim_message *message, const struct sim_fold *found)
+{
+	struct sim_fold fold = { .exists = false };
+	bool possible = false;
+
+	for (unsigned i = 0; i < message->op_count; i++) {
+		if (message->ops[i].status != SIM_DURABLE)
+			possible |= sim_fold_equal(&fold, found);
+		sim_fold_op(&fold, &message->ops[i]);
+	}
+	return possible || sim_fold_equal(&fold, found);
+}
+
+static void
+sim_found(struct sim *sim, struct sim_message *message, struct sim_fold *ret_fold)
+{
+	struct store_view view;
+
+	*ret_fold = (struct sim_fold){ .exists = true };
+	store_view(sim->store, message->ref, &view);
+	if (view.queue_id != message->id + 1 || !slice_equal_str(view.envelope, "envelope")
+		|| !slice_equal_str(view.recipients, "recipients")
+		|| !slice_equal_str(view.head, "head") || (view.large != 0) != message->is_large)
+		sim_fail(sim, "a message was read with other bytes");
+	if (view.state.len > 0)
+		ret_fold->state = sim_payload_seq(view.state, message->id);
+	if (view.state.len > 0 && ret_fold->state == 0)
+		sim_fail(sim, "a state was read with other bytes");
+	for (size_t i = 0; i < view.result_count && i < SIM_OPS_MAX; i++) {
+		ret_fold->results[ret_fold->count] = sim_payload_seq(view.results[i], message->id);
+		if (ret_fold->results[ret_fold->count++] == 0)
+			sim_fail(sim, "a result was read with other bytes");
+	}
+}
+
+static void
+sim_check_body(struct sim *sim, struct sim_message *message)
+{
+	static uint8_t expected[SIM_LARGE];
+	struct slice body;
+	size_t len;
+
+	if (store_body(sim->store, message->ref, &body) != ERR_OK)
+		return;
+	len = message->is_large ? 0 : sim_body(message->id, false, expected);
+	if (!slice_equal(body, slice_make(expected, len)))
+		sim_fail(sim, "a body was read with other bytes");
+}
+
+/* A pinned message shows all that was committed and not refused. */
+static void
+sim_check_view(struct sim *sim, struct sim_message *message)
+{
+	struct sim_fold found, fold = { .exists = false };
+
+	sim_found(sim, message, &found);
+	for (unsigned i = 0; i < message->op_count; i++)
+		if (message->ops[i].status != SIM_REFUSED && message->ops[i].type != RECORD_DONE)
+			sim_fold_op(&fold, &message->ops[i]);
+	if (!sim_fold_equal(&fold, &found))
+		sim_fail(sim, "a view is not what was committed");
+	sim_check_body(sim, message);
+}
+
+/* The run goes on with what is. */
+static void
+sim_accept(struct sim_message *message, const struct sim_fold *found)
+{
+	message->op_count = 0;
+	message->ops[message->op_count++] = (struct sim_op){ RECORD_MESSAGE, 0, SIM_DURABLE };
+	if (found->state != 0)
+		message->ops[message->op_count++] =
+			(struct sim_op){ RECORD_STATE, found->state, SIM_DURABLE };
+	for (size_t i = 0; i < found->count; i++)
+		message->ops[message->op_count++] =
+			(struct sim_op){ RECORD_RESULT, found->results[i], SIM_DURABLE };
+}
+
+static bool
+sim_has_op(const struct sim_message *message, uint32_t seq)
+{
+	for (unsigned i = 0; i < message->op_count; i++)
+		if (message->ops[i].seq == seq)
+			return true;
+	return false;
+}
+
+/* Its end was committed and not refused. */
+static bool
+sim_is_ending(const struct sim_message *message)
+{
+	const struct sim_op *last = &message->ops[message->op_count - 1];
+
+	return message->op_count > 0 && last->type == RECORD_DONE && last->status != SIM_REFUSED;
+}
+
+/* Whether a result that belonged to a transaction could still be seen. */
+static bool
+sim_twin_is_missing(struct sim *sim, const struct sim_message *message)
+{
+	const struct sim_message *twin = &sim->messages[message->twin_id];
+
+	if (message->twin_seq == 0 || twin->is_gone || twin->ref == 0 || twin->is_unverified)
+		return false;
+	for (unsigned i = 0; i < twin->op_count; i++)
+		if (twin->ops[i].type == RECORD_STATE && twin->ops[i].seq > message->twin_seq)
+			return false;
+	return !sim_has_op(twin, message->twin_seq);
+}
+
+/* --- after a crash ----------------------------------------------------------------------------- */
+
+static void
+sim_large_checked(void *ctx, enum err err, struct slice bytes)
+{
+	static uint8_t expected[SIM_LARGE];
+	struct sim_message *message = ctx;
+	size_t len = sim_body(message->id, true, expected);
+
+	if (message->is_gone)
+		return;
+	if (err != ERR_OK || !slice_equal(bytes, slice_make(expected, len)))
+		sim_fail(message->sim, "a large content is lost or has other bytes");
+}
+
+static void
+sim_verify(struct sim *sim, struct sim_message *message)
+{
+	struct sim_fold found;
+
+	sim_found(sim, message, &found);
+	if (!sim_is_possible(message, &found))
+		sim_fail(sim, "a message is not what its durable changes made it");
+	sim_accept(message, &found);
+	sim_check_body(sim, message);
+	if (message->is_large)
+		store_large_read(sim->store, message->ref, SIM_LARGE, sim_large_checked, message);
+	message->is_unverified = false;
+	sim->verified++;
+}
+
+static void
+sim_loaded(void *ctx, store_ref ref, enum err err)
+{
+	struct sim_message *message = ctx;
+	struct sim *sim = message->sim;
+
+	message->is_loading = false;
+	if (err == ERR_NOTFOUND && sim_is_ending(message))
+		return;
+	if (err != ERR_OK || ref != message->ref) {
+		sim_fail(sim, "a message cannot be read");
+		return;
+	}
+	message->is_pinned = true;
+	if (message->is_unverified)
+		sim_verify(sim, message);
+	else
+		sim_check_view(sim, message);
+	if (rng_one_in(&sim->rng, 3)) {
+		message->is_pinned = false;
+		store_unpin(sim->store, ref);
+	}
+}
+
+static void
+sim_load(struct sim *sim, struct sim_message *message)
+{
+	message->is_loading = true;
+	store_load(sim->store, message->ref, sim_loaded, message);
+}
+
+static void
+sim_meet(struct sim *sim, struct sim_message *message)
+{
+	struct sim_fold none = { .exists = false };
+	struct store_info info;
+
+	message->ref = store_find(sim->store, message->id + 1);
+	if (message->ref == 0) {
+		if (!message->is_gone && !sim_is_possible(message, &none))
+			sim_fail(sim, "a durable message is lost");
+		message->is_gone = true;
+		return;
+	}
+	if (message->is_gone)
+		sim_fail(sim, "a message that had ended durably is back");
+	store_info(sim->store, message->ref, &info);
+	if (info.queue_id != message->id + 1 || !info.is_durable || info.is_pinned)
+		sim_fail(sim, "recovery gave wrong information about a message");
+	message->due_s = (uint32_t)(info.due_us / US_PER_S);
+	message->is_unverified = true;
+}
+
+static void
+sim_opened(void *ctx, enum err err, const struct fault *fault)
+{
+	struct sim *sim = ctx;
+	uint64_t found = 0;
+
+	(void)fault;
+	if (err < 0) {
+		sim->broken = true;
+		return;
+	}
+	sim->recoveries++;
+	for (uint32_t i = sim->first; i < sim->count; i++) {
+		sim_meet(sim, &sim->messages[i]);
+		found += sim->messages[i].ref != 0;
+	}
+	if (found != store_count(sim->store))
+		sim_fail(sim, "recovery found a message that nobody wrote");
+	sim->opened = true;
+}
+
+static void
+sim_notice(void *ctx, const char *text)
+{
+	struct sim *sim = ctx;
+
+	if (strstr(text, "damage") != NULL || strstr(text, "missing") != NULL)
+		sim_fail(sim, "damage was reported where there was none");
+}
+
+static const struct store_callbacks sim_callbacks = { sim_opened, sim_notice };
+
+/* --- transactions ------------------------------------------------------------------------------ */
+
+static struct sim_op *
+sim_op_find(struct sim_message *message, uint32_t seq)
+{
+	for (unsigned i = 0; i < message->op_count; i++)
+		if (message->ops[i].seq == seq)
+			return &message->ops[i];
+	return NULL;
+}
+
+static void
+sim_op_drop(struct sim_message *message, unsigned at)
+{
+	message->op_count--;
+	memmove(&message->ops[at], &message->ops[at + 1],
+		(message->op_count - at) * sizeof(message->ops[0]));
+}
+
+/* A durable state makes what was before it worthless. */
+static void
+sim_compress(struct sim_message *message, const struct sim_op *state)
+{
+	uint32_t seq = state->seq;
+
+	while (message->op_count > 1 && message->ops[1].seq != seq)
+		sim_op_drop(message, 1);
+}
+
+static void
+sim_op_settled(struct sim *sim, struct sim_message *message, uint32_t seq,
+	enum journal_outcome outcome)
+{
+	struct sim_op *op = sim_op_find(message, seq);
+
+	CHECK(op != NULL);
+	message->sent--;
+	op->status = outcome == JOURNAL_DURABLE ? SIM_DURABLE : SIM_REFUSED;
+	if (outcome == JOURNAL_REFUSED) {
+		if (op->type == RECORD_MESSAGE)
+			message->ref = 0;
+		return;
+	}
+	sim->durables++;
+	if (op->type == RECORD_STATE) {
+		sim_compress(message, op);
+	} else if (op->type == RECORD_DONE) {
+		message->is_gone = true;
+		message->is_pinned = false;
+		message->ref = 0;
+		if (store_find(sim->store, message->id + 1) != 0)
+			sim_fail(sim, "a message is in the index behind its end");
+	}
+}
+
+static void
+sim_settled(void *ctx, enum journal_outcome outcome)
+{
+	struct sim_txn *txn = ctx;
+
+	for (unsigned i = 0; i < txn->count; i++)
+		sim_op_settled(txn->sim, &txn->sim->messages[txn->parts[i].id], txn->parts[i].seq,
+			outcome);
+	mem_free(txn);
+}
+
+static uint32_t
+sim_plan(struct sim *sim, struct sim_txn *plan, struct sim_message *message)
+{
+	uint32_t seq = ++sim->seq;
+
+	plan->sim = sim;
+	plan->parts[plan->count].id = message->id;
+	plan->parts[plan->count++].seq = seq;
+	return seq;
+}
+
+/* Commits; the oracle learns of it only if it was taken. Refused changes before it are cut off. */
+static bool
+sim_commit(struct sim *sim, struct store_txn *txn, const struct sim_txn *plan,
+	const uint16_t *types)
+{
+	struct sim_txn *copy = MEM_NEW(struct sim_txn);
+
+	*copy = *plan;
+	if (store_txn_commit(txn, sim_settled, copy) != ERR_OK) {
+		mem_free(copy);
+		return false;
+	}
+	for (unsigned i = 0; i < plan->count; i++) {
+		struct sim_message *message = &sim->messages[plan->parts[i].id];
+
+		for (unsigned at = message->op_count; at > 0; at--)
+			if (message->ops[at - 1].status == SIM_REFUSED)
+				sim_op_drop(message, at - 1);
+		CHECK(message->op_count < SIM_OPS_MAX);
+		message->ops[message->op_count++] =
+			(struct sim_op){ types[i], plan->parts[i].seq, SIM_SENT };
+		message->sent++;
+	}
+	return true;
+}
+
+static struct sim_message *
+sim_new_message(struct sim *sim)
+{
+	struct sim_message *message = &sim->messages[sim->count];
+
+	*message = (struct sim_message){ .sim = sim, .id = sim->count,
+		.is_long = rng_one_in(&sim->rng, 25) };
+	sim->count++;
+	return message;
+}
+
+static struct sim_message *
+sim_pick(struct sim *sim)
+{
+	uint32_t range = sim->count - sim->first;
+
+	for (int i = 0; i < 20 && range > 0; i++) {
+		struct sim_message *message =
+			&sim->messages[sim->first + rng_below(&sim->rng, range)];
+
+		if (message->ref != 0 && !message->is_gone && !message->is_loading)
+			return message;
+	}
+	return NULL;
+}
+
+static bool
+sim_may_change(const struct sim_message *message)
+{
+	return message != NULL && message->op_count + 2 < SIM_OPS_MAX && !message->is_unverified
+		&& message->op_count > 0 && !sim_is_ending(message);
+}
+
+/* A new message, at times with a result of another in one transaction, as a bounce is written. */
+static void
+sim_submit(struct sim *sim, struct sim_message *message)
+{
+	static uint8_t body[SIM_LARGE];
+	struct store_message put = { .queue_id = message->id + 1,
+		.arrival_us = sim->now.wall.us,
+		.envelope = SLICE_LIT("envelope"),
+		.recipients = SLICE_LIT("recipients"),
+		.head = SLICE_LIT("head"),
+		.large = message->large };
+	struct sim_message *twin = rng_one_in(&sim->rng, 4) ? sim_pick(sim) : NULL;
+	struct sim_txn plan = { .count = 0 };
+	uint16_t types[2] = { RECORD_MESSAGE, RECORD_RESULT };
+	struct store_txn txn;
+	struct buf payload;
+	uint32_t seq;
+
+	store_txn_begin(&txn, sim->store, JOURNAL_NEW_MAIL,
+		rng_one_in(&sim->rng, 4) ? JOURNAL_SOON : JOURNAL_NOW);
+	if (!message->is_large)
+		put.body = slice_make(body, sim_body(message->id, false, body));
+	message->ref = store_txn_message(&txn, &put);
+	(void)sim_plan(sim, &plan, message);
+	buf_init(&payload, 0);
+	if (sim_may_change(twin)) {
+		seq = sim_plan(sim, &plan, twin);
+		sim_payload(&payload, twin->id, seq);
+		store_txn_result(&txn, twin->ref, buf_slice(&payload));
+		message->twin_id = twin->id;
+		message->twin_seq = seq;
+	}
+	buf_done(&payload);
+	message->is_pinned = sim_commit(sim, &txn, &plan, types);
+	if (message->is_pinned) {
+		message->large = NULL;
+		return;
+	}
+	message->ref = 0;
+	message->is_gone = true;
+	if (message->large != NULL)
+		store_large_abort(message->large);
+	message->large = NULL;
+}
+
+static void
+sim_large_done(void *ctx, enum err err)
+{
+	struct sim_message *message = ctx;
+
+	if (err == ERR_OK) {
+		sim_submit(message->sim, message);
+		return;
+	}
+	store_large_abort(message->large);
+	message->large = NULL;
+	message->is_gone = true;
+}
+
+static void
+sim_send(struct sim *sim)
+{
+	static uint8_t body[SIM_LARGE];
+	struct sim_message *message;
+	size_t len;
+
+	if (sim->count == SIM_MESSAGES_MAX || sim->count - sim->first > 400
+		|| store_count(sim->store) >= SIM_LIVE_MAX)
+		return;
+	message = sim_new_message(sim);
+	message->is_large = rng_one_in(&sim->rng, 8);
+	if (!message->is_large) {
+		sim_submit(sim, message);
+		return;
+	}
+	len = sim_body(message->id, true, body);
+	message->large = store_large_begin(sim->store, message->id + 1);
+	for (size_t at = 0; at < len; at += 7000)
+		store_large_append(message->large,
+			slice_head(slice_from(slice_make(body, len), at), 7000));
+	if (rng_one_in(&sim->rng, 5)) {
+		store_large_abort(message->large);
+		message->large = NULL;
+		message->is_gone = true;
+	} else {
+		store_large_finish(message->large, sim_large_done, message);
+	}
+}
+
+static void
+sim_change(struct sim *sim, struct sim_message *message, uint16_t type)
+{
+	struct sim_txn plan = { .count = 0 };
+	struct store_txn txn;
+	struct buf payload;
+	uint32_t seq = sim_plan(sim, &plan, message);
+
+	buf_init(&payload, 0);
+	sim_payload(&payload, message->id, seq);
+	store_txn_begin(&txn, sim->store, JOURNAL_RESULT, JOURNAL_SOON);
+	if (type == RECORD_STATE) {
+		message->due_s = (uint32_t)(wall_s(sim->now.wall) + rng_below(&sim->rng, 3));
+		store_txn_state(&txn, message->ref, message->due_s * US_PER_S, 0,
+			buf_slice(&payload));
+	} else if (type == RECORD_RESULT) {
+		store_txn_result(&txn, message->ref, buf_slice(&payload));
+	} else {
+		store_txn_done(&txn, message->ref);
+	}
+	(void)sim_commit(sim, &txn, &plan, &type);
+	buf_done(&payload);
+}
+
+/* --- what happens ------------------------------------------------------------------------------ */
+
+static void
+sim_body_loaded(void *ctx, store_ref ref, enum err err)
+{
+	struct sim_message *message = ctx;
+
+	if (err == ERR_NOTFOUND && sim_is_ending(message))
+		return;
+	if (err != ERR_OK || ref != message->ref)
+		sim_fail(message->sim, "a body cannot be read");
+	else if (message->is_pinned)
+		sim_check_body(message->sim, message);
+}
+
+static void
+sim_touch(struct sim *sim)
+{
+	struct sim_message *message = sim_pick(sim);
+	uint64_t what = rng_below(&sim->rng, 100);
+
+	if (message == NULL)
+		return;
+	if (message->is_unverified) {
+		sim_load(sim, message);
+	} else if (what < 15 && message->is_pinned && message->sent == 0) {
+		message->is_pinned = false;
+		store_unpin(sim->store, message->ref);
+	} else if (what < 30) {
+		if (message->is_pinned)
+			store_load_body(sim->store, message->ref, sim_body_loaded, message);
+		else
+			sim_load(sim, message);
+	} else if (what < 40) {
+		if (message->is_pinned)
+			sim_check_view(sim, message);
+	} else if (!sim_may_change(message)) {
+		return;
+	} else if (what < 60) {
+		sim_change(sim, message, RECORD_STATE);
+	} else if (what < 75) {
+		sim_change(sim, message, RECORD_RESULT);
+	} else if (!message->is_long) {
+		sim_change(sim, message, RECORD_DONE);
+	}
+}
+
+/* A message that is due and idle is in the schedule. */
+static void
+sim_check_schedule(struct sim *sim)
+{
+	store_ref ref = store_due_first(sim->store, sim->now.wall);
+	struct store_info info;
+
+	if (ref != 0) {
+		store_info(sim->store, ref, &info);
+		if (info.is_pinned || info.due_us > sim->now.wall.us)
+			sim_fail(sim, "the schedule holds a message that is not due or not idle");
+		return;
+	}
+	for (uint32_t i = sim->first; i < sim->count; i++) {
+		const struct sim_message *message = &sim->messages[i];
+
+		if (message->ref != 0 && !message->is_pinned && !message->is_loading
+			&& message->sent == 0 && message->due_s < wall_s(sim->now.wall)
+			&& message->op_count > 0
+			&& message->ops[message->op_count - 1].status == SIM_DURABLE)
+			sim_fail(sim, "an idle message that is due is not in the schedule");
+	}
+}
+
+static void
+sim_start(struct sim *sim)
+{
+	struct store_options options = {
+		.disk = &sim->disk.disk,
+		.segment_size = SIM_SEGMENT,
+		.size_max = 16 * SIM_SEGMENT,
+		.cache_max = SIM_CACHE,
+		.epoch = ++sim->epoch,
+		.uuid = { 1, 2, 3 },
+		.callbacks = &sim_callbacks,
+		.ctx = sim,
+		.planted = sim->planted,
+	};
+
+	sim->opened = sim->broken = false;
+	for (uint32_t i = sim->first; i < sim->count; i++) {
+		struct sim_message *message = &sim->messages[i];
+
+		message->is_pinned = message->is_loading = message->is_unverified = false;
+		message->ref = 0;
+		message->sent = 0;
+		message->large = NULL;
+	}
+	sim->store = store_new(&options);
+	store_open(sim->store, sim->now);
+}
+
+/* The process is gone; its memory is leaked, as nothing of it completes any more. */
+static void
+sim_crash(struct sim *sim)
+{
+	disk_sim_die(&sim->disk);
+	if (rng_one_in(&sim->rng, 2))
+		disk_sim_lose_power(&sim->disk);
+	sim_start(sim);
+}
+
+static void
+sim_check_twins(struct sim *sim)
+{
+	for (uint32_t i = sim->first; i < sim->count; i++) {
+		const struct sim_message *message = &sim->messages[i];
+
+		if (message->ref != 0 && message->op_count > 0
+			&& message->ops[0].status == SIM_DURABLE
+			&& sim_twin_is_missing(sim, message))
+			sim_fail(sim, "of an atomic transaction only a part is there");
+	}
+}
+
+static void
+sim_act(struct sim *sim)
+{
+	uint64_t what = rng_below(&sim->rng, 100);
+
+	if (sim->broken || rng_one_in(&sim->rng, 180)) {
+		sim_crash(sim);
+	} else if (what < 45 || !sim->opened) {
+		(void)disk_sim_step(&sim->disk);
+	} else if (what < 60) {
+		sim_send(sim);
+	} else if (what < 90) {
+		sim_touch(sim);
+	} else {
+		sim->now.mono.ns += rng_below(&sim->rng, 20 * NS_PER_MS);
+		sim->now.wall.us += rng_below(&sim->rng, 400000);
+		if (sim->opened)
+			sim_check_schedule(sim);
+		sim_check_twins(sim);
+	}
+	store_step(sim->store, sim->now);
+	while (sim->first < sim->count && sim->messages[sim->first].is_gone
+		&& sim->messages[sim->first].large == NULL)
+		sim->first++;
+}
+
+/* One turn in which all that waits completes and every message is brought to its end. */
+static void
+sim_settle_turn(struct sim *sim)
+{
+	if (sim->broken)
+		sim_crash(sim);
+	while (disk_sim_step(&sim->disk))
+		;
+	for (uint32_t i = sim->first; i < sim->count && sim->opened; i++) {
+		struct sim_message *message = &sim->messages[i];
+
+		if (message->ref == 0 || message->is_gone || message->is_loading)
+			continue;
+		if (message->is_unverified)
+			sim_load(sim, message);
+		else if (sim_may_change(message) && !message->is_long && message->sent == 0)
+			sim_change(sim, message, RECORD_DONE);
+	}
+	sim->now.mono.ns += 5 * NS_PER_MS;
+	store_step(sim->store, sim->now);
+}
+
+/* The journal must become as small as what lives, and nothing may be left behind. */
+static void
+sim_settle(struct sim *sim)
+{
+	struct journal_space space;
+	size_t larges = 0;
+
+	sim->disk.flush_fails_one_in = sim->disk.prepare_fails_one_in = 0;
+	for (int i = 0; i < 1500 && sim->bug == NULL; i++)
+		sim_settle_turn(sim);
+	for (uint32_t i = sim->first; i < sim->count; i++) {
+		const struct sim_message *message = &sim->messages[i];
+
+		larges += message->ref != 0 && message->is_large;
+		if (message->ref != 0 && !message->is_long)
+			sim_fail(sim, "a message cannot be ended: the journal is stuck");
+	}
+	sim_check_twins(sim);
+	journal_space(store_journal(sim->store), &space);
+	if (space.used_bytes > space.max_bytes / 2)
+		sim_fail(sim, "the journal was not cleaned");
+	if (larges != disk_sim_large_count(&sim->disk))
+		sim_fail(sim, "a large file was left behind");
+	if (!store_is_idle(sim->store))
+		sim_fail(sim, "the store is not idle");
+}
+
+static const char *
+sim_run(uint64_t seed, unsigned planted)
+{
+	static struct sim sim;
+	const char *bug;
+
+	sim = (struct sim){ .planted = planted };
+	rng_init(&sim.rng, seed);
+	disk_sim_init(&sim.disk, seed ^ 0x5eed);
+	sim.now = (struct instant){ { NS_PER_S }, { UINT64_C(1700000000) * US_PER_S } };
+	if (rng_one_in(&sim.rng, 2))
+		sim.disk.flush_fails_one_in = 60;
+	if (rng_one_in(&sim.rng, 4))
+		sim.disk.prepare_fails_one_in = 6;
+	sim_start(&sim);
+	for (int step = 0; step < SIM_STEPS && sim.bug == NULL; step++)
+		sim_act(&sim);
+	if (sim.bug == NULL)
+		sim_crash(&sim);
+	sim_settle(&sim);
+	bug = sim.bug;
+	if (bug == NULL && (sim.recoveries == 0 || sim.durables == 0 || sim.verified == 0))
+		bug = "the run did nothing";
+	disk_sim_die(&sim.disk);
+	disk_sim_done(&sim.disk);
+	return bug;
+}
+
+static uint64_t
+sim_number(const char *text)
+{
+	uint64_t value;
+
+	if (num_parse_u64(slice_str(text), 0, UINT64_MAX, &value) < 0) {
+		(void)fprintf(stderr, "store_sim: not a number: %s\n", text);
+		exit(64);
+	}
+	return value;
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t seed = 1, count = 1;
+	unsigned planted = 0;
+
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--seed") == 0)
+			seed = sim_number(argv[i + 1]);
+		else if (strcmp(argv[i], "--count") == 0)
+			count = sim_number(argv[i + 1]);
+		else if (strcmp(argv[i], "--plant") == 0)
+			planted = JOURNAL_PLANT_FREE_LIVE;
+	}
+	for (uint64_t i = 0; i < count; i++) {
+		const char *bug = sim_run(seed + i, planted);
+
+		if (bug == NULL)
+			continue;
+		printf("seed %llu: %s\n", (unsigned long long)(seed + i), bug);
+		if (planted != 0)
+			return 0;
+		printf("repeat with: %s --seed %llu\n", argv[0], (unsigned long long)(seed + i));
+		return 1;
+	}
+	printf("%llu seeds, %s\n", (unsigned long long)count,
+		planted != 0 ? "planted bug not found" : "nothing found");
+	return planted != 0;
+}
