@@ -3,6 +3,8 @@
  */
 #include "cli/draft.h"
 
+enum { DRAFT_NAME_MAX = 1000 }; /* a field's name ends before this, or it is none */
+
 struct draft_field {
 	const char *name;
 	bool is_recipient;
@@ -82,7 +84,7 @@ draft_find(struct slice name)
 static enum err
 draft_measure(struct slice input, bool is_whole, size_t *ret_len, size_t *ret_used)
 {
-	struct slice line;
+	struct slice line = SLICE_LIT("");
 	size_t at = 0;
 
 	for (;;) {
@@ -90,12 +92,17 @@ draft_measure(struct slice input, bool is_whole, size_t *ret_len, size_t *ret_us
 		bool is_more =
 			at > 0 && rest.len > 0 && (rest.ptr[0] == ' ' || rest.ptr[0] == '\t');
 
-		if (!draft_line(rest, is_whole, &line))
-			return ERR_AGAIN;
+		if (!draft_line(rest, is_whole, &line)) {
+			/* A long line that did not begin as a field is text. */
+			if (is_more || rest.len < DRAFT_NAME_MAX || draft_name_length(rest) > 0)
+				return ERR_AGAIN;
+			break;
+		}
 		if (line.len == 0 || draft_is_empty(line)
 			|| (!is_more && draft_name_length(line) == 0))
 			break;
 		at += line.len;
+		line = SLICE_LIT("");
 	}
 	*ret_len = at;
 	*ret_used = at + (draft_is_empty(line) ? line.len : 0);

@@ -73,6 +73,22 @@ test_draft_parse__no_header__gets_an_empty_line(void **state)
 }
 
 static void
+test_draft_parse__long_line_of_text__is_no_header(void **state)
+{
+	uint8_t text[3000];
+	struct draft draft;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	draft_init(&draft);
+	assert_int_equal(draft_parse(&draft, slice_make(text, 999), false), ERR_AGAIN);
+	assert_int_equal(draft_parse(&draft, slice_make(text, 3000), false), ERR_OK);
+	assert_int_equal(draft.used, 0);
+	assert_slice(buf_slice(&draft.head), "\n");
+	draft_done(&draft);
+}
+
+static void
 check_input(const char *bytes, bool dot_ends, const char *wanted)
 {
 	for (int by_one = 0; by_one < 2; by_one++) {
@@ -114,6 +130,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_draft_parse__header__is_cleaned),
 		cmocka_unit_test(test_draft_parse__no_header__gets_an_empty_line),
+		cmocka_unit_test(test_draft_parse__long_line_of_text__is_no_header),
 		cmocka_unit_test(test_input_feed__lone_dot__ends_only_without_i),
 	};
 
