@@ -1,0 +1,93 @@
+"""The tools against a running instance: sendmail by socket and by maildrop, mailq, changes, config, stop."""
+import json
+import subprocess
+
+from conftest import BUILD, free_port, wait_for
+
+MESSAGE = "To: x@remote.test\nBcc: hidden@remote.test\nSubject: by sendmail\n\nhello\n.dot\n"
+
+
+def sendmail(instance, *words, text=MESSAGE):
+    return subprocess.run([BUILD / "sendmail", "-C", instance.etc, *words], input=text,
+                          capture_output=True, text=True, timeout=60)
+
+
+def names(instance):
+    return [m["queue_name"] for m in instance.queue()]
+
+
+def test_sendmail__running__mail_arrives_with_its_fields(ostler, sink):
+    done = sendmail(ostler, "-i", "-f", "a@client.test", "-t")
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: len(sink.recipients()) == 2, what="both recipients")
+    sender, _, content = sink.messages[0]
+    assert sender == "a@client.test"
+    assert sorted(sink.recipients()) == ["hidden@remote.test", "x@remote.test"]
+    head, body = content.split(b"\r\n\r\n", 1)
+    for field in (b"Received: ", b"Message-ID: ", b"Date: ", b"From: ", b"Subject: by sendmail"):
+        assert field.lower() in head.lower()
+    assert b"hidden" not in content
+    assert body == b"hello\r\n.dot\r\n"
+
+
+def test_sendmail__stopped__mail_waits_in_maildrop(ostler, sink):
+    ostler.stop()
+    done = sendmail(ostler, "x@remote.test")
+    assert done.returncode == 0, done.stderr
+    assert len(list((ostler.dir / "queue" / "maildrop").iterdir())) == 1
+    ostler.start()
+    wait_for(lambda: sink.recipients() == ["x@remote.test"], what="mail out of maildrop")
+    wait_for(lambda: not list((ostler.dir / "queue" / "maildrop").iterdir()), what="its removal")
+
+
+def test_sendmail__bad_usage__has_its_exit_code(ostler):
+    assert sendmail(ostler).returncode == 64
+    assert sendmail(ostler, "-bd").returncode == 64
+    assert sendmail(ostler, "a b@c").returncode == 65
+    assert sendmail(ostler, "-N", "sometimes", "x@y.test").returncode == 64
+
+
+def test_queue__hold_release_delete__change_it(make_ostler):
+    instance = make_ostler(f"[127.0.0.1]:{free_port()}")
+    instance.send("x@remote.test")
+    wait_for(lambda: names(instance) == ["deferred"], what="deferral")
+    message = instance.queue()[0]
+    assert message["recipients"][0]["address"] == "x@remote.test"
+    assert "onnect" in message["recipients"][0]["delay_reason"]
+    listing = subprocess.run([BUILD / "mailq", "-C", instance.etc], capture_output=True, text=True,
+                             check=True).stdout
+    assert listing.startswith("----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n")
+    assert listing.endswith(" in 1 Request.\n") and message["queue_id"] in listing
+    assert "1 message" in instance.tool("hold", "ALL").stderr
+    wait_for(lambda: names(instance) == ["hold"], what="hold")
+    assert message["queue_id"] + "!" in instance.tool("queue").stdout
+    instance.tool("release", message["queue_id"])
+    wait_for(lambda: names(instance) in (["deferred"], ["active"]), what="release")
+    assert instance.tool("show", message["queue_id"], "--content").stdout.count("hello") == 1
+    instance.tool("delete", message["queue_id"])
+    wait_for(lambda: instance.queue() == [], what="removal")
+    assert instance.tool("queue").stdout == "Mail queue is empty\n"
+    assert instance.tool("show", message["queue_id"], check=False).returncode == 66
+
+
+def test_status_and_stop__running_then_not(ostler):
+    assert isinstance(json.loads(ostler.tool("status", "--json").stdout), dict)
+    ostler.tool("reload")
+    ostler.tool("stop")
+    ostler.process.wait(10)
+    assert ostler.tool("status", check=False).returncode == 69
+    assert ostler.tool("stop", check=False).returncode == 69
+
+
+def test_config__values_and_errors(make_ostler):
+    instance = make_ostler("", start=False)
+    assert instance.tool("config", "myhostname").stdout == "myhostname = ostler.test\n"
+    assert instance.tool("config", "-x", "-h", "smtpd_banner").stdout == "ostler.test ESMTP Ostler\n"
+    assert instance.tool("config", "-d", "hopcount_limit").stdout == "hopcount_limit = 50\n"
+    set_names = [line.split(" =")[0] for line in instance.tool("config", "-n").stdout.splitlines()]
+    assert sorted(set_names) == sorted(instance.values)
+    assert instance.tool("config", "--check").returncode == 0
+    instance.write_main({**instance.values, "hopcount_limit": "many"})
+    bad = instance.tool("config", "--check", check=False)
+    assert bad.returncode == 78
+    assert "hopcount_limit = many" in bad.stderr and "main.cf, line" in bad.stderr
