@@ -45,7 +45,7 @@ STAILQ_HEAD(cache_waiters, cache_waiter);
 struct cache_entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(cache_entry) lru;     /* while has_body */
-	TAILQ_ENTRY(cache_entry) reading; /* while is_reading */
+	TAILQ_ENTRY(cache_entry) ready;   /* while is_ready */
 	struct store *store;
 	store_ref ref;
 	uint64_t queue_id;
@@ -56,6 +56,7 @@ struct cache_entry {
 	bool is_damaged; /* the cleaner could not read it */
 	bool has_parts, has_body;
 	bool is_reading; /* somebody waits for it */
+	bool is_ready;   /* nothing is read for it: its waiters are told in the next step */
 	bool is_busy;    /* op is under way */
 	bool wants_body, wants_clean;
 	bool dotted;

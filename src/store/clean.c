@@ -14,7 +14,8 @@
 #include "base/mem.h"
 #include "store/store_priv.h"
 
-#define CLEAN_PAUSE_NS (500 * NS_PER_MS) /* after a pass that moved nothing */
+#define CLEAN_PAUSE_NS (2 * NS_PER_S)      /* after a pass that moved nothing */
+#define CLEAN_LOOK_NS (100 * NS_PER_MS)    /* between two looks whether it pays */
 enum {
 	CLEAN_READS = 8,
 	CLEAN_SLOTS = 4096,          /* looked at per step */
@@ -65,7 +66,7 @@ clean_due(const struct store *store)
 {
 	const struct store_clean *clean = &store->clean;
 
-	if (!store->is_open || (!clean->is_active && !clean->is_wanted)
+	if (!store->is_open || (!clean->is_active && !clean->is_stale)
 		|| journal_state(store->journal) != JOURNAL_OPEN)
 		return (struct mono){ UINT64_MAX };
 	if (!clean->is_active)
@@ -129,6 +130,7 @@ clean_settled(void *ctx, enum journal_outcome outcome)
 	CHECK(entry != NULL && entry->in_flight > 0);
 	entry->in_flight--;
 	store->clean.flight -= copy->bytes;
+	store->clean.is_stale = true;
 	if (outcome == JOURNAL_DURABLE) {
 		clean_apply(store, entry, copy);
 		store->clean.has_moved = true;
@@ -280,10 +282,13 @@ clean_begin(struct store *store)
 {
 	struct store_clean *clean = &store->clean;
 
-	clean->is_wanted = journal_oldest(store->journal, &clean->limit) && clean_pays(store);
-	if (!clean->is_wanted || store->now.mono.ns < clean->next.ns)
+	if (!clean->is_stale || store->now.mono.ns < clean->next.ns)
 		return;
-	clean->is_active = true;
+	clean->is_active = journal_oldest(store->journal, &clean->limit) && clean_pays(store);
+	if (!clean->is_active) {
+		clean->is_stale = false;
+		clean->next = mono_add_ns(store->now.mono, CLEAN_LOOK_NS);
+	}
 	clean->is_walked = clean->has_moved = false;
 	clean->cursor = 0;
 }

@@ -1,10 +1,11 @@
 /*
  * load.c - reading messages back: envelope, body, state and results, one record at a time
  *
- * An entry that somebody waits for is on store->reading. What it lacks is read record after
- * record; what changed meanwhile is looked up anew before each step, so the result is what the
- * message is at the end. While a record is read its segment is held: it cannot be recycled under
- * the read, even if the message ends or moves.
+ * What an entry lacks that somebody waits for is read record after record; when nothing is
+ * lacking from the start, its waiters are told in the next step (store->ready). What changed
+ * meanwhile is looked up anew before each read, so the result is what the message is at the end.
+ * While a record is read its segment is held: it cannot be recycled under the read, even if the
+ * message ends or moves.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -74,13 +75,13 @@ load_submit(struct store *store, struct cache_entry *entry)
 void
 load_want(struct store *store, struct cache_entry *entry)
 {
-	if (!entry->is_reading) {
-		entry->is_reading = true;
+	if (!entry->is_reading)
 		entry->read_err = ERR_OK;
-		TAILQ_INSERT_TAIL(&store->reading, entry, reading);
-	}
-	if (!entry->is_busy)
-		(void)load_submit(store, entry);
+	entry->is_reading = true;
+	if (entry->is_busy || entry->is_ready || load_submit(store, entry))
+		return;
+	entry->is_ready = true;
+	TAILQ_INSERT_TAIL(&store->ready, entry, ready);
 }
 
 /* --- what was read ---------------------------------------- */
@@ -182,7 +183,6 @@ load_complete(struct store *store, struct cache_entry *entry)
 	bool was_clean = entry->wants_clean;
 	store_ref ref = entry->ref;
 
-	TAILQ_REMOVE(&store->reading, entry, reading);
 	STAILQ_CONCAT(&waiters, &entry->waiters);
 	entry->is_reading = entry->wants_body = entry->wants_clean = false;
 	if (err == ERR_OK && entry->load_count > 0)
@@ -228,9 +228,9 @@ load_cancel(struct store *store, struct cache_entry *entry)
 	struct cache_waiters waiters = STAILQ_HEAD_INITIALIZER(waiters);
 	store_ref ref = entry->ref;
 
-	if (entry->is_reading)
-		TAILQ_REMOVE(&store->reading, entry, reading);
-	entry->is_reading = false;
+	if (entry->is_ready)
+		TAILQ_REMOVE(&store->ready, entry, ready);
+	entry->is_reading = entry->is_ready = false;
 	STAILQ_CONCAT(&waiters, &entry->waiters);
 	if (entry->wants_clean)
 		clean_loaded(store, NULL, ERR_NOTFOUND);
@@ -245,28 +245,21 @@ load_step(struct store *store)
 	struct cache_entry *entry;
 	size_t count = 0;
 
-	TAILQ_FOREACH (entry, &store->reading, reading)
+	TAILQ_FOREACH (entry, &store->ready, ready)
 		count++;
-	/* A waiter that asks again at once is served in the next turn. */
-	for (; count > 0; count--) {
-		TAILQ_FOREACH (entry, &store->reading, reading)
-			if (!entry->is_busy && !load_submit(store, entry))
-				break;
-		if (entry == NULL)
-			break;
-		load_complete(store, entry); /* the list may be another one now */
+	/* A waiter that asks again at once is served in the next step. */
+	while (count-- > 0 && (entry = TAILQ_FIRST(&store->ready)) != NULL) {
+		TAILQ_REMOVE(&store->ready, entry, ready);
+		entry->is_ready = false;
+		if (!load_submit(store, entry))
+			load_complete(store, entry);
 	}
 }
 
 bool
 load_is_due(const struct store *store)
 {
-	const struct cache_entry *entry;
-
-	TAILQ_FOREACH (entry, &store->reading, reading)
-		if (!entry->is_busy)
-			return true;
-	return false;
+	return !TAILQ_EMPTY(&store->ready);
 }
 
 /* --- the face ---------------------------------------- */

@@ -106,8 +106,9 @@ enum record_flag {
 struct record {
 	uint16_t type;
 	uint16_t flags;
-	uint64_t message; /* LSN of the MESSAGE record it belongs to; of a MESSAGE: its own; else 0
-			   */
+	/* Place of the MESSAGE it belonged to when it was written, for tools; 0: it is one, it came
+	 * with it, or it belongs to none. The queue ID in the payload is what joins them. */
+	uint64_t message;
 	struct slice payload;
 };
 
@@ -131,7 +132,7 @@ struct record_message {
 	uint64_t arrival_us;
 	uint64_t content_length; /* without head */
 	uint64_t content_hash;
-	uint64_t large;      /* LSN that names the file under large/, 0: content is in `body` */
+	uint64_t large;      /* number that names the file under large/; 0: `body` has it */
 	uint32_t flags;      /* RECORD_MESSAGE_* */
 	struct slice envelope;
 	struct slice recipients;

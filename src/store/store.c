@@ -240,7 +240,7 @@ store_record(void *ctx, uint64_t lsn, const struct record *record)
 void
 store_recovered(struct store *store)
 {
-	store->is_open = true;
+	store->is_open = store->clean.is_stale = true;
 	for (store_ref ref = 0; (ref = index_next(&store->index, ref)) != 0;)
 		store_schedule(store, ref);
 	store->options.callbacks->opened(store->options.ctx, ERR_OK, NULL);
@@ -289,7 +289,7 @@ store_new(const struct store_options *options)
 	store->journal = journal_new(&journal);
 	index_init(&store->index);
 	cache_init(&store->cache, options->cache_max);
-	TAILQ_INIT(&store->reading);
+	TAILQ_INIT(&store->ready);
 	TAILQ_INIT(&store->larges);
 	STAILQ_INIT(&store->doomed);
 	buf_init(&store->scratch, 0);
@@ -374,7 +374,7 @@ bool
 store_is_idle(const struct store *store)
 {
 	return journal_is_idle(store->journal) && store->op_count == 0
-		&& TAILQ_EMPTY(&store->reading) && STAILQ_EMPTY(&store->doomed);
+		&& TAILQ_EMPTY(&store->ready) && STAILQ_EMPTY(&store->doomed);
 }
 
 uint64_t

@@ -37,7 +37,7 @@ typedef uint32_t store_ref;
 enum { STORE_TXN_RECORDS_MAX = 64, STORE_LARGE_NAME_SIZE = 32 };
 
 struct store_callbacks {
-	/* Recovery is over, every message of the log is in the index; else the store stays closed. */
+	/* Recovery is over: all messages are in the index. On error the store stays closed. */
 	void (*opened)(void *ctx, enum err err, const struct fault *fault);
 	void (*notice)(void *ctx, const char *text); /* for the administrator's log */
 };

@@ -34,7 +34,7 @@ struct store_doomed {
 STAILQ_HEAD(store_dooms, store_doomed);
 
 struct store_clean {
-	bool is_wanted;
+	bool is_stale;  /* something changed since it was asked whether cleaning pays */
 	bool is_active;
 	bool is_walked; /* the whole index was looked at in this pass */
 	bool has_moved; /* something, in this pass */
@@ -51,8 +51,8 @@ struct store {
 	struct journal *journal;
 	struct index index;
 	struct cache cache;
-	struct cache_entries reading; /* entries somebody waits for */
-	struct buf scratch;           /* payloads of the transaction under construction */
+	struct cache_entries ready; /* entries whose waiters will be told */
+	struct buf scratch;         /* payloads of the transaction under construction */
 	bool is_open;
 	bool is_full;        /* hysteresis of store_accepts() */
 	uint64_t live_bytes; /* of the records that must stay */

@@ -271,6 +271,7 @@ txn_settled(void *ctx, enum journal_outcome outcome)
 	struct store_commit *commit = ctx;
 	struct store *store = commit->store;
 
+	store->clean.is_stale = true;
 	for (unsigned i = 0; i < commit->count && outcome == JOURNAL_DURABLE; i++)
 		txn_change_durable(store, &commit->changes[i]);
 	for (unsigned i = commit->count; i > 0 && outcome == JOURNAL_REFUSED; i--)
