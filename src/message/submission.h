@@ -9,7 +9,8 @@
  *
  * A file is written as .tmp-NAME, mode 0644, flushed and renamed to NAME: 32 hexadecimal digits
  * (0-9, A-F), random, so that nobody else can find it (maildrop/ has mode 1733: only pickup may
- * list it).
+ * list it). A .tmp- file that has not changed for a day is what a killed sendmail left: pickup may
+ * remove it.
  *
  * Addresses are in internal form (message/address.h), sender and recipients may lack a domain:
  * pickup completes them. Everything in a submission comes from a stranger to pickup: the reader
