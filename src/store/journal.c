@@ -369,5 +369,6 @@ journal_is_idle(const struct journal *journal)
 {
 	const struct journal_item *item = TAILQ_FIRST(&journal->items);
 
-	return !journal->writing && (item == NULL || (item->open && item->count == 0));
+	return !journal->writing && !journal->preparing
+		&& (item == NULL || (item->open && item->count == 0));
 }

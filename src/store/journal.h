@@ -149,7 +149,7 @@ uint64_t journal_durable(const struct journal *journal);
 uint64_t journal_wall_us(const struct journal *journal); /* latest wall time in the log */
 void journal_space(const struct journal *journal, struct journal_space *ret_space);
 
-/* True when nothing waits to be written or flushed. */
+/* True when nothing waits to be written or flushed, and no segment is in the making. */
 bool journal_is_idle(const struct journal *journal);
 
 #endif
