@@ -89,7 +89,7 @@ load_want(struct store *store, struct cache_entry *entry)
 static void
 load_saved(void *ctx, struct disk_op *op)
 {
-	(void)ctx;
+	((struct store *)ctx)->op_count--;
 	mem_free(op);
 }
 
@@ -106,10 +106,12 @@ load_save(struct store *store, const struct cache_entry *entry)
 	op->kind = DISK_SAVE;
 	op->bytes = slice_make(copy, bytes.len);
 	op->done = load_saved;
+	op->ctx = store;
 	(void)snprintf(op->name, sizeof(op->name), "message-%016llx-%016llx",
 		(unsigned long long)entry->queue_id, (unsigned long long)entry->op_lsn);
 	store_notice(store, "store: the record at LSN %llu is damaged; kept as corrupt/%s",
 		(unsigned long long)entry->op_lsn, op->name);
+	store->op_count++;
 	disk_submit(store->options.disk, op);
 }
 
