@@ -164,7 +164,7 @@ compile_services(struct compile *compile)
 	return ERR_OK;
 }
 
-static const struct config_service *
+const struct config_service *
 compile_find_transport(const struct compile *compile, struct slice name)
 {
 	for (uint32_t i = 0; i < compile->master_cf.count; i++) {

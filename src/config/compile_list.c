@@ -9,7 +9,7 @@
 #include "config/text_file.h"
 #include "config/word.h"
 
-enum { COMPILE_LIST_DEPTH_MAX = 10 };
+enum { COMPILE_LIST_DEPTH_MAX = 10, COMPILE_LIST_WARNINGS_MAX = 10 };
 
 /* One list being read. */
 struct compile_list {
@@ -86,6 +86,31 @@ compile_list_add(struct compile_list *list, const struct image_item *item)
 	return ERR_OK;
 }
 
+/* transport_maps may name transports that master.cf does not have: said, a few at most. */
+static enum err
+compile_list_check_transports(struct compile_list *list, const struct table *table)
+{
+	uint32_t unknown = 0;
+	enum err err = ERR_OK;
+
+	if (list->source->param != param_get(PARAM_TRANSPORT_MAPS))
+		return ERR_OK;
+	for (uint32_t i = 0; err == ERR_OK && i < table->count; i++) {
+		const struct table_item *item = &table->items[i];
+		struct slice value = slice_make(table->text.ptr + item->value, item->value_len);
+		struct slice transport = slice_head(value, slice_find(value, ':'));
+
+		if (transport.len == 0 || compile_find_transport(list->compile, transport) != NULL)
+			continue;
+		if (++unknown > COMPILE_LIST_WARNINGS_MAX)
+			break;
+		err = buf_printf(list->compile->warnings,
+			"%s: transport_maps: master.cf has no transport \"%s\"\n",
+			origin_text(list->origin).text, origin_value(transport).text);
+	}
+	return err < 0 ? compile_list_fault(list, err) : ERR_OK;
+}
+
 /* The number of a table in the image; loads it when it is named the first time. */
 static enum err
 compile_list_table(struct compile_list *list, struct slice spec, uint32_t *ret_table)
@@ -109,6 +134,8 @@ compile_list_table(struct compile_list *list, struct slice spec, uint32_t *ret_t
 	if (known == NULL) {
 		table_init(&table);
 		err = table_load(&table, spec, &options, compile->reterr_fault);
+		if (err == ERR_OK)
+			err = compile_list_check_transports(list, &table);
 		if (err == ERR_OK) {
 			err = image_add_table(&compile->image, &table, ret_table);
 			if (err < 0)

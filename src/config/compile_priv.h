@@ -55,6 +55,10 @@ void compile_names_free(struct compile_names *names);
 MUST_USE enum err compile_read_settings(struct compile *compile, const struct compile_names *names);
 void compile_close_directory(struct compile *compile);
 
+/* A delivering unix service by its name; NULL: none. */
+const struct config_service *compile_find_transport(
+	const struct compile *compile, struct slice name);
+
 /* compile_value.c: the raw text of a name and where it was set; ERR_NOTFOUND. */
 MUST_USE enum err compile_find(const struct compile_scope *scope, struct slice name,
 	struct slice *ret_text, struct origin *ret_origin);

@@ -264,8 +264,11 @@ test_compile__warnings__name_what_has_no_effect(void **state)
 	world->override_count = 1;
 	world_compile(world, "foo = 1\nmyorigin = a\nmyorigin = $bar\nbar = b\n"
 			     "smtp_destination_recipient_limit = 3\n"
-			     "nosuch_destination_recipient_limit = 3\nhopcount_limit=8\n");
+			     "nosuch_destination_recipient_limit = 3\nhopcount_limit=8\n"
+			     "transport_maps = inline:{ a=smtp:x, b=uucp:x, c=:[x] }\n");
 	assert_true(world_warns(world, "line 1: unused parameter: foo=1"));
+	assert_true(world_warns(world, "line 8: transport_maps: master.cf has no transport \"uucp\""));
+	assert_false(world_warns(world, "\"smtp\""));
 	assert_true(world_warns(world, "line 3: overriding earlier entry: myorigin=$bar"));
 	assert_true(world_warns(world, "nosuch_destination_recipient_limit"));
 	assert_false(world_warns(world, "bar="));
