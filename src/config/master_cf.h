@@ -20,7 +20,7 @@
 #include "config/main_cf.h"
 #include "config/snapshot.h"
 
-enum { MASTER_CF_PROCESS_DEFAULT = UINT32_MAX };
+#define MASTER_CF_PROCESS_DEFAULT UINT32_MAX /* the column says - */
 
 struct master_cf_service {
 	char *line;		       /* what the slices below point into */

@@ -27,7 +27,7 @@ const struct param *
 param_get(enum param_id id)
 {
 	CHECK(id < PARAM_COUNT);
-	return &param_table[id];
+	return &param_table[id < PARAM_COUNT ? id : 0]; /* a test's CHECK may return */
 }
 
 enum param_id
