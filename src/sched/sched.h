@@ -54,10 +54,11 @@ struct sched_message {
 
 struct sched_options {
 	uint32_t session_max;     /* over all transports; 0: none */
-	uint32_t destination_max; /* W16: above it empty dead destinations are forgotten; 0: never */
-	uint64_t dead_ns;         /* minimal_backoff_time: how long a destination stays dead (W14) */
+	uint32_t destination_max; /* W16: above it empty ones are forgotten; 0: never */
+	uint64_t dead_ns;         /* minimal_backoff_time: how long one stays dead (W14) */
 	uint64_t transport_dead_ns; /* transport_retry_time (X1) */
-	void (*message_done)(void *ctx, struct sched_message *message); /* refs are 0; may be NULL */
+	/* refs are 0; may be NULL */
+	void (*message_done)(void *ctx, struct sched_message *message);
 	void *ctx;
 };
 
@@ -102,12 +103,12 @@ void sched_message_remove(struct sched *sched, struct sched_message *message);
 struct sched_assign {
 	struct sched_transport *transport;
 	struct slice nexthop;
-	struct slice user;  /* local part without extension: the queue's name if recipient_max is 1 */
+	struct slice user;  /* local part without extension: names the queue if recipient_max is 1 */
 	uint32_t number;    /* of the recipient */
 	bool is_single;     /* V4: no other recipient in its entry */
 };
 
-/* Why something does not travel; slices are valid until the next call that changes the scheduler. */
+/* Why something does not travel; valid until the next call that changes the scheduler. */
 struct sched_reason {
 	struct slice dsn;
 	struct slice text;
@@ -123,7 +124,8 @@ MUST_USE bool sched_recipient_assign(struct sched *sched, struct sched_message *
 /* --- sessions --------------------------------------------------------------------------------- */
 
 /*
- * A destination that wants one more session (S3 to S5), round robin over transports and within each,
+ * A destination that wants one more session (S3 to S5), round robin over transports and within
+ * each,
  * or NULL. The session counts as opening from now on: report ready, failed or closed.
  */
 struct sched_destination *sched_session_next(struct sched *sched, struct mono now);
@@ -133,14 +135,15 @@ void sched_session_ready(struct sched *sched, struct sched_destination *destinat
 
 /*
  * The opening session could not be had, and the site is to blame (W8). The first waiting entry is
- * the attempt that failed: it is returned, DRAINED, to be deferred with the session's own reason, or
+ * the attempt that failed: it is returned, DRAINED, to be deferred with the session's own
+ * reason, or
  * NULL. If the destination died of it, the others come out of sched_drain().
  */
 struct sched_entry *sched_session_failed(struct sched *sched,
 	struct sched_destination *destination, struct slice dsn, struct slice reason,
 	struct mono now);
 
-/* It ended, was given up while opening, or cannot take more. Its entries were finished or returned.*/
+/* It ended, was given up while opening, or cannot take more. Its entries are finished or returned. */
 void sched_session_closed(
 	struct sched *sched, struct sched_destination *destination, bool was_ready);
 
@@ -152,7 +155,8 @@ struct sched_destination *sched_work_next(struct sched *sched, struct mono now);
 
 /*
  * The next entry for a ready session: BUSY, or PREFETCHED when the session has a transaction. NULL:
- * nothing waits, the window is full, the destination is dead or suspended; for a prefetch also: what
+ * nothing waits, the window is full, the destination is dead or suspended; for a prefetch also:
+ * what
  * waits is enough for sessions that are idle or opening only.
  */
 struct sched_entry *sched_take(struct sched *sched, struct sched_destination *destination,
@@ -175,7 +179,8 @@ void sched_entry_begin(struct sched *sched, struct sched_entry *entry);
 void sched_entry_return(struct sched *sched, struct sched_entry *entry);
 
 /*
- * Its result came (also of a PREFETCHED one: it has begun by itself). `site_works`: W5; else W8 with
+ * Its result came (also of a PREFETCHED one: it has begun by itself). `site_works`: W5; else W8
+ * with
  * dsn and reason, and the destination may die: sched_drain() then has what waits.
  */
 void sched_entry_finish(struct sched *sched, struct sched_entry *entry, bool site_works,

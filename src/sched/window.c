@@ -88,6 +88,19 @@ window_init(struct window *window, const struct window_options *options)
 	window_check(window);
 }
 
+void
+window_change(struct window *window, const struct window_options *options)
+{
+	struct window fresh;
+
+	window_init(&fresh, options);
+	window->options = fresh.options;
+	if (window->state == WINDOW_READY && window->options.limit_max != 0 &&
+		window->limit > window->options.limit_max)
+		window->limit = window->options.limit_max;
+	window->cohorts = 0;
+}
+
 enum window_state
 window_state(const struct window *window)
 {
@@ -124,6 +137,12 @@ window_return(struct window *window)
 {
 	CHECK(window->busy > 0);
 	window->busy--;
+}
+
+void
+window_begin(struct window *window)
+{
+	window->busy++;
 }
 
 static int64_t

@@ -64,6 +64,9 @@ MUST_USE enum err window_feedback_parse(
 /* W2: the options are corrected first (rate delay: limit 1; initial not above the limit). */
 void window_init(struct window *window, const struct window_options *options);
 
+/* New options for a window in use: it is cut to the new limit, and else stays. */
+void window_change(struct window *window, const struct window_options *options);
+
 enum window_state window_state(const struct window *window);
 uint32_t window_limit(const struct window *window); /* 0 unless READY */
 uint32_t window_busy(const struct window *window);
@@ -74,6 +77,12 @@ bool window_has_room(const struct window *window);
 /* A transaction was granted (room is CHECKed) / came back unbegun (rule S23). */
 void window_take(struct window *window);
 void window_return(struct window *window);
+
+/*
+ * A transaction that was handed out before begins by itself: it counts even if the window has shrunk
+ * or died meanwhile.
+ */
+void window_begin(struct window *window);
 
 /* Its result says that the site works (W5 to W7), whatever became of its recipients. */
 void window_success(struct window *window);

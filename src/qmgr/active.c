@@ -1,0 +1,482 @@
+/*
+ * active.c - admission: from the store into memory and to the scheduler (rules F, R, L)
+ *
+ * New mail comes through active_new() with its bytes still in memory. Mail that is due, and mail
+ * that an operator or a survivor wants, is read by active_load(). What cannot be understood is
+ * logged and held, never dropped.
+ */
+#include "qmgr/core_priv.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "message/delay.h"
+#include "base/num.h"
+#include "qmgr/transports.h"
+#include "route/resolve.h"
+
+static void message_activate(struct message *message);
+static void next_suspect(struct core *core);
+
+/* --- the object ------------------------------------------------------------------------------- */
+
+struct message *
+active_find(struct core *core, store_ref ref)
+{
+	struct message *message;
+
+	HASH_FIND(by_ref, core->messages, &ref, sizeof(ref), message);
+	return message;
+}
+
+static struct message *
+message_new(struct core *core, store_ref ref, enum message_phase phase)
+{
+	struct message *message = mem_new(sizeof(*message));
+	struct store_info info;
+
+	store_info(core->store, ref, &info);
+	message->core = core;
+	message->phase = phase;
+	message->ref = ref;
+	message->queue_id = info.queue_id;
+	(void)queue_id_format(info.queue_id, message->id_text);
+	buf_init(&message->large_header, 0);
+	HASH_ADD(by_ref, core->messages, ref, sizeof(message->ref), message);
+	core->active_count++;
+	return message;
+}
+
+void
+active_forget(struct message *message)
+{
+	struct core *core = message->core;
+
+	CHECK(message->leases == 0 && message->changes == 0 && !message->is_settling);
+	if (core->suspect == message)
+		core->suspect = NULL;
+	if (message->job != NULL)
+		control_message_done(message->job);
+	sched_message_remove(core->sched, &message->sched);
+	HASH_DELETE(by_ref, core->messages, message);
+	core->active_count--;
+	core->recipients_loaded -= message->recipient_count;
+	state_done(&message->state);
+	buf_done(&message->large_header);
+	mem_free(message->recipients);
+	mem_free(message);
+	core_mark(core);
+}
+
+/* The one place where a message's phase changes. */
+void
+message_move(struct message *message, enum message_phase to)
+{
+	static const unsigned allowed[] = {
+		[MESSAGE_LOADING] = 1 << MESSAGE_LOCKED | 1 << MESSAGE_ACTIVE,
+		[MESSAGE_LOCKED] = 1 << MESSAGE_ACTIVE,
+		[MESSAGE_SUSPECT] = 1 << MESSAGE_ACTIVE | 1 << MESSAGE_SETTLING,
+		[MESSAGE_ACTIVE] = 1 << MESSAGE_SETTLING | 1 << MESSAGE_ENDING,
+		[MESSAGE_SETTLING] =
+			1 << MESSAGE_ENDING | 1 << MESSAGE_SUSPECT | 1 << MESSAGE_ACTIVE,
+		[MESSAGE_ENDING] = 0,
+	};
+
+	CHECK(allowed[message->phase] & 1u << to);
+	message->phase = to;
+}
+
+/* --- reading its bytes (rules R20 to R32) ----------------------------------------------------- */
+
+static enum err
+read_recipients(struct message *message, struct slice list)
+{
+	struct recipient_list_reader reader = recipient_list_read(list);
+	enum err err = recipient_list_check(list, &message->recipient_count);
+
+	if (err != ERR_OK) {
+		message->recipient_count = 0;
+		return err;
+	}
+	message->recipients =
+		mem_array(message->recipient_count + 1, sizeof(*message->recipients));
+	for (uint32_t i = 0; i < message->recipient_count; i++) {
+		err = recipient_list_next(&reader, &message->recipients[i]);
+		if (err != ERR_OK)
+			return err;
+	}
+	message->core->recipients_loaded += message->recipient_count;
+	return ERR_OK;
+}
+
+static enum err
+read_state(struct message *message, const struct store_view *view)
+{
+	enum err err;
+
+	if (view->state.len > 0)
+		err = state_decode(view->state, message->recipient_count, &message->state);
+	else
+		err = state_init(&message->state, message->recipient_count);
+	for (size_t i = 0; err == ERR_OK && i < view->result_count; i++)
+		err = state_apply(&message->state, view->results[i]);
+	return err;
+}
+
+static enum err
+message_read(struct message *message)
+{
+	struct store_view view;
+	enum err err;
+
+	store_view(message->core->store, message->ref, &view);
+	message->envelope_bytes = view.envelope;
+	message->head = view.head;
+	message->content_length = view.content_length;
+	message->content_hash = view.content_hash;
+	message->dotted = view.dotted;
+	message->large = view.large;
+	err = envelope_decode(view.envelope, &message->envelope);
+	if (err == ERR_OK)
+		err = read_recipients(message, view.recipients);
+	if (err == ERR_OK)
+		err = read_state(message, &view);
+	if (err != ERR_OK)
+		return err;
+	if (message->envelope.arrival_us == 0)
+		message->envelope.arrival_us = view.arrival_us;
+	if (message->attempt < message->state.attempts)
+		message->attempt = message->state.attempts;
+	message->is_held = (view.flags & RECORD_STATE_HELD) != 0;
+	return ERR_OK;
+}
+
+/* Rule C1: kept for a human, out of everybody's way. */
+static void
+set_aside(struct message *message, enum err err)
+{
+	struct core *core = message->core;
+	store_ref ref = message->ref;
+
+	log_event(core->log, EV_qmgr_unreadable, LOG_Z(message->id_text), LOG_Z(err_meaning(err)));
+	if (err != ERR_NOTFOUND) {
+		struct store_info info;
+
+		store_info(core->store, ref, &info);
+		store_set_flags(core->store, ref, info.flags | RECORD_STATE_HELD);
+		if (info.is_pinned)
+			store_unpin(core->store, ref);
+	}
+	lease_drop_locks(message);
+	active_forget(message);
+}
+
+/* --- admission -------------------------------------------------------------------------------- */
+
+static bool
+has_room(const struct core *core)
+{
+	const struct config *config = core->config;
+
+	return core->active_count < config_int(config, NULL, PARAM_QMGR_MESSAGE_ACTIVE_LIMIT) &&
+	       core->recipients_loaded <
+		       config_int(config, NULL, PARAM_QMGR_MESSAGE_RECIPIENT_LIMIT);
+}
+
+struct message *
+active_new(struct core *core, store_ref ref)
+{
+	struct message *message;
+	enum err err;
+
+	if (!has_room(core) || core->is_stopping) {
+		store_unpin(core->store, ref);
+		core_mark(core);
+		return NULL;
+	}
+	message = message_new(core, ref, MESSAGE_LOADING);
+	err = message_read(message);
+	if (err != ERR_OK) {
+		set_aside(message, err);
+		return NULL;
+	}
+	if (message->envelope.flags & ENVELOPE_HOLD)
+		message->is_held = true;
+	message_activate(message);
+	return message;
+}
+
+static void
+loaded(void *ctx, store_ref ref, enum err err)
+{
+	struct core *core = ctx;
+	struct message *message = active_find(core, ref);
+
+	CHECK(message != NULL && message->phase == MESSAGE_LOADING);
+	core->loading_count--;
+	if (err == ERR_OK)
+		err = message_read(message);
+	if (err != ERR_OK) {
+		set_aside(message, err);
+		return;
+	}
+	if (message->locks > 0) {
+		message_move(message, MESSAGE_LOCKED);
+		lease_replay_results(message);
+	} else {
+		message_activate(message);
+	}
+	core_mark(core);
+}
+
+struct message *
+active_load(struct core *core, store_ref ref)
+{
+	struct message *message = message_new(core, ref, MESSAGE_LOADING);
+
+	core->loading_count++;
+	store_load(core->store, ref, loaded, core);
+	return message;
+}
+
+void
+active_unlocked(struct message *message)
+{
+	if (message->locks == 0 && message->phase == MESSAGE_LOCKED && message->changes == 0)
+		message_activate(message);
+}
+
+/* Rules M8, F5: in due order, while there is room. */
+void
+active_step(struct core *core)
+{
+	next_suspect(core);
+	while (has_room(core) && core->loading_count < CORE_LOADS_MAX) {
+		store_ref ref = store_due_first(core->store, core->now.wall);
+
+		if (ref == 0)
+			break;
+		(void)active_load(core, ref);
+	}
+}
+
+struct mono
+active_due(const struct core *core)
+{
+	uint64_t due_us = store_due_next_us(core->store);
+	uint64_t now_us = core->now.wall.us;
+
+	if (due_us == UINT64_MAX || !has_room(core) || core->loading_count >= CORE_LOADS_MAX)
+		return (struct mono){ UINT64_MAX };
+	return mono_add_ns(core->now.mono,
+		due_us > now_us ? num_min_u64(due_us - now_us, 3600 * US_PER_S) * 1000 : 0);
+}
+
+/* --- to the scheduler (rules R40 to R56) ------------------------------------------------------ */
+
+/* Rule R47, and what has no worker. True: the recipient is settled. */
+static bool
+settle_here(struct message *message, uint32_t number, const struct transport *transport,
+	const struct route *route)
+{
+	struct slice dsn, text;
+
+	if (transport->is_deferred && !message->is_flushed) {
+		result_own(message, number, STATE_OPEN, SLICE_LIT("4.3.2"),
+			SLICE_LIT("deferred transport"));
+		return true;
+	}
+	switch (transport->kind) {
+	case TRANSPORT_SMTP:
+	case TRANSPORT_LOCAL:
+		return false;
+	case TRANSPORT_ERROR:
+		transport_split_reason(route->nexthop, "5.0.0", &dsn, &text);
+		result_own(message, number, STATE_BOUNCE_PENDING, dsn, text);
+		return true;
+	case TRANSPORT_RETRY:
+		transport_split_reason(route->nexthop, "4.0.0", &dsn, &text);
+		result_own(message, number, STATE_OPEN, dsn, text);
+		return true;
+	case TRANSPORT_DISCARD:
+		result_own(message, number, STATE_DELIVERED, SLICE_LIT("2.0.0"),
+			route->nexthop.len > 0 ? route->nexthop : SLICE_LIT("discarded"));
+		return true;
+	case TRANSPORT_MISSING:
+		result_own(message, number, STATE_OPEN, SLICE_LIT("4.3.0"),
+			SLICE_LIT("mail transport unavailable"));
+		return true;
+	}
+	return true;
+}
+
+static void
+assign(struct message *message, uint32_t number)
+{
+	struct core *core = message->core;
+	const struct recipient_entry *recipient = &message->recipients[number];
+	struct slice delimiters = config_str(core->config, NULL, PARAM_RECIPIENT_DELIMITER);
+	struct sched_reason dead;
+	struct transport *transport;
+	struct route route;
+	struct slice local;
+
+	route_resolve(core->config, recipient->address, &route);
+	transport = transport_get(core, route.transport);
+	if (settle_here(message, number, transport, &route))
+		return;
+	address_split(recipient->address, &local, NULL);
+	struct sched_assign to = {
+		.transport = transport->sched,
+		.nexthop = route.nexthop,
+		.user = address_strip_extension(local, delimiters, NULL),
+		.number = number,
+	};
+	if (message->is_flushed)
+		sched_flush_destination(core->sched, to.transport, to.nexthop, to.user);
+	if (!sched_recipient_assign(core->sched, &message->sched, &to, &dead))
+		result_own(message, number, STATE_OPEN, dead.dsn, dead.text);
+}
+
+void
+active_release(struct message *message)
+{
+	struct core *core = message->core;
+
+	message->active_at = core->now.wall;
+	message->report_failed = false;
+	message->is_tried = false;
+	log_event(core->log, EV_qmgr_active, LOG_Z(message->id_text),
+		LOG_S(message->envelope.sender), LOG_U(message->envelope.size),
+		LOG_U(message->recipient_count));
+	sched_message_add(&message->sched, message, message->active_at.us);
+	for (uint32_t i = 0; i < message->recipient_count; i++)
+		if (state_class(&message->state, i) == STATE_OPEN)
+			assign(message, i);
+	message->is_flushed = false;
+	core_mark(core);
+	/* Rule F14: nothing to deliver, so the stages after delivery begin at once. */
+	done_check(message);
+}
+
+static void
+message_activate(struct message *message)
+{
+	message_move(message, MESSAGE_ACTIVE);
+	if (message->wish != WISH_NONE || message->is_held)
+		done_check(message);
+	else
+		active_release(message);
+}
+
+/* --- operators -------------------------------------------------------------------------------- */
+
+void
+active_wish(struct message *message, enum message_wish wish, struct job *job)
+{
+	struct core *core = message->core;
+
+	if (wish == WISH_FLUSH) {
+		message->is_flushed = true;
+		return;
+	}
+	message->wish = wish;
+	message->job = job;
+	if (message->phase == MESSAGE_ACTIVE)
+		sched_message_remove(core->sched, &message->sched);
+	if (message->phase == MESSAGE_SUSPECT) {
+		TAILQ_REMOVE(&core->suspects, message, link);
+		message_move(message, MESSAGE_SETTLING);
+	}
+	/* Transactions under way are not cut short; the operator does not wait for them. */
+	if (message->leases > 0 && job != NULL) {
+		message->job = NULL;
+		control_message_done(job);
+	}
+	done_check(message);
+}
+
+/* --- suspects --------------------------------------------------------------------------------- */
+
+void
+active_mark_suspect(struct message *message)
+{
+	message->has_died = true;
+	if (message->phase == MESSAGE_ACTIVE)
+		sched_message_remove(message->core->sched, &message->sched);
+}
+
+/* From done.c: nothing of it is in flight any more. */
+void
+active_suspect(struct message *message)
+{
+	struct core *core = message->core;
+
+	message_move(message, MESSAGE_SUSPECT);
+	message->has_died = false;
+	if (core->suspect == message) {
+		core->suspect = NULL;
+		message->state.worker_deaths++;
+	}
+	TAILQ_INSERT_TAIL(&core->suspects, message, link);
+}
+
+static void
+next_suspect(struct core *core)
+{
+	struct message *message = TAILQ_FIRST(&core->suspects);
+
+	if (message == NULL || core->suspect != NULL)
+		return;
+	TAILQ_REMOVE(&core->suspects, message, link);
+	if (message->state.worker_deaths >= 2) {
+		log_event(core->log, EV_qmgr_suspect_held, LOG_Z(message->id_text));
+		message->state.worker_deaths = 0;
+		message->is_held = true;
+		message_move(message, MESSAGE_SETTLING);
+		done_check(message);
+		return;
+	}
+	core->suspect = message;
+	message_move(message, MESSAGE_ACTIVE);
+	active_release(message);
+}
+
+/* --- log -------------------------------------------------------------------------------------- */
+
+/* Rules J10, J15: no hand-off to an agent, so b = now - active, c = d = 0. */
+void
+active_log_delivery(const struct message *message, uint32_t number, struct slice dsn,
+	struct slice text, const char *status)
+{
+	const struct core *core = message->core;
+	const struct recipient_entry *recipient = &message->recipients[number];
+	unsigned decimals = (unsigned)config_int(
+		core->config, NULL, PARAM_DELAY_LOGGING_RESOLUTION_LIMIT);
+	uint64_t now = core->now.wall.us, active = message->active_at.us;
+	uint64_t arrival = message->envelope.arrival_us;
+	char total[DELAY_TEXT_SIZE], before[DELAY_TEXT_SIZE], since[DELAY_TEXT_SIZE];
+	bool has_original = recipient->original.len > 0 &&
+			    !slice_equal_nocase(recipient->original, recipient->address);
+
+	delay_format(total, now > arrival ? now - arrival : 0, decimals);
+	delay_format(before, active > arrival ? active - arrival : 0, decimals);
+	delay_format(since, now > active ? now - active : 0, decimals);
+	log_event(core->log, EV_qmgr_delivery, LOG_Z(message->id_text), LOG_S(recipient->address),
+		LOG_Z(has_original ? ">, orig_to=<" : ""),
+		LOG_S(has_original ? recipient->original : slice_make(NULL, 0)), LOG_Z(total),
+		LOG_Z(before), LOG_Z(since), LOG_S(dsn), LOG_Z(status), LOG_S(text));
+}
+
+void
+active_free_all(struct core *core)
+{
+	struct message *message, *next;
+
+	HASH_ITER(by_ref, core->messages, message, next)
+	{
+		message->job = NULL;
+		message->leases = message->changes = 0;
+		message->is_settling = false;
+		active_forget(message);
+	}
+}

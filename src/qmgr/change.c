@@ -1,0 +1,244 @@
+/*
+ * change.c - changes on their way into the journal, and what their durability sets free
+ *
+ * A change is submitted once its message's memory says the new thing; what others may see of it (an
+ * acknowledgement, `removed`, the next stage) happens in change_durable() and nowhere else. What
+ * the journal refuses is kept and tried again every CHANGE_RETRY_NS.
+ */
+#include "qmgr/core_priv.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+#define CHANGE_RETRY_NS (100 * NS_PER_MS)
+
+struct change *
+change_new(struct core *core, enum change_kind kind, struct message *message)
+{
+	struct change *change = mem_new(sizeof(*change));
+
+	change->core = core;
+	change->kind = kind;
+	change->message = message;
+	change->ref = message->ref;
+	change->queue_id = message->queue_id;
+	buf_init(&change->payload, 0);
+	buf_init(&change->report_envelope, 0);
+	buf_init(&change->report_recipients, 0);
+	buf_init(&change->report_content, 0);
+	message->changes++;
+	core->change_count++;
+	TAILQ_INSERT_TAIL(&core->changes, change, link);
+	return change;
+}
+
+static void
+change_free(struct change *change)
+{
+	struct core *core = change->core;
+
+	TAILQ_REMOVE(&core->changes, change, link);
+	core->change_count--;
+	buf_done(&change->payload);
+	buf_done(&change->report_envelope);
+	buf_done(&change->report_recipients);
+	buf_done(&change->report_content);
+	mem_free(change);
+}
+
+void
+change_drop(struct change *change)
+{
+	CHECK(!change->in_flight);
+	change->message->changes--;
+	change_free(change);
+}
+
+/* At the end of the process: what is in flight has been settled before. */
+void
+change_free_all(struct core *core)
+{
+	struct change *change;
+
+	while ((change = TAILQ_FIRST(&core->changes)) != NULL)
+		change_free(change);
+}
+
+/* --- what durability sets free ---------------------------------------------------------------- */
+
+static void
+ack_lease(struct change *change)
+{
+	if (change->attempt == 0)
+		return;
+	SEND(change->core, change->peer, result_ack, .queue_id = change->queue_id,
+		.attempt = change->attempt);
+}
+
+static void
+end_message(struct change *change)
+{
+	struct message *message = change->message;
+
+	log_event(change->core->log, EV_qmgr_removed, LOG_Z(message->id_text));
+	change->core->removed++;
+	active_forget(message);
+}
+
+static void
+report_durable(struct change *change)
+{
+	struct core *core = change->core;
+	struct message *message = change->message;
+	char text[QUEUE_ID_TEXT_SIZE];
+
+	log_event(core->log, EV_bounce_sender_notification, LOG_Z(message->id_text),
+		LOG_S(queue_id_format(change->report_id, text)));
+	active_new(core, change->report_ref);
+	if (change->is_end)
+		end_message(change);
+	else
+		done_check(message);
+}
+
+static void
+requeue_durable(struct change *change)
+{
+	struct core *core = change->core;
+	struct message *message = change->message;
+	char text[QUEUE_ID_TEXT_SIZE];
+
+	log_event(core->log, EV_qmgr_requeued, LOG_Z(message->id_text),
+		LOG_S(queue_id_format(change->report_id, text)));
+	active_new(core, change->report_ref);
+	end_message(change);
+}
+
+static void
+change_durable(struct change *change)
+{
+	struct core *core = change->core;
+	struct message *message = change->message;
+
+	message->changes--;
+	core_mark(core);
+	switch (change->kind) {
+	case CHANGE_RESULT:
+		ack_lease(change);
+		if (message->phase == MESSAGE_LOCKED)
+			active_unlocked(message);
+		else
+			done_check(message);
+		break;
+	case CHANGE_END:
+		ack_lease(change);
+		end_message(change);
+		break;
+	case CHANGE_STATE:
+		store_unpin(core->store, message->ref);
+		active_forget(message);
+		break;
+	case CHANGE_REPORT:
+		report_durable(change);
+		break;
+	case CHANGE_REQUEUE:
+		requeue_durable(change);
+		break;
+	}
+	change_free(change);
+}
+
+/* --- into the journal ------------------------------------------------------------------------- */
+
+static void
+keep_for_retry(struct change *change)
+{
+	struct core *core = change->core;
+
+	change->in_flight = false;
+	if (core->refused_count++ == 0)
+		core->retry_at = mono_add_ns(core->now.mono, CHANGE_RETRY_NS);
+}
+
+static void
+change_settled(void *ctx, enum journal_outcome outcome)
+{
+	struct change *change = ctx;
+
+	change->in_flight = false;
+	if (outcome == JOURNAL_DURABLE)
+		change_durable(change);
+	else
+		keep_for_retry(change);
+}
+
+/* Bounce and mark are one batch (design: 'one atomic step'). */
+static void
+put_report(struct store_txn *txn, struct change *change)
+{
+	struct store_message report = change->report;
+
+	report.envelope = buf_slice(&change->report_envelope);
+	report.recipients = buf_slice(&change->report_recipients);
+	report.body = buf_slice(&change->report_content);
+	change->report_ref = store_txn_message(txn, &report);
+	if (change->kind == CHANGE_REPORT &&
+		change->core->options.planted & CORE_PLANT_BOUNCE_TWICE)
+		return;
+	if (change->is_end)
+		store_txn_done(txn, change->ref);
+	else
+		store_txn_state(txn, change->ref, change->due_us, change->flags,
+			buf_slice(&change->payload));
+}
+
+static enum err
+try_commit(struct change *change)
+{
+	struct store_txn txn;
+	struct slice payload = buf_slice(&change->payload);
+
+	store_txn_begin(&txn, change->core->store, JOURNAL_RESULT,
+		JOURNAL_SOON);
+	switch (change->kind) {
+	case CHANGE_RESULT:
+		store_txn_result(&txn, change->ref, payload);
+		break;
+	case CHANGE_STATE:
+		store_txn_state(&txn, change->ref, change->due_us, change->flags, payload);
+		break;
+	case CHANGE_END:
+		store_txn_done(&txn, change->ref);
+		break;
+	case CHANGE_REPORT:
+	case CHANGE_REQUEUE:
+		put_report(&txn, change);
+		break;
+	}
+	return store_txn_commit(&txn, change_settled, change);
+}
+
+void
+change_submit(struct change *change)
+{
+	CHECK(!change->in_flight);
+	change->in_flight = true;
+	if (try_commit(change) != ERR_OK)
+		keep_for_retry(change);
+}
+
+/* Changes keep their order: the oldest is tried first. */
+void
+change_step(struct core *core)
+{
+	struct change *change, *next;
+
+	if (core->refused_count == 0 || core->now.mono.ns < core->retry_at.ns)
+		return;
+	core->refused_count = 0;
+	for (change = TAILQ_FIRST(&core->changes); change != NULL; change = next) {
+		next = TAILQ_NEXT(change, link);
+		if (!change->in_flight)
+			change_submit(change);
+	}
+}

@@ -1,0 +1,419 @@
+/*
+ * control.c - what operators ask for: listing, show, flush, hold, release, delete, requeue, status
+ *
+ * Requests come as control_request frames and become jobs. A job walks over messages in slices, one
+ * slice per turn, and waits while its reader is slow, so that no request delays deliveries. Answers
+ * are lines of JSON (control_json.c). Commands: docs/protocol/control.md.
+ *
+ *   walk    queue, flush, flush site, and every command with ALL: all messages of the store
+ *   list    show, flush id, hold, release, delete, requeue: the given IDs
+ *   at once status, metrics
+ */
+#include "qmgr/control_priv.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+#include <sysexits.h>
+
+enum { SLICE_STEPS = 500, OUTSTANDING_MAX = 256, READER_PENDING_MAX = 1024 * 1024 };
+
+#define BLOCKED_NS (20 * NS_PER_MS)
+
+struct command {
+	const char *name;
+	enum job_kind kind;
+	bool changes;
+};
+
+static const struct command commands[] = {
+	{ "queue", JOB_QUEUE, false },
+	{ "show", JOB_SHOW, false },
+	{ "flush", JOB_FLUSH, false },
+	{ "hold", JOB_HOLD, true },
+	{ "release", JOB_RELEASE, true },
+	{ "delete", JOB_DELETE, true },
+	{ "requeue", JOB_REQUEUE, true },
+	{ "status", JOB_STATUS, false },
+	{ "metrics", JOB_METRICS, false },
+};
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+void
+job_say(struct job *job, struct slice text)
+{
+	if (job->peer != 0)
+		SEND(job->core, job->peer, control_reply, .request = job->request, .text = text);
+}
+
+static void
+job_end(struct job *job, uint8_t exit_code, struct slice text)
+{
+	struct core *core = job->core;
+
+	if (job->peer != 0)
+		SEND(core, job->peer, control_reply, .request = job->request, .final = 1,
+			.exit_code = exit_code, .text = text);
+	LIST_REMOVE(job, link);
+	core->job_count--;
+	mem_free(job->ids);
+	buf_done(&job->unknown);
+	mem_free(job->site);
+	mem_free(job);
+}
+
+static void
+refuse(struct peer *peer, uint32_t request, uint8_t exit_code, const char *text)
+{
+	SEND(peer->core, peer->number, control_reply, .request = request, .final = 1,
+		.exit_code = exit_code, .text = slice_str(text));
+}
+
+static void
+job_advance(struct job *job, store_ref ref)
+{
+	job->cursor = ref;
+	job->position++;
+}
+
+/* --- one message ------------------------------------------------------------------------------ */
+
+static const enum message_wish wishes[JOB_KIND_COUNT] = {
+	[JOB_HOLD] = WISH_HOLD,
+	[JOB_RELEASE] = WISH_RELEASE,
+	[JOB_DELETE] = WISH_REMOVE,
+	[JOB_REQUEUE] = WISH_REQUEUE,
+	[JOB_FLUSH] = WISH_FLUSH,
+};
+
+static bool
+is_read_by_another(const struct job *job, store_ref ref)
+{
+	const struct job *other;
+
+	LIST_FOREACH (other, &job->core->jobs, link)
+		if (other != job && other->reading == ref)
+			return true;
+	return false;
+}
+
+/* Which commands concern a message as it is (rules O40 to O43). */
+static bool
+is_concerned(const struct job *job, const struct store_info *info)
+{
+	bool held = (info->flags & RECORD_STATE_HELD) != 0;
+
+	if (job->kind == JOB_HOLD || job->kind == JOB_FLUSH)
+		return !held;
+	return job->kind != JOB_RELEASE || held;
+}
+
+/* False: not now, try the same message in the next turn. */
+static bool
+job_change(struct job *job, store_ref ref)
+{
+	struct core *core = job->core;
+	struct store_info info;
+	struct message *message;
+
+	if (is_read_by_another(job, ref))
+		return false;
+	store_info(core->store, ref, &info);
+	if (!is_concerned(job, &info))
+		return true;
+	message = active_find(core, ref);
+	if (job->kind == JOB_FLUSH && message == NULL && job->id_count == 0) {
+		store_set_due(core->store, ref, 0);
+		job->done++;
+		return true;
+	}
+	if (message == NULL)
+		message = active_load(core, ref);
+	else if (message->job != NULL || message->phase == MESSAGE_ENDING)
+		return false;
+	job->done++;
+	if (job->kind != JOB_FLUSH)
+		job->outstanding++;
+	active_wish(message, wishes[job->kind], job);
+	return true;
+}
+
+void
+control_message_done(struct job *job)
+{
+	CHECK(job->outstanding > 0);
+	job->outstanding--;
+}
+
+static void
+read_done(void *ctx, store_ref ref, enum err err)
+{
+	struct job *job = ctx;
+	struct core *core = job->core;
+
+	job->is_reading = false;
+	job->reading = 0;
+	if (err == ERR_OK)
+		job_visit_idle(job, ref);
+	job_advance(job, ref);
+	core_mark(core);
+}
+
+/* A message must be read to be listed. False: it is being read, or must wait. */
+static bool
+job_read(struct job *job, store_ref ref)
+{
+	struct core *core = job->core;
+	struct message *message = active_find(core, ref);
+
+	if (message != NULL) {
+		if (message->phase == MESSAGE_LOADING)
+			return false;
+		job_visit_active(job, message);
+		return true;
+	}
+	if (is_read_by_another(job, ref))
+		return false;
+	job->reading = ref;
+	job->is_reading = true;
+	store_load(core->store, ref, read_done, job);
+	return false;
+}
+
+static bool
+job_one(struct job *job, store_ref ref)
+{
+	bool must_read = job->kind == JOB_QUEUE || job->kind == JOB_SHOW || job->site != NULL;
+
+	return must_read ? job_read(job, ref) : job_change(job, ref);
+}
+
+/* --- walking ---------------------------------------------------------------------------------- */
+
+static bool
+reader_is_slow(const struct job *job)
+{
+	const struct core_out *out = job->core->options.out;
+
+	return job->peer != 0 && out->pending(job->core->options.ctx, job->peer) > READER_PENDING_MAX;
+}
+
+/* The next message of the job; 0: no more. The cursor moves when job_one() is through with it. */
+static store_ref
+job_next(struct job *job)
+{
+	struct core *core = job->core;
+	store_ref ref;
+
+	if (job->id_count == 0)
+		return store_next(core->store, job->cursor);
+	while (job->position < job->id_count) {
+		char text[QUEUE_ID_TEXT_SIZE];
+
+		ref = store_find(core->store, job->ids[job->position]);
+		if (ref != 0)
+			return ref;
+		buf_addf(&job->unknown, "%s%s", job->unknown.len > 0 ? " " : "",
+			(const char *)queue_id_format(job->ids[job->position], text).ptr);
+		job->position++;
+	}
+	return 0;
+}
+
+static void
+job_finish(struct job *job)
+{
+	struct buf text;
+
+	buf_init(&text, 0);
+	job_summary(job, &text);
+	job_end(job, job->kind == JOB_SHOW && job->done == 0 ? EX_NOINPUT : EX_OK,
+		buf_slice(&text));
+	buf_done(&text);
+}
+
+static void
+job_step(struct job *job)
+{
+	store_ref ref = 0;
+
+	job->is_blocked = false;
+	if (job->is_reading)
+		return;
+	for (unsigned i = 0; i < SLICE_STEPS; i++) {
+		if (job->outstanding >= OUTSTANDING_MAX || reader_is_slow(job))
+			return;
+		ref = job_next(job);
+		if (ref == 0)
+			break;
+		if (!job_one(job, ref)) {
+			job->is_blocked = true;
+			return;
+		}
+		job_advance(job, ref);
+	}
+	if (ref == 0 && job->outstanding == 0)
+		job_finish(job);
+}
+
+void
+control_step(struct core *core)
+{
+	struct job *job, *next;
+
+	for (job = LIST_FIRST(&core->jobs); job != NULL; job = next) {
+		next = LIST_NEXT(job, link);
+		if (job->peer == 0 && !job->is_reading && job->outstanding == 0)
+			job_end(job, EX_OK, slice_make(NULL, 0));
+		else
+			job_step(job);
+	}
+}
+
+/* A read or a wish that comes true marks the core; everything else must be looked at again. */
+struct mono
+control_due(const struct core *core)
+{
+	struct mono due = { UINT64_MAX };
+	const struct job *job;
+
+	LIST_FOREACH (job, &core->jobs, link) {
+		bool waits = job->is_blocked || reader_is_slow(job);
+
+		if (job->is_reading || job->outstanding > 0)
+			continue;
+		if (!waits)
+			return core->now.mono;
+		due = mono_add_ns(core->now.mono, BLOCKED_NS);
+	}
+	return due;
+}
+
+/* --- requests --------------------------------------------------------------------------------- */
+
+static const struct command *
+find_command(struct slice name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (slice_equal_str(name, commands[i].name))
+			return &commands[i];
+	return NULL;
+}
+
+/* Words: IDs, ALL, or `site NAME`, `id ID` (flush), `content` (show). NULL: fine. */
+static const char *
+read_arguments(struct job *job, struct slice list)
+{
+	struct slice word;
+	bool wants_site = false;
+
+	job->ids = mem_array(list.len / 4 + 1, sizeof(*job->ids));
+	while (ipc_bytes_next(&list, &word) == ERR_OK) {
+		if (wants_site) {
+			job->site = mem_strndup((const char *)word.ptr, word.len);
+			wants_site = false;
+		} else if (job->kind == JOB_FLUSH && slice_equal_str(word, "site")) {
+			wants_site = true;
+		} else if (job->kind == JOB_FLUSH && slice_equal_str(word, "id")) {
+			continue;
+		} else if (job->kind == JOB_SHOW && slice_equal_str(word, "content")) {
+			job->with_content = true;
+		} else if (slice_equal_str(word, "ALL")) {
+			job->is_all = true;
+		} else if (queue_id_parse(word, &job->ids[job->id_count]) == ERR_OK) {
+			job->id_count++;
+		} else {
+			return "bad argument: a queue ID or ALL is wanted";
+		}
+	}
+	if (wants_site)
+		return "flush site: the name of a site is missing";
+	if (job->id_count > 0 && (job->is_all || job->site != NULL))
+		return "either queue IDs or ALL, not both";
+	if (job->id_count == 0 && !job->is_all && job->kind != JOB_QUEUE && job->kind != JOB_FLUSH)
+		return "a queue ID or ALL is wanted";
+	return NULL;
+}
+
+static void
+answer_at_once(struct peer *peer, uint32_t request, enum job_kind kind)
+{
+	struct buf text;
+
+	buf_init(&text, 0);
+	if (kind == JOB_STATUS)
+		control_status(peer->core, &text);
+	else
+		control_metrics(peer->core, &text);
+	SEND(peer->core, peer->number, control_reply, .request = request, .final = 1,
+		.text = buf_slice(&text));
+	buf_done(&text);
+}
+
+static void
+start_job(struct peer *peer, const struct ipc_control_request *request, enum job_kind kind)
+{
+	struct core *core = peer->core;
+	struct job *job = mem_new(sizeof(*job));
+	const char *problem;
+
+	job->core = core;
+	job->peer = peer->number;
+	job->request = request->request;
+	job->kind = kind;
+	buf_init(&job->unknown, 0);
+	LIST_INSERT_HEAD(&core->jobs, job, link);
+	core->job_count++;
+	problem = read_arguments(job, request->arguments);
+	if (problem != NULL) {
+		job_end(job, EX_USAGE, slice_str(problem));
+		return;
+	}
+	if (kind == JOB_FLUSH) {
+		nexthop_flush(core);
+		sched_flush(core->sched);
+	}
+	core_mark(core);
+}
+
+void
+control_request(struct peer *peer, const struct ipc_control_request *request)
+{
+	const struct command *command = find_command(request->command);
+
+	if (command == NULL)
+		refuse(peer, request->request, EX_USAGE, "unknown command");
+	else if (command->changes && !peer->may_change)
+		refuse(peer, request->request, EX_NOPERM,
+			"only root, the mail owner and the user that started Ostler may do this");
+	else if (command->kind == JOB_STATUS || command->kind == JOB_METRICS)
+		answer_at_once(peer, request->request, command->kind);
+	else if (peer->core->job_count >= CORE_JOBS_MAX)
+		refuse(peer, request->request, EX_TEMPFAIL, "too many requests at a time");
+	else
+		start_job(peer, request, command->kind);
+}
+
+/* What was begun is finished; nobody hears of it. */
+void
+control_peer_gone(struct peer *peer)
+{
+	struct job *job;
+
+	LIST_FOREACH (job, &peer->core->jobs, link)
+		if (job->peer == peer->number)
+			job->peer = 0;
+	core_mark(peer->core);
+}
+
+void
+control_free(struct core *core)
+{
+	struct job *job;
+
+	while ((job = LIST_FIRST(&core->jobs)) != NULL) {
+		job->peer = 0;
+		job_end(job, EX_OK, slice_make(NULL, 0));
+	}
+}

@@ -1,0 +1,403 @@
+/*
+ * control_json.c - what tools are told: a line of JSON per message, the last line, status, metrics
+ *
+ * Members of a message are those of `postqueue -j`; show adds to them. Bytes of strangers that are
+ * not UTF-8 are shown as U+FFFD.
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "message/utf8.h"
+#include "qmgr/control_priv.h"
+#include "qmgr/transports.h"
+#include "route/resolve.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+
+enum { STATUS_DESTINATIONS_MAX = 200 };
+
+/* What is listed of a message, wherever it was found. */
+struct listed {
+	const char *queue_name;
+	const char *id_text;
+	const struct envelope *envelope;
+	const struct recipient_entry *recipients;
+	uint32_t recipient_count;
+	const struct state *state;
+	uint64_t due_us;
+	uint64_t large;
+	struct slice head, body;
+	bool has_body;
+};
+
+static void
+json_free(char *line)
+{
+	json_free_t release;
+
+	json_get_alloc_funcs(NULL, &release);
+	release(line);
+}
+
+/* --- texts ------------------------------------------------------------------------------------ */
+
+static json_t *
+text(struct slice bytes)
+{
+	json_t *json = json_stringn_nocheck("", 0);
+	struct buf clean;
+
+	if (utf8_valid(bytes)) {
+		json_decref(json);
+		return json_stringn((const char *)bytes.ptr, bytes.len);
+	}
+	buf_init(&clean, 0);
+	for (size_t i = 0; i < bytes.len;) {
+		size_t len = utf8_length(slice_from(bytes, i));
+
+		if (len == 0)
+			buf_add_str(&clean, "\xEF\xBF\xBD");
+		else
+			buf_add(&clean, slice_make(bytes.ptr + i, len));
+		i += len == 0 ? 1 : len;
+	}
+	json_decref(json);
+	json = json_stringn((const char *)clean.ptr, clean.len);
+	buf_done(&clean);
+	return json;
+}
+
+static void
+set(json_t *object, const char *name, json_t *value)
+{
+	CHECK(json_object_set_new(object, name, value) == 0);
+}
+
+static void
+set_number(json_t *object, const char *name, uint64_t value)
+{
+	set(object, name, json_integer((json_int_t)value));
+}
+
+static void
+append_line(json_t *object, struct buf *out)
+{
+	char *line = json_dumps(object, JSON_COMPACT);
+
+	CHECK(line != NULL);
+	buf_add_str(out, line);
+	buf_add_str(out, "\n");
+	json_free(line);
+	json_decref(object);
+}
+
+/* --- one message ------------------------------------------------------------------------------ */
+
+static json_t *
+recipient_json(const struct listed *listed, uint32_t number, bool in_full)
+{
+	static const char *const words[STATE_CLASS_COUNT] = { "open", "delivered", "delivered",
+		"bounced", "bounced", "removed" };
+	const struct recipient_entry *entry = &listed->recipients[number];
+	enum state_class class = state_class(listed->state, number);
+	json_t *recipient = json_object();
+	struct state_reason reason;
+
+	set(recipient, "address", text(entry->address));
+	if (entry->original.len > 0)
+		set(recipient, "orig_address", text(entry->original));
+	if (state_reason(listed->state, number, &reason))
+		set(recipient, class == STATE_OPEN ? "delay_reason" : "bounce_reason",
+			text(reason.text));
+	if (in_full)
+		set(recipient, "state", json_string(words[class]));
+	return recipient;
+}
+
+static void
+add_details(const struct listed *listed, json_t *object)
+{
+	const struct envelope *envelope = listed->envelope;
+
+	set_number(object, "attempts", listed->state->attempts);
+	set_number(object, "worker_deaths", listed->state->worker_deaths);
+	if (listed->state->last_attempt_us > 0)
+		set_number(object, "last_attempt_time", listed->state->last_attempt_us / US_PER_S);
+	if (listed->due_us > 0)
+		set_number(object, "next_attempt_time", listed->due_us / US_PER_S);
+	set(object, "client_name", text(envelope->client_name));
+	set(object, "client_address", text(envelope->client_address));
+	set(object, "client_helo", text(envelope->client_helo));
+	set(object, "protocol", text(envelope->protocol));
+	set(object, "message_id", text(envelope->message_id));
+	set(object, "envid", text(envelope->envid));
+	set(object, "smtputf8", json_boolean(envelope->smtputf8 != 0));
+	if (envelope->uid_plus1 > 0)
+		set_number(object, "uid", envelope->uid_plus1 - 1);
+}
+
+static void
+add_content(const struct listed *listed, json_t *object)
+{
+	struct buf content;
+
+	if (listed->large != 0) {
+		char name[STORE_LARGE_NAME_SIZE];
+
+		store_large_name(listed->large, name);
+		set(object, "content_file", json_sprintf("large/%s", name));
+		return;
+	}
+	buf_init(&content, 0);
+	buf_add(&content, listed->head);
+	if (listed->has_body)
+		buf_add(&content, listed->body);
+	set(object, "content", text(buf_slice(&content)));
+	buf_done(&content);
+}
+
+static void
+say(struct job *job, const struct listed *listed)
+{
+	bool in_full = job->kind == JOB_SHOW;
+	json_t *object = json_object();
+	json_t *recipients = json_array();
+	struct buf line;
+
+	set(object, "queue_name", json_string(listed->queue_name));
+	set(object, "queue_id", json_string(listed->id_text));
+	set_number(object, "arrival_time", listed->envelope->arrival_us / US_PER_S);
+	set_number(object, "message_size", listed->envelope->size);
+	set(object, "forced_expire", json_boolean((listed->state->flags & STATE_EXPIRE) != 0));
+	set(object, "sender", text(listed->envelope->sender));
+	for (uint32_t i = 0; i < listed->recipient_count; i++) {
+		enum state_class class = state_class(listed->state, i);
+
+		if (in_full || class == STATE_OPEN || class == STATE_BOUNCE_PENDING)
+			CHECK(json_array_append_new(
+				      recipients, recipient_json(listed, i, in_full)) == 0);
+	}
+	set(object, "recipients", recipients);
+	if (in_full)
+		add_details(listed, object);
+	if (in_full && job->with_content)
+		add_content(listed, object);
+	buf_init(&line, 0);
+	append_line(object, &line);
+	job->done++;
+	job_say(job, buf_slice(&line));
+	buf_done(&line);
+}
+
+/* --- flush of one site ------------------------------------------------------------------------ */
+
+/* A recipient that is open and goes to this domain or next hop. */
+static bool
+goes_to(const struct job *job, const struct listed *listed)
+{
+	struct slice site = slice_str(job->site);
+	struct slice domain;
+	struct route route;
+
+	for (uint32_t i = 0; i < listed->recipient_count; i++) {
+		if (state_class(listed->state, i) != STATE_OPEN)
+			continue;
+		address_split(listed->recipients[i].address, NULL, &domain);
+		route_resolve(job->core->config, listed->recipients[i].address, &route);
+		if (slice_equal_nocase(domain, site) || slice_equal_nocase(route.nexthop, site))
+			return true;
+	}
+	return false;
+}
+
+void
+job_visit_active(struct job *job, const struct message *message)
+{
+	struct listed listed = {
+		.queue_name = message->is_held ? "hold" : "active",
+		.id_text = message->id_text,
+		.envelope = &message->envelope,
+		.recipients = message->recipients,
+		.recipient_count = message->recipient_count,
+		.state = &message->state,
+		.head = message->head,
+		.large = message->large,
+	};
+
+	if (job->site != NULL)
+		return; /* it is being tried already */
+	listed.has_body = message->large == 0 &&
+			  store_body(job->core->store, message->ref, &listed.body) == ERR_OK;
+	say(job, &listed);
+}
+
+/* --- one that is idle ------------------------------------------------------------------------- */
+
+struct opened {
+	struct envelope envelope;
+	struct recipient_entry *recipients;
+	struct state state;
+};
+
+static enum err
+open_view(const struct store_view *view, struct opened *opened, uint32_t *ret_count)
+{
+	struct recipient_list_reader reader = recipient_list_read(view->recipients);
+	enum err err = envelope_decode(view->envelope, &opened->envelope);
+
+	if (err == ERR_OK)
+		err = recipient_list_check(view->recipients, ret_count);
+	if (err != ERR_OK)
+		return err;
+	opened->recipients = mem_array(*ret_count + 1, sizeof(*opened->recipients));
+	for (uint32_t i = 0; err == ERR_OK && i < *ret_count; i++)
+		err = recipient_list_next(&reader, &opened->recipients[i]);
+	if (err == ERR_OK && view->state.len > 0)
+		err = state_decode(view->state, *ret_count, &opened->state);
+	else if (err == ERR_OK)
+		err = state_init(&opened->state, *ret_count);
+	for (size_t i = 0; err == ERR_OK && i < view->result_count; i++)
+		err = state_apply(&opened->state, view->results[i]);
+	return err;
+}
+
+void
+job_visit_idle(struct job *job, store_ref ref)
+{
+	struct core *core = job->core;
+	struct store_view view;
+	struct store_info info;
+	struct opened opened = { 0 };
+	struct listed listed = { 0 };
+	char id[QUEUE_ID_TEXT_SIZE];
+
+	store_view(core->store, ref, &view);
+	store_info(core->store, ref, &info);
+	if (open_view(&view, &opened, &listed.recipient_count) == ERR_OK) {
+		(void)queue_id_format(view.queue_id, id);
+		listed.queue_name = info.flags & RECORD_STATE_HELD ? "hold" : "deferred";
+		listed.id_text = id;
+		listed.envelope = &opened.envelope;
+		listed.recipients = opened.recipients;
+		listed.state = &opened.state;
+		listed.due_us = info.due_us;
+		listed.large = view.large;
+		listed.head = view.head;
+		listed.has_body = view.large == 0 &&
+				  store_body(core->store, ref, &listed.body) == ERR_OK;
+		if (job->site == NULL)
+			say(job, &listed);
+		else if (goes_to(job, &listed)) {
+			store_set_due(core->store, ref, 0);
+			job->done++;
+		}
+	}
+	state_done(&opened.state);
+	mem_free(opened.recipients);
+	store_unpin(core->store, ref);
+}
+
+/* --- the last line ---------------------------------------------------------------------------- */
+
+void
+job_summary(struct job *job, struct buf *out)
+{
+	json_t *object = json_object();
+	json_t *unknown = json_array();
+	struct slice rest = buf_slice(&job->unknown), word;
+
+	set_number(object, "done", job->done);
+	while (slice_word(&rest, " ", &word))
+		CHECK(json_array_append_new(unknown, text(word)) == 0);
+	set(object, "unknown", unknown);
+	append_line(object, out);
+}
+
+/* --- status and metrics ----------------------------------------------------------------------- */
+
+static json_t *
+destination_json(const struct sched_destination *destination)
+{
+	static const char *const states[] = { "ready", "dead", "suspended" };
+	struct sched_status status;
+	json_t *object = json_object();
+
+	sched_destination_status(destination, &status);
+	set(object, "transport", text(sched_transport_name(status.transport)));
+	set(object, "name", text(status.name));
+	set(object, "state", json_string(states[status.state]));
+	set_number(object, "limit", status.limit);
+	set_number(object, "busy", status.busy);
+	set_number(object, "waiting", status.waiting);
+	set_number(object, "sessions", status.sessions);
+	if (status.dead.text.len > 0)
+		set(object, "reason", text(status.dead.text));
+	return object;
+}
+
+void
+control_status(struct core *core, struct buf *out)
+{
+	struct core_counts counts;
+	struct sched_counts sched;
+	struct sched_destination *destination = NULL;
+	json_t *object = json_object();
+	json_t *list = json_array();
+
+	core_counts(core, &counts);
+	sched_counts(core->sched, &sched);
+	set_number(object, "messages", counts.messages);
+	set_number(object, "active", counts.active);
+	set_number(object, "loading", counts.loading);
+	set_number(object, "locked", counts.locked);
+	set_number(object, "transactions", counts.leases);
+	set_number(object, "sessions", counts.sessions);
+	set_number(object, "accepted", core->accepted);
+	set_number(object, "delivered", core->delivered);
+	set_number(object, "deferred", core->deferred);
+	set_number(object, "bounced", core->bounced);
+	set_number(object, "removed", core->removed);
+	set_number(object, "destinations", sched.destinations);
+	set_number(object, "destinations_dead", sched.dead);
+	set(object, "accepts_mail", json_boolean(store_accepts(core->store)));
+	set_number(object, "config_number", config_number(core->config));
+	for (unsigned i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
+		destination = sched_destination_next(core->sched, destination);
+		if (destination == NULL)
+			break;
+		CHECK(json_array_append_new(list, destination_json(destination)) == 0);
+	}
+	set(object, "sites", list);
+	append_line(object, out);
+}
+
+static void
+metric(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+	buf_addf(out, "# HELP ostler_%s %s\n# TYPE ostler_%s %s\nostler_%s %" PRIu64 "\n", name,
+		help, name, type, name, value);
+}
+
+void
+control_metrics(struct core *core, struct buf *out)
+{
+	struct core_counts counts;
+	struct sched_counts sched;
+
+	core_counts(core, &counts);
+	sched_counts(core->sched, &sched);
+	metric(out, "messages", "gauge", "Messages in the queue.", counts.messages);
+	metric(out, "messages_active", "gauge", "Messages in memory.", counts.active);
+	metric(out, "transactions", "gauge", "Deliveries in progress.", counts.leases);
+	metric(out, "sessions", "gauge", "Sessions granted to workers.", counts.sessions);
+	metric(out, "destinations", "gauge", "Destinations known.", sched.destinations);
+	metric(out, "destinations_dead", "gauge", "Destinations not tried for now.", sched.dead);
+	metric(out, "accepted_total", "counter", "Messages accepted.", core->accepted);
+	metric(out, "delivered_total", "counter", "Recipients delivered.", core->delivered);
+	metric(out, "deferred_total", "counter", "Times that a message was deferred.",
+		core->deferred);
+	metric(out, "bounced_total", "counter", "Recipients reported as failed.", core->bounced);
+	metric(out, "removed_total", "counter", "Messages ended.", core->removed);
+	metric(out, "accepts_mail", "gauge", "1: new mail is accepted, 0: the disk is full.",
+		store_accepts(core->store));
+}

@@ -1,0 +1,385 @@
+/*
+ * core.c - the core as a whole: peers, dispatch of frames, steps in order, due time
+ */
+#include "qmgr/core_priv.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "qmgr/transports.h"
+
+enum { CACHE_MAX = 64 * 1024 * 1024 };
+
+/* --- start and end ---------------------------------------------------------------------------- */
+
+static void
+store_opened(void *ctx, enum err err, const struct fault *fault)
+{
+	struct core *core = ctx;
+
+	if (err == ERR_OK) {
+		core->is_open = true;
+		core->survivors_waiting = core->options.survivors;
+		core->inventory_by = mono_add_ns(core->now.mono, CORE_INVENTORY_S * NS_PER_S);
+		if (core->options.planted & CORE_PLANT_NO_INVENTORY)
+			core->survivors_waiting = 0;
+		intake_open(core);
+		core_mark(core);
+	}
+	core->options.out->opened(core->options.ctx, err, fault);
+}
+
+static void
+store_notice(void *ctx, const char *text)
+{
+	struct core *core = ctx;
+
+	log_event(core->log, EV_store_notice, LOG_Z(text));
+}
+
+static const struct store_callbacks store_callbacks = { store_opened, store_notice };
+
+static struct store *
+open_store(struct core *core)
+{
+	const struct config *config = core->config;
+	struct store_options options = {
+		.disk = core->options.disk,
+		.segment_size = config_int(config, NULL, PARAM_JOURNAL_SEGMENT_SIZE),
+		.size_max = config_int(config, NULL, PARAM_JOURNAL_SIZE_MAX),
+		.cache_max = CACHE_MAX,
+		.epoch = rng_next(&core->rng),
+		.callbacks = &store_callbacks,
+		.ctx = core,
+		.planted = core->options.planted_journal,
+	};
+
+	for (size_t i = 0; i < sizeof(options.uuid); i++)
+		options.uuid[i] = (uint8_t)rng_next(&core->rng);
+	return store_new(&options);
+}
+
+struct core *
+core_new(const struct core_options *options)
+{
+	struct core *core = mem_new(sizeof(*core));
+
+	core->options = *options;
+	core->log = options->log;
+	core->config = options->config;
+	rng_init(&core->rng, options->seed);
+	TAILQ_INIT(&core->suspects);
+	TAILQ_INIT(&core->settling);
+	TAILQ_INIT(&core->changes);
+	TAILQ_INIT(&core->hungry);
+	LIST_INIT(&core->jobs);
+	core->session_next = 1;
+	core->query_next = 1;
+	core->store = open_store(core);
+	transports_open(core);
+	return core;
+}
+
+void
+core_free(struct core *core)
+{
+	struct peer *peer, *next;
+
+	HASH_ITER(by_number, core->peers, peer, next)
+	{
+		core_peer_down(core, peer->number, core->now);
+	}
+	control_free(core);
+	session_free_all(core);
+	nexthop_free_all(core);
+	change_free_all(core);
+	active_free_all(core);
+	store_free(core->store);
+	transports_close(core);
+	mem_free(core);
+}
+
+void
+core_open(struct core *core, struct instant now)
+{
+	core->now = now;
+	store_open(core->store, now);
+}
+
+bool
+core_is_open(const struct core *core)
+{
+	return core->is_open;
+}
+
+void
+core_stop(struct core *core)
+{
+	core->is_stopping = true;
+}
+
+bool
+core_is_quiet(const struct core *core)
+{
+	return !core->is_open || (core->change_count == 0 && store_is_idle(core->store));
+}
+
+void
+core_config(struct core *core, const struct config *config, struct instant now)
+{
+	core->now = now;
+	core->config = config;
+	transports_update(core);
+	core_mark(core);
+}
+
+/* --- peers ------------------------------------------------------------------------------------ */
+
+struct peer *
+core_peer_find(struct core *core, core_peer number)
+{
+	struct peer *peer;
+
+	HASH_FIND(by_number, core->peers, &number, sizeof(number), peer);
+	return peer;
+}
+
+void
+core_peer_up(struct core *core, core_peer number, enum core_peer_kind kind, uint32_t pid,
+	bool survivor, bool may_change, struct instant now)
+{
+	struct peer *peer = mem_new(sizeof(*peer));
+
+	core->now = now;
+	peer->core = core;
+	peer->number = number;
+	peer->kind = kind;
+	peer->pid = pid;
+	peer->is_survivor = survivor && (kind == CORE_PEER_SMTP || kind == CORE_PEER_LOCAL);
+	peer->may_change = may_change;
+	LIST_INIT(&peer->sessions);
+	LIST_INIT(&peer->leases);
+	HASH_ADD(by_number, core->peers, number, sizeof(peer->number), peer);
+	if (kind == CORE_PEER_RESOLVER) {
+		core->resolver = peer;
+		nexthop_resolver_up(core);
+	}
+	if (kind == CORE_PEER_INTAKE || kind == CORE_PEER_LOCAL)
+		intake_hello(peer);
+	core_mark(core);
+}
+
+void
+core_peer_down(struct core *core, core_peer number, struct instant now)
+{
+	struct peer *peer = core_peer_find(core, number);
+
+	core->now = now;
+	if (peer == NULL)
+		return;
+	HASH_DELETE(by_number, core->peers, peer);
+	if (core->resolver == peer) {
+		core->resolver = NULL;
+		nexthop_resolver_gone(core);
+	}
+	intake_peer_gone(peer);
+	lease_worker_died(peer);
+	control_peer_gone(peer);
+	mem_free(peer);
+	core_mark(core);
+}
+
+bool
+core_may_deliver(const struct core *core)
+{
+	return core->is_open && core->survivors_waiting == 0;
+}
+
+/* --- frames ----------------------------------------------------------------------------------- */
+
+static bool
+intake_message(struct peer *peer, uint16_t type, const union ipc_any *any)
+{
+	switch (type) {
+	case IPC_TYPE_id_request:
+		intake_id_request(peer, &any->id_request);
+		return true;
+	case IPC_TYPE_intake_data:
+		intake_part(peer, &any->intake_data);
+		return true;
+	case IPC_TYPE_intake_commit:
+		intake_commit(peer, &any->intake_commit);
+		return true;
+	case IPC_TYPE_intake_abort:
+		intake_abort(peer, &any->intake_abort);
+		return true;
+	case IPC_TYPE_intake_query:
+		intake_query(peer, &any->intake_query);
+		return true;
+	case IPC_TYPE_ptr:
+		nexthop_ptr(peer, &any->ptr);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool
+worker_message(struct peer *peer, uint16_t type, const union ipc_any *any)
+{
+	switch (type) {
+	case IPC_TYPE_session_ready:
+		session_ready(peer, &any->session_ready);
+		return true;
+	case IPC_TYPE_session_end:
+		session_ended(peer, &any->session_end);
+		return true;
+	case IPC_TYPE_work_return:
+		lease_return(peer, &any->work_return);
+		return true;
+	case IPC_TYPE_result:
+		result_frame(peer, &any->result);
+		return true;
+	case IPC_TYPE_inventory_item:
+		lease_inventory_item(peer, &any->inventory_item);
+		return true;
+	case IPC_TYPE_inventory_end:
+		lease_inventory_end(peer, &any->inventory_end);
+		return true;
+	default:
+		return peer->kind == CORE_PEER_LOCAL && intake_message(peer, type, any);
+	}
+}
+
+static bool
+resolver_message(struct peer *peer, uint16_t type, const union ipc_any *any)
+{
+	if (type == IPC_TYPE_resolved)
+		nexthop_resolved(peer->core, &any->resolved);
+	else if (type == IPC_TYPE_ptr_result)
+		nexthop_ptr_result(peer->core, &any->ptr_result);
+	else
+		return false;
+	return true;
+}
+
+static bool
+dispatch(struct peer *peer, uint16_t type, const union ipc_any *any)
+{
+	if (type == IPC_TYPE_hello)
+		return true;
+	if (type == IPC_TYPE_control_request) {
+		control_request(peer, &any->control_request);
+		return true;
+	}
+	switch (peer->kind) {
+	case CORE_PEER_INTAKE:
+		return intake_message(peer, type, any);
+	case CORE_PEER_SMTP:
+	case CORE_PEER_LOCAL:
+		return worker_message(peer, type, any);
+	case CORE_PEER_RESOLVER:
+		return resolver_message(peer, type, any);
+	case CORE_PEER_TOOL:
+		return false;
+	}
+	return false;
+}
+
+void
+core_frame(struct core *core, core_peer number, uint16_t type, struct slice payload,
+	struct instant now)
+{
+	struct peer *peer = core_peer_find(core, number);
+	union ipc_any any;
+
+	core->now = now;
+	if (peer == NULL)
+		return;
+	CHECK(core->is_open);
+	if (ipc_decode(type, payload, &any) != ERR_OK)
+		core->options.out->bad_peer(core->options.ctx, number, "malformed frame");
+	else if (!dispatch(peer, type, &any))
+		core->options.out->bad_peer(
+			core->options.ctx, number, "frame that it may not send");
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+void
+core_mark(struct core *core)
+{
+	core->is_dirty = true;
+}
+
+/* Rule M8's order: deliveries first, then new mail, then mail that is due. */
+void
+core_step(struct core *core, struct instant now)
+{
+	core->now = now;
+	core->is_dirty = false;
+	store_step(core->store, now);
+	if (!core->is_open)
+		return;
+	change_step(core);
+	lease_step(core);
+	intake_step(core);
+	done_step(core);
+	if (core_may_deliver(core) && !core->is_stopping) {
+		sched_step(core->sched, now.mono);
+		session_step(core);
+		active_step(core);
+		session_step(core);
+	}
+	done_step(core);
+	if (core_may_deliver(core))
+		control_step(core);
+	/* What this turn appended is sent to the disk in this turn. */
+	store_step(core->store, now);
+}
+
+static struct mono
+earlier(struct mono a, struct mono b)
+{
+	return a.ns < b.ns ? a : b;
+}
+
+struct mono
+core_due(const struct core *core)
+{
+	struct mono due = store_due(core->store);
+
+	if (!core->is_open)
+		return due;
+	if (core->refused_count > 0)
+		due = earlier(due, core->retry_at);
+	if (core->survivors_waiting > 0)
+		due = earlier(due, core->inventory_by);
+	if (core->is_dirty)
+		due = earlier(due, core->now.mono);
+	if (core_may_deliver(core))
+		due = earlier(due, control_due(core));
+	if (core_may_deliver(core) && !core->is_stopping) {
+		due = earlier(due, sched_due(core->sched));
+		due = earlier(due, active_due(core));
+	}
+	return due;
+}
+
+void
+core_counts(const struct core *core, struct core_counts *ret_counts)
+{
+	struct session *session, *next;
+
+	*ret_counts = (struct core_counts){
+		.messages = store_count(core->store),
+		.active = core->active_count,
+		.loading = core->loading_count,
+		.leases = core->lease_count,
+		.locked = core->lock_count,
+		.changes = core->change_count,
+	};
+	HASH_ITER(by_number, core->sessions, session, next)
+	{
+		ret_counts->sessions += session->phase != SESSION_RESOLVING;
+	}
+}

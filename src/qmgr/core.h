@@ -1,0 +1,133 @@
+/*
+ * core.h - the queue manager's core: life cycle, leases, scheduling, reports (deterministic)
+ *
+ * The room: every message that Ostler answers for is looked after here. In go frames of roles,
+ * completions of the disk and time; out go frames, log events and operations on the disk. It never
+ * reads a clock, a descriptor or a random source and never blocks, so tests/sim/world runs it
+ * unchanged. A message passes, in the order of these files:
+ *
+ *   intake.c    smtpd's frames become a durable MESSAGE record            incoming
+ *   active.c    admission: loaded, resolved, given to the scheduler       active
+ *   session.c   sessions are granted, work is handed out                  in flight (lease.c)
+ *   result.c    what became of recipients is recorded and acknowledged
+ *   done.c      when nothing is in flight: reports, expiry, defer.c, end  deferred, held, gone
+ *
+ * and operators reach it through control.c.
+ *
+ * Ownership: core_new() borrows options; configurations stay the caller's until the next
+ *            core_config() or core_free().
+ * Callbacks: struct core_out is called from any core_*() function; it must not call back into the
+ *            core.
+ * Errors:    a peer that sends nonsense is reported by out->bad_peer, and forgotten with
+ *            core_peer_down().
+ * Limits:    qmgr_message_active_limit, qmgr_message_recipient_limit, CORE_* below.
+ * Threads:   one.
+ */
+#ifndef OSTLER_QMGR_CORE_H
+#define OSTLER_QMGR_CORE_H
+
+#include "base/log.h"
+#include "config/snapshot.h"
+#include "ipc/messages.h"
+#include "store/disk.h"
+#include "store/store.h"
+
+struct core;
+
+/* Names a peer (a role process or a tool); given by the driver, never 0 and never used twice. */
+typedef uint64_t core_peer;
+
+enum core_peer_kind {
+	CORE_PEER_INTAKE,   /* smtpd, pickup, local when it forwards */
+	CORE_PEER_SMTP,     /* delivers by SMTP and LMTP */
+	CORE_PEER_LOCAL,    /* delivers here */
+	CORE_PEER_RESOLVER,
+	CORE_PEER_TOOL,     /* control requests: tools and admin */
+};
+
+enum {
+	CORE_CREDIT = 16 * 1024 * 1024,     /* bytes of content under way per intake peer */
+	CORE_INVENTORY_S = 5,               /* how long a survivor may take for its inventory */
+	CORE_LOADS_MAX = 64,                /* messages being read from the log at a time */
+	CORE_JOBS_MAX = 64,                 /* control requests at a time */
+};
+
+struct core_out {
+	void (*send)(void *ctx, core_peer peer, enum ipc_type type, const void *message);
+	/* As send, with the large content of that number; false: it could not be opened. */
+	bool (*send_large)(
+		void *ctx, core_peer peer, const struct ipc_work *work, uint64_t large);
+	size_t (*pending)(void *ctx, core_peer peer); /* bytes queued to it, for slow readers */
+	void (*kill)(void *ctx, uint32_t pid);        /* a worker that does not answer */
+	void (*bad_peer)(void *ctx, core_peer peer, const char *why);
+	void (*opened)(void *ctx, enum err err, const struct fault *fault);
+};
+
+/* Deliberate bugs that the simulation must find, one bit each. Production passes 0. */
+enum core_plant {
+	CORE_PLANT_ACK_EARLY = 1,      /* 250 before the batch is durable */
+	CORE_PLANT_RESULT_LOST = 2,    /* a result is acknowledged but not recorded */
+	CORE_PLANT_NO_INVENTORY = 4,   /* delivery starts before survivors have spoken */
+	CORE_PLANT_BOUNCE_TWICE = 8,   /* report and mark are two batches */
+	CORE_PLANT_FORGET_DEATH = 16,  /* transactions of a dead worker are not retried */
+	CORE_PLANT_LOSE_DEFERRED = 32, /* a deferred message gets no due time */
+	CORE_PLANT_OVER_WINDOW = 64,   /* one session more than the window */
+	CORE_PLANT_DONE_EARLY = 128,   /* a message ends although a recipient is open */
+};
+
+struct core_options {
+	struct log *log;
+	struct disk *disk;
+	const struct config *config;
+	const struct core_out *out;
+	void *ctx;
+	uint64_t seed;            /* random numbers: jitter, epochs */
+	uint32_t survivors;       /* workers of the former queue manager that will send inventories */
+	unsigned planted;         /* enum core_plant */
+	unsigned planted_journal; /* enum journal_plant */
+};
+
+struct core *core_new(const struct core_options *options);
+void core_free(struct core *core);
+
+/* Starts recovery; out->opened follows. Frames of peers may be given only after that. */
+void core_open(struct core *core, struct instant now);
+bool core_is_open(const struct core *core);
+
+/*
+ * A peer is there. `survivor`: it worked for the former queue manager and sends its inventory
+ * first. `may_change`: a tool whose user may change the queue.
+ */
+void core_peer_up(struct core *core, core_peer peer, enum core_peer_kind kind, uint32_t pid,
+	bool survivor, bool may_change, struct instant now);
+void core_peer_down(struct core *core, core_peer peer, struct instant now);
+
+/* A frame of a peer, decoded here. */
+void core_frame(struct core *core, core_peer peer, uint16_t type, struct slice payload,
+	struct instant now);
+
+/* A new configuration; it also frees the old one's transports when they are idle. */
+void core_config(struct core *core, const struct config *config, struct instant now);
+
+/* Acts on time and on what came in; call once per turn, and when core_due() says so. */
+void core_step(struct core *core, struct instant now);
+struct mono core_due(const struct core *core);
+
+/* No new session, work or admission from here on; results are still taken. */
+void core_stop(struct core *core);
+/* After core_stop(): everything that was said to others is durable. */
+bool core_is_quiet(const struct core *core);
+
+/* What the simulation's oracle and tests look at. */
+struct core_counts {
+	uint64_t messages;  /* in the store */
+	uint32_t active;
+	uint32_t loading;
+	uint32_t leases;    /* transactions in flight */
+	uint32_t sessions;
+	uint32_t locked;    /* transactions of survivors */
+	uint32_t changes;   /* waiting for the journal */
+};
+void core_counts(const struct core *core, struct core_counts *ret_counts);
+
+#endif

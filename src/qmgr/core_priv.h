@@ -1,0 +1,361 @@
+/*
+ * core_priv.h - what the files of the queue manager's core share; see core.h
+ *
+ * Threads: one. Nothing outside src/qmgr/core's files and its unit tests includes this.
+ */
+#ifndef OSTLER_QMGR_CORE_PRIV_H
+#define OSTLER_QMGR_CORE_PRIV_H
+
+#include "base/rand.h"
+#include "message/address.h"
+#include "message/dsn.h"
+#include "message/envelope.h"
+#include "message/queue_id.h"
+#include "message/recipient_list.h"
+#include "message/report.h"
+#include "message/state.h"
+#include "qmgr/core.h"
+#include "sched/sched.h"
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+struct peer;
+struct session;
+struct lease;
+struct intake;
+struct change;
+struct job;
+struct nexthop;
+struct transport;
+struct ptr_query;
+
+/*
+ * A message in memory. Transitions are made by message_move() (active.c) only:
+ *
+ *   LOADING --> LOCKED --> ACTIVE <--> SETTLING --> ENDING --> (gone)
+ *      |           `-----> SUSPECT --^    |
+ *      `------------------^               `--> (idle: unpinned)
+ *
+ *   LOADING   its bytes are being read from the log
+ *   LOCKED    survivors still deliver it or have results for it (replaces rule F13)
+ *   SUSPECT   a worker died with it; it waits to be tried alone
+ *   ACTIVE    the scheduler has it
+ *   SETTLING  nothing is in flight; results become durable, reports are made (rules D)
+ *   ENDING    its DONE or its last STATE is being written
+ */
+enum message_phase {
+	MESSAGE_LOADING,
+	MESSAGE_LOCKED,
+	MESSAGE_SUSPECT,
+	MESSAGE_ACTIVE,
+	MESSAGE_SETTLING,
+	MESSAGE_ENDING,
+};
+
+/* What an operator wants of a message; done when nothing of it is in flight (done.c). */
+enum message_wish {
+	WISH_NONE,
+	WISH_HOLD,
+	WISH_RELEASE,
+	WISH_REMOVE,
+	WISH_REQUEUE,
+	WISH_FLUSH,
+};
+
+struct message {
+	struct core *core;
+	enum message_phase phase;
+	store_ref ref;
+	uint64_t queue_id;
+	char id_text[QUEUE_ID_TEXT_SIZE];
+	struct envelope envelope;            /* slices of the pinned bytes */
+	struct slice envelope_bytes;
+	struct slice head;
+	uint64_t content_length;
+	uint64_t content_hash;
+	bool dotted;
+	uint64_t large;                      /* number of its file, 0: content is in the journal */
+	struct recipient_entry *recipients;  /* slices of the pinned bytes */
+	uint32_t recipient_count;
+	struct state state;
+	struct wall active_at;
+	uint32_t attempt;                    /* of the last lease given out */
+	uint32_t leases;                     /* in flight */
+	uint32_t locks;                      /* held by survivors */
+	uint32_t changes;                    /* waiting for the journal */
+	bool report_failed;                  /* in this round: defer (rules D7, L44) */
+	bool is_held;                        /* by an operator: wanted */
+	bool is_flushed;                     /* rule F9: revives its sites, once */
+	bool has_died;                       /* a worker died with it in this round */
+	bool is_tried;                       /* something was attempted in this round */
+	bool is_settling;                    /* in core->settling */
+	bool waits_for_id;                   /* its report needs a queue ID */
+	bool body_loading;
+	bool body_missing;                   /* it could not be read (rule N33) */
+	bool has_large_header;
+	struct buf large_header;             /* front of large content, for a report */
+	enum message_wish wish;
+	struct job *job;                     /* whose wish it is; may be NULL */
+	struct sched_message sched;
+	UT_hash_handle by_ref;
+	TAILQ_ENTRY(message) link;           /* core->suspects, or core->settling */
+};
+
+TAILQ_HEAD(message_list, message);
+
+enum session_phase {
+	SESSION_RESOLVING, /* waits for the hosts of its next hop */
+	SESSION_OPENING,   /* the worker connects */
+	SESSION_IDLE,      /* ready, nothing to do */
+	SESSION_BUSY,      /* a transaction is under way */
+};
+
+struct session {
+	struct core *core;
+	struct transport *transport;
+	uint64_t number;
+	enum session_phase phase;
+	struct peer *peer; /* NULL while RESOLVING */
+	struct sched_destination *destination;
+	struct lease *lease;    /* what it works on */
+	struct lease *prefetch; /* what waits behind it */
+	bool is_closing;
+	UT_hash_handle by_number;
+	LIST_ENTRY(session) peer_link;
+	LIST_ENTRY(session) nexthop_link; /* while it waits for hosts */
+	bool is_waiting;
+	TAILQ_ENTRY(session) hungry_link;
+	bool is_hungry;
+};
+
+/* One transaction given out: the lease {queue ID, attempt}. */
+TAILQ_HEAD(session_queue, session);
+
+struct lease {
+	struct message *message;
+	uint32_t attempt;
+	struct sched_entry *entry;  /* NULL: a survivor's, known from its inventory */
+	struct session *session;    /* NULL: a survivor's */
+	struct peer *peer;
+	uint32_t *locked;           /* a survivor's: its recipient numbers */
+	uint32_t locked_count;
+	bool is_sent;
+	bool has_kept;              /* its result came while the message was being read */
+	struct buf kept;            /* that frame's payload */
+	LIST_ENTRY(lease) peer_link;
+};
+
+enum change_kind {
+	CHANGE_RESULT, /* outcomes of one transaction */
+	CHANGE_STATE,  /* the complete state */
+	CHANGE_REPORT, /* a report and the marks it sets */
+	CHANGE_END,    /* the end of a message */
+	CHANGE_REQUEUE, /* a copy under a new queue ID, and the end of the old one */
+};
+
+/*
+ * Something that must become durable. A change that the journal refuses (a failed flush, no room)
+ * is tried again until it is taken; changes of one message never overtake each other in a way that
+ * matters (results commute, everything else waits for message->changes == 0).
+ */
+struct change {
+	struct core *core;
+	enum change_kind kind;
+	struct message *message;
+	store_ref ref;
+	struct buf payload;      /* of a RESULT or STATE */
+	uint64_t due_us;
+	uint32_t flags;
+	bool is_end;             /* REPORT, RESULT: a DONE in the same batch */
+	/* Who is told. */
+	core_peer peer;
+	uint64_t queue_id;
+	uint32_t attempt;        /* RESULT: lease to acknowledge, 0: none */
+	struct store_message report; /* REPORT: sizes; its parts are in the buffers */
+	struct buf report_envelope, report_recipients, report_content;
+	store_ref report_ref;
+	uint64_t report_id;
+	bool in_flight;
+	TAILQ_ENTRY(change) link;
+};
+
+TAILQ_HEAD(change_list, change);
+
+struct peer {
+	struct core *core;
+	core_peer number;
+	enum core_peer_kind kind;
+	uint32_t pid;
+	bool is_survivor;        /* its inventory is not complete */
+	bool may_change;
+	struct mono inventory_by;
+	uint32_t inventory_count;
+	uint32_t session_count;
+	struct intake *intakes;  /* hash by txn */
+	LIST_HEAD(, session) sessions;
+	LIST_HEAD(, lease) leases;
+	UT_hash_handle by_number;
+};
+
+struct core {
+	struct core_options options;
+	struct log *log;
+	const struct config *config;
+	struct rng rng;
+	struct instant now;
+	struct store *store;
+	struct sched *sched;
+	bool is_open;
+	bool is_stopping;
+	bool is_dirty;               /* something may be granted or admitted */
+	struct peer *peers;          /* hash by number */
+	struct peer *resolver;
+	uint32_t survivors_waiting;
+	struct mono inventory_by;
+
+	uint64_t floor_us;           /* time of the newest block of queue IDs */
+	uint64_t own_next, own_end;  /* block for our own messages */
+	bool own_asked;
+
+	struct message *messages;    /* hash by ref */
+	uint32_t active_count;       /* in memory, whatever their phase */
+	uint32_t loading_count;
+	uint32_t recipients_loaded;
+	struct message_list suspects;
+	struct message *suspect;     /* the one that is being tried alone */
+	struct message_list settling; /* to be looked at by done_step() */
+	bool ids_wanted;              /* a message waits for a queue ID of ours */
+
+	uint64_t session_next;
+	struct session *sessions;    /* hash by number */
+	struct session_queue hungry; /* those that could take work */
+	struct transport *transports; /* hash by name */
+	struct nexthop *nexthops;    /* hash by key */
+	struct nexthop *queries;     /* those with an open question, hash by its number */
+	uint64_t query_next;
+	struct ptr_query *ptrs;
+
+	uint32_t lease_count;
+	uint32_t lock_count;
+	struct change_list changes;  /* in flight, or refused */
+	uint32_t change_count;
+	uint32_t refused_count;      /* to be tried again at retry_at */
+	struct mono retry_at;
+
+	LIST_HEAD(, job) jobs;       /* control requests */
+	uint32_t job_count;
+
+	uint64_t accepted, delivered, deferred, bounced, removed; /* since the start, for status */
+};
+
+/* core.c */
+void core_mark(struct core *core); /* something changed: grant and admit in this step */
+struct peer *core_peer_find(struct core *core, core_peer number);
+bool core_may_deliver(const struct core *core); /* all inventories are in */
+#define SEND(core, peer, type, ...) \
+	(core)->options.out->send((core)->options.ctx, (peer), IPC_TYPE_##type, \
+		&(const struct ipc_##type){ __VA_ARGS__ })
+
+/* intake.c */
+void intake_hello(struct peer *peer);
+void intake_id_request(struct peer *peer, const struct ipc_id_request *request);
+void intake_part(struct peer *peer, const struct ipc_intake_data *data);
+void intake_commit(struct peer *peer, const struct ipc_intake_commit *commit);
+void intake_abort(struct peer *peer, const struct ipc_intake_abort *abort);
+void intake_query(struct peer *peer, const struct ipc_intake_query *query);
+void intake_peer_gone(struct peer *peer);
+void intake_step(struct core *core); /* returns credit of large contents */
+uint64_t intake_own_id(struct core *core); /* 0: none yet, ask again */
+void intake_open(struct core *core);
+
+void intake_ids_came(struct core *core);
+
+/* active.c */
+void active_step(struct core *core); /* admission (rules M8, F) */
+struct mono active_due(const struct core *core);
+struct message *active_new(struct core *core, store_ref ref); /* just accepted, pinned */
+struct message *active_find(struct core *core, store_ref ref);
+struct message *active_load(struct core *core, store_ref ref); /* an idle one */
+void active_unlocked(struct message *message); /* a lock, or its result, is gone */
+void active_forget(struct message *message); /* memory is freed; unpin or end were done */
+void active_release(struct message *message); /* gives it to the scheduler again */
+void active_wish(struct message *message, enum message_wish wish, struct job *job);
+void active_mark_suspect(struct message *message);
+void active_suspect(struct message *message);
+void active_log_delivery(const struct message *message, uint32_t number, struct slice dsn,
+	struct slice text, const char *status);
+void active_free_all(struct core *core);
+void message_move(struct message *message, enum message_phase to);
+
+/* nexthop.c */
+void nexthop_want(struct session *session);
+void nexthop_resolved(struct core *core, const struct ipc_resolved *resolved);
+void nexthop_forget_session(struct session *session);
+void nexthop_resolver_gone(struct core *core);
+void nexthop_resolver_up(struct core *core);
+void nexthop_flush(struct core *core);
+void nexthop_ptr(struct peer *peer, const struct ipc_ptr *ptr);
+void nexthop_ptr_result(struct core *core, const struct ipc_ptr_result *result);
+void nexthop_free_all(struct core *core);
+
+/* session.c */
+void session_step(struct core *core);  /* grants sessions, hands out work */
+void session_hosts(struct session *session, struct slice hosts); /* from nexthop.c */
+void session_refused(struct session *session, bool is_permanent, struct slice dsn,
+	struct slice reason);
+void session_ready(struct peer *peer, const struct ipc_session_ready *ready);
+void session_ended(struct peer *peer, const struct ipc_session_end *end);
+void session_lost(struct session *session); /* its worker died */
+void session_lease_over(struct session *session, struct lease *lease);
+struct session *session_find(struct peer *peer, uint64_t number);
+void session_free_all(struct core *core);
+
+/* lease.c */
+struct lease *lease_new(struct message *message, struct sched_entry *entry,
+	struct session *session);
+struct lease *lease_find(
+	struct peer *peer, uint64_t session, uint64_t queue_id, uint32_t attempt);
+void lease_free(struct lease *lease);
+void lease_return(struct peer *peer, const struct ipc_work_return *back);
+void lease_inventory_item(struct peer *peer, const struct ipc_inventory_item *item);
+void lease_inventory_end(struct peer *peer, const struct ipc_inventory_end *end);
+void lease_worker_died(struct peer *peer);
+void lease_step(struct core *core); /* kills survivors that say nothing */
+void lease_keep_result(struct lease *lease, const struct ipc_result *result);
+void lease_replay_results(struct message *message); /* its bytes are there now */
+void lease_drop_locks(struct message *message);     /* it cannot be read */
+
+/* result.c */
+void result_frame(struct peer *peer, const struct ipc_result *result);
+/* The same for what qmgr decides itself (rules X4, W17, error and retry transports). */
+void result_own(struct message *message, uint32_t number, enum state_class class,
+	struct slice dsn, struct slice text);
+
+/* change.c */
+struct change *change_new(struct core *core, enum change_kind kind, struct message *message);
+void change_submit(struct change *change);
+void change_drop(struct change *change); /* one that was never submitted */
+void change_step(struct core *core);
+void change_free_all(struct core *core);
+
+/* done.c, defer.c, report.c */
+void done_check(struct message *message); /* nothing in flight any more? then settle */
+void done_step(struct core *core);
+uint64_t message_created_us(const struct message *message);
+uint64_t defer_due_us(struct core *core, const struct message *message);
+void defer_encode(struct message *message, struct change *change);
+void defer_message(struct message *message);
+void defer_at_once(struct message *message); /* out of memory, due now: read anew */
+bool requeue_message(struct message *message); /* false: it goes on as it is */
+bool report_bounces(struct message *message); /* true: one is on its way */
+
+/* control.c */
+void control_request(struct peer *peer, const struct ipc_control_request *request);
+void control_peer_gone(struct peer *peer);
+void control_step(struct core *core);
+void control_message_done(struct job *job);
+struct mono control_due(const struct core *core);
+void control_free(struct core *core);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * defer.c - back to the deferred queue: backoff, jitter, the complete STATE (rules B1, D60, D61)
+ */
+#include "qmgr/core_priv.h"
+
+#include "base/check.h"
+#include "base/num.h"
+
+/* Retries that were deferred together part again; jitter only ever adds. */
+enum { JITTER_PERCENT = 10 };
+
+uint64_t
+message_created_us(const struct message *message)
+{
+	uint64_t created_us = message->envelope.created_us;
+
+	return created_us != 0 ? created_us : message->envelope.arrival_us;
+}
+
+/* The minimum wins over the maximum; no creation time, or one in the future, gives the minimum. */
+uint64_t
+defer_due_us(struct core *core, const struct message *message)
+{
+	uint64_t min_s = config_time_s(core->config, NULL, PARAM_MINIMAL_BACKOFF_TIME);
+	uint64_t max_s = config_time_s(core->config, NULL, PARAM_MAXIMAL_BACKOFF_TIME);
+	uint64_t created_us = message_created_us(message);
+	uint64_t now_us = core->now.wall.us;
+	uint64_t delay_us = created_us > 0 && now_us > created_us ? now_us - created_us : 0;
+
+	delay_us = num_min_u64(delay_us, max_s * US_PER_S);
+	delay_us = num_max_u64(delay_us, min_s * US_PER_S);
+	return now_us + delay_us + rng_below(&core->rng, delay_us * JITTER_PERCENT / 100 + 1);
+}
+
+void
+defer_encode(struct message *message, struct change *change)
+{
+	struct state *state = &message->state;
+
+	state->attempts = message->attempt;
+	if (message->is_tried)
+		state->last_attempt_us = message->core->now.wall.us;
+	state->flags &= ~(uint32_t)(STATE_HELD | STATE_SUSPECT);
+	if (message->is_held)
+		state->flags |= STATE_HELD;
+	if (message->has_died)
+		state->flags |= STATE_SUSPECT;
+	change->due_us = defer_due_us(message->core, message);
+	state->next_attempt_us = change->due_us;
+	change->flags = message->is_held ? RECORD_STATE_HELD : 0;
+	buf_clear(&change->payload);
+	CHECK(state_encode(state, &change->payload) == ERR_OK);
+}
+
+void
+defer_message(struct message *message)
+{
+	struct change *change = change_new(message->core, CHANGE_STATE, message);
+
+	defer_encode(message, change);
+	if (message->core->options.planted & CORE_PLANT_LOSE_DEFERRED)
+		change->due_us = UINT64_MAX / 2;
+	message->core->deferred++;
+	message_move(message, MESSAGE_ENDING);
+	change_submit(change);
+}
+
+void
+defer_at_once(struct message *message)
+{
+	struct change *change = change_new(message->core, CHANGE_STATE, message);
+
+	defer_encode(message, change);
+	change->due_us = 0;
+	message_move(message, MESSAGE_ENDING);
+	change_submit(change);
+}

@@ -1,0 +1,449 @@
+/*
+ * intake.c - from a client's end of data to a durable message: queue IDs, content, credit (rule L7)
+ *
+ *   RECEIVING --intake_commit--> (FINISHING large file) --> COMMITTED --durable--> answered, active
+ *        `--------------------intake_abort, peer gone--------> forgotten
+ *
+ * Queue IDs are leased in blocks of one microsecond each. The floor, the time of the newest block,
+ * is a value of the journal; a block is handed out only when its floor is durable, so no ID is ever
+ * used twice, whatever the clock does. Bytes under way are bounded by credit: what a peer sends is
+ * given back to it when it is durable or dropped.
+ */
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "base/wire.h"
+#include "qmgr/core_priv.h"
+
+#define FLOOR_KEY SLICE_LIT("queue-id-floor")
+
+enum { LARGE_PENDING_MAX = 4 * 1024 * 1024 };
+
+struct intake {
+	struct core *core;
+	core_peer peer;          /* 0: it is gone; nobody is told */
+	uint64_t txn;
+	uint64_t queue_id;
+	struct buf content;      /* until it is large */
+	struct store_large *large;
+	uint64_t received;       /* bytes of content so far */
+	uint64_t credit;         /* of them not given back */
+	bool is_failed;          /* the answer is set already */
+	bool is_committed;
+	store_ref ref;
+	/* Kept while a large file is being finished. */
+	struct buf envelope, recipients, head;
+	struct ipc_intake_commit commit;
+	UT_hash_handle hh;
+};
+
+struct block_wait {
+	struct core *core;
+	core_peer peer;          /* 0: our own block */
+	uint64_t time_us;
+};
+
+static void intake_store(struct intake *intake);
+
+/* --- queue IDs -------------------------------------------------------------------------------- */
+
+static void
+block_durable(void *ctx, enum journal_outcome outcome)
+{
+	struct block_wait *wait = ctx;
+	struct core *core = wait->core;
+	uint64_t first = queue_id_make(wait->time_us, 0);
+
+	if (outcome != JOURNAL_DURABLE) {
+		/* The peer asks again; ours is asked for again by whoever needs it. */
+		if (wait->peer == 0)
+			core->own_asked = false;
+		else if (core_peer_find(core, wait->peer) != NULL)
+			SEND(core, wait->peer, id_block, .first = 0, .count = 0);
+	} else if (wait->peer != 0) {
+		if (core_peer_find(core, wait->peer) != NULL)
+			SEND(core, wait->peer, id_block, .first = first,
+				.count = QUEUE_ID_SEQUENCE_MAX + 1);
+	} else {
+		core->own_next = first;
+		core->own_end = first + QUEUE_ID_SEQUENCE_MAX + 1;
+		core->own_asked = false;
+		intake_ids_came(core);
+		core_mark(core);
+	}
+	mem_free(wait);
+}
+
+static enum err
+lease_block(struct core *core, core_peer peer)
+{
+	struct block_wait *wait = mem_new(sizeof(*wait));
+	uint8_t value[8];
+	enum err err;
+
+	wait->core = core;
+	wait->peer = peer;
+	wait->time_us = num_max_u64(core->now.wall.us, core->floor_us + 1);
+	core->floor_us = wait->time_us;
+	wire_store_u64(value, wait->time_us);
+	err = journal_set_node(store_journal(core->store), FLOOR_KEY,
+		slice_make(value, sizeof(value)), block_durable, wait);
+	if (err != ERR_OK)
+		mem_free(wait);
+	return err;
+}
+
+void
+intake_open(struct core *core)
+{
+	struct slice value = journal_node(store_journal(core->store), FLOOR_KEY);
+
+	if (value.len == 8)
+		core->floor_us = wire_load_u64(value.ptr);
+	(void)intake_own_id(core);
+}
+
+uint64_t
+intake_own_id(struct core *core)
+{
+	if (core->own_next < core->own_end)
+		return core->own_next++;
+	if (!core->own_asked && lease_block(core, 0) == ERR_OK)
+		core->own_asked = true;
+	return 0;
+}
+
+void
+intake_id_request(struct peer *peer, const struct ipc_id_request *request)
+{
+	uint32_t have = 0;
+
+	/* Several blocks when many are wanted; a refusal is an empty block, and the peer waits. */
+	do {
+		if (lease_block(peer->core, peer->number) != ERR_OK) {
+			SEND(peer->core, peer->number, id_block, .first = 0, .count = 0);
+			return;
+		}
+		have += QUEUE_ID_SEQUENCE_MAX + 1;
+	} while (have < request->count && have < 16 * (QUEUE_ID_SEQUENCE_MAX + 1));
+}
+
+/* --- the table of what is being received ------------------------------------------------------ */
+
+void
+intake_hello(struct peer *peer)
+{
+	SEND(peer->core, peer->number, credit, .bytes = CORE_CREDIT);
+}
+
+static void
+give_credit(struct intake *intake)
+{
+	if (intake->credit > 0 && intake->peer != 0)
+		SEND(intake->core, intake->peer, credit, .bytes = intake->credit);
+	intake->credit = 0;
+}
+
+static struct intake *
+intake_get(struct peer *peer, uint64_t txn)
+{
+	struct intake *intake;
+
+	HASH_FIND(hh, peer->intakes, &txn, sizeof(txn), intake);
+	if (intake != NULL)
+		return intake;
+	intake = mem_new(sizeof(*intake));
+	intake->core = peer->core;
+	intake->peer = peer->number;
+	intake->txn = txn;
+	buf_init(&intake->content, IPC_CONTENT_INLINE_MAX + IPC_PAYLOAD_MAX);
+	buf_init(&intake->envelope, 0);
+	buf_init(&intake->recipients, 0);
+	buf_init(&intake->head, 0);
+	HASH_ADD(hh, peer->intakes, txn, sizeof(intake->txn), intake);
+	return intake;
+}
+
+static void
+intake_free(struct intake *intake)
+{
+	struct peer *peer = core_peer_find(intake->core, intake->peer);
+
+	give_credit(intake);
+	if (peer != NULL)
+		HASH_DELETE(hh, peer->intakes, intake);
+	if (intake->large != NULL)
+		store_large_abort(intake->large);
+	buf_done(&intake->content);
+	buf_done(&intake->envelope);
+	buf_done(&intake->recipients);
+	buf_done(&intake->head);
+	mem_free(intake);
+}
+
+static void
+answer(struct intake *intake, enum ipc_intake_status status, const char *text)
+{
+	if (intake->peer != 0)
+		SEND(intake->core, intake->peer, intake_result, .txn = intake->txn,
+			.queue_id = intake->queue_id, .status = (uint8_t)status,
+			.text = slice_str(text));
+}
+
+void
+intake_abort(struct peer *peer, const struct ipc_intake_abort *abort)
+{
+	struct intake *intake;
+
+	HASH_FIND(hh, peer->intakes, &abort->txn, sizeof(abort->txn), intake);
+	if (intake != NULL && !intake->is_committed)
+		intake_free(intake);
+}
+
+void
+intake_peer_gone(struct peer *peer)
+{
+	struct intake *intake, *next;
+
+	HASH_ITER(hh, peer->intakes, intake, next)
+	{
+		HASH_DELETE(hh, peer->intakes, intake);
+		intake->peer = 0;
+		if (!intake->is_committed)
+			intake_free(intake);
+	}
+}
+
+/* --- content ---------------------------------------------------------------------------------- */
+
+static bool
+goes_large(const struct intake *intake, size_t more)
+{
+	return intake->large == NULL && intake->content.len + more > IPC_CONTENT_INLINE_MAX;
+}
+
+static void
+add_content(struct intake *intake, struct slice part)
+{
+	intake->received += part.len;
+	intake->credit += part.len;
+	if (intake->is_failed)
+		return;
+	if (goes_large(intake, part.len)) {
+		/* The queue ID is not known before the commit; the file needs a name of its own. */
+		intake->queue_id = intake_own_id(intake->core);
+		if (intake->queue_id == 0 || !store_accepts(intake->core->store)) {
+			intake->is_failed = true;
+			return;
+		}
+		intake->large = store_large_begin(intake->core->store, intake->queue_id);
+		store_large_append(intake->large, buf_slice(&intake->content));
+		buf_done(&intake->content);
+		buf_init(&intake->content, 0);
+	}
+	if (intake->large != NULL)
+		store_large_append(intake->large, part);
+	else
+		buf_add(&intake->content, part);
+}
+
+void
+intake_part(struct peer *peer, const struct ipc_intake_data *data)
+{
+	struct intake *intake = intake_get(peer, data->txn);
+
+	if (intake->is_committed) {
+		peer->core->options.out->bad_peer(
+			peer->core->options.ctx, peer->number, "content behind its commit");
+		return;
+	}
+	add_content(intake, data->content);
+	/* What is in a file does not count against memory once the disk has taken it. */
+	if (intake->is_failed || (intake->large != NULL &&
+					 store_large_pending(intake->large) < LARGE_PENDING_MAX))
+		give_credit(intake);
+}
+
+void
+intake_step(struct core *core)
+{
+	struct peer *peer, *next_peer;
+	struct intake *intake, *next;
+
+	HASH_ITER(by_number, core->peers, peer, next_peer)
+	{
+		HASH_ITER(hh, peer->intakes, intake, next)
+		{
+			if (intake->large != NULL && intake->credit > 0 &&
+				store_large_pending(intake->large) < LARGE_PENDING_MAX)
+				give_credit(intake);
+		}
+	}
+}
+
+/* --- commit ----------------------------------------------------------------------------------- */
+
+static void
+intake_settled(void *ctx, enum journal_outcome outcome)
+{
+	struct intake *intake = ctx;
+	struct core *core = intake->core;
+
+	if (outcome == JOURNAL_DURABLE) {
+		core->accepted++;
+		if (!(core->options.planted & CORE_PLANT_ACK_EARLY))
+			answer(intake, IPC_INTAKE_DURABLE, "");
+		active_new(core, intake->ref);
+	} else {
+		answer(intake, IPC_INTAKE_TEMPORARY, "Error: queue file write error");
+	}
+	intake_free(intake);
+}
+
+static void
+intake_refuse(struct intake *intake, enum err err)
+{
+	if (err == ERR_NOSPACE)
+		answer(intake, IPC_INTAKE_FULL, "Insufficient system storage");
+	else
+		answer(intake, IPC_INTAKE_TEMPORARY, "Error: queue file write error");
+	intake_free(intake);
+}
+
+static void
+intake_store(struct intake *intake)
+{
+	struct core *core = intake->core;
+	const struct ipc_intake_commit *commit = &intake->commit;
+	struct store_message message = {
+		.queue_id = commit->queue_id,
+		.arrival_us = core->now.wall.us,
+		.content_length = commit->content_length,
+		.content_hash = commit->content_hash,
+		.dotted = commit->dotted != 0,
+		.envelope = commit->envelope,
+		.recipients = commit->recipients,
+		.head = commit->head,
+		.large = intake->large,
+	};
+	struct store_txn txn;
+	enum err err;
+
+	if (intake->large == NULL)
+		message.body = intake->content.len > 0 ? buf_slice(&intake->content) : commit->content;
+	store_txn_begin(&txn, core->store, JOURNAL_NEW_MAIL, JOURNAL_NOW);
+	intake->ref = store_txn_message(&txn, &message);
+	err = store_txn_commit(&txn, intake_settled, intake);
+	if (err != ERR_OK) {
+		intake_refuse(intake, err);
+		return;
+	}
+	intake->large = NULL;
+	if (core->options.planted & CORE_PLANT_ACK_EARLY)
+		answer(intake, IPC_INTAKE_DURABLE, "");
+}
+
+static void
+large_finished(void *ctx, enum err err)
+{
+	struct intake *intake = ctx;
+
+	if (err != ERR_OK) {
+		intake_refuse(intake, err);
+		return;
+	}
+	intake->commit.envelope = buf_slice(&intake->envelope);
+	intake->commit.recipients = buf_slice(&intake->recipients);
+	intake->commit.head = buf_slice(&intake->head);
+	intake->commit.content = slice_make(NULL, 0);
+	intake_store(intake);
+}
+
+/* Everything of a commit that does not depend on the store. */
+static const char *
+commit_problem(struct core *core, const struct intake *intake,
+	const struct ipc_intake_commit *commit)
+{
+	struct envelope envelope;
+	uint32_t count;
+
+	if (envelope_decode(commit->envelope, &envelope) != ERR_OK)
+		return "envelope is malformed";
+	if (recipient_list_check(commit->recipients, &count) != ERR_OK || count == 0)
+		return "recipient list is malformed or empty";
+	if (commit->content_length != intake->received)
+		return "content length is wrong";
+	if (queue_id_time_us(commit->queue_id) > core->floor_us)
+		return "queue ID was never leased";
+	if (store_find(core->store, commit->queue_id) != 0)
+		return "queue ID is in use";
+	return NULL;
+}
+
+void
+intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
+{
+	struct core *core = peer->core;
+	struct intake *intake = intake_get(peer, commit->txn);
+	bool whole = intake->received == 0 && commit->content.len <= IPC_CONTENT_INLINE_MAX;
+	const char *problem;
+
+	if (intake->is_committed) {
+		core->options.out->bad_peer(core->options.ctx, peer->number, "commit twice");
+		return;
+	}
+	if (whole) {
+		intake->received = commit->content.len;
+		intake->credit = commit->content.len;
+	} else {
+		add_content(intake, commit->content);
+	}
+	problem = commit_problem(core, intake, commit);
+	if (problem != NULL) {
+		core->options.out->bad_peer(core->options.ctx, peer->number, problem);
+		return;
+	}
+	intake->is_committed = true;
+	intake->queue_id = commit->queue_id;
+	intake->commit = *commit;
+	if (intake->is_failed || core->is_stopping || !store_accepts(core->store)) {
+		intake_refuse(intake, core->is_stopping ? ERR_FAULTED : ERR_NOSPACE);
+		return;
+	}
+	if (intake->large == NULL) {
+		intake_store(intake);
+		return;
+	}
+	buf_add(&intake->envelope, commit->envelope);
+	buf_add(&intake->recipients, commit->recipients);
+	buf_add(&intake->head, commit->head);
+	store_large_finish(intake->large, large_finished, intake);
+}
+
+void
+intake_query(struct peer *peer, const struct ipc_intake_query *query)
+{
+	store_ref ref = store_find(peer->core->store, query->queue_id);
+	uint8_t status = ref != 0 ? IPC_INTAKE_DURABLE : IPC_INTAKE_UNKNOWN;
+
+	SEND(peer->core, peer->number, intake_result, .txn = query->txn,
+		.queue_id = query->queue_id, .status = status,
+		.text = slice_str(ref != 0 ? "" : "Error: queue file write error"));
+}
+
+/* A block of our own is there: reports that waited for an ID go on. */
+void
+intake_ids_came(struct core *core)
+{
+	struct message *message, *next;
+
+	if (!core->ids_wanted)
+		return;
+	core->ids_wanted = false;
+	HASH_ITER(by_ref, core->messages, message, next)
+	{
+		if (message->waits_for_id)
+			done_check(message);
+	}
+}

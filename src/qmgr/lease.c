@@ -1,0 +1,271 @@
+/*
+ * lease.c - transactions in flight, inventories of survivors, deaths of workers
+ *
+ * A lease {queue ID, attempt} is given out with work and ends with its result (durable or not, the
+ * worker keeps it until the acknowledgement), with work_return, or with the worker's death. After a
+ * death of the queue manager survivors name theirs: these are leases without a session, and their
+ * messages are LOCKED until each has its result or its worker has died (replaces rule F13).
+ */
+#include "qmgr/core_priv.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+struct lease *
+lease_new(struct message *message, struct sched_entry *entry, struct session *session)
+{
+	struct lease *lease = mem_new(sizeof(*lease));
+
+	lease->message = message;
+	lease->entry = entry;
+	lease->session = session;
+	lease->peer = session->peer;
+	lease->attempt = ++message->attempt;
+	buf_init(&lease->kept, 0);
+	message->leases++;
+	message->core->lease_count++;
+	LIST_INSERT_HEAD(&lease->peer->leases, lease, peer_link);
+	return lease;
+}
+
+static bool
+lease_is(const struct lease *lease, uint64_t queue_id, uint32_t attempt)
+{
+	return lease != NULL && lease->attempt == attempt && lease->message->queue_id == queue_id;
+}
+
+/* The session, if it is one of ours, finds it at once; a survivor's is searched. */
+struct lease *
+lease_find(struct peer *peer, uint64_t session_number, uint64_t queue_id, uint32_t attempt)
+{
+	struct session *session = session_find(peer, session_number);
+	struct lease *lease;
+
+	if (session != NULL && lease_is(session->lease, queue_id, attempt))
+		return session->lease;
+	if (session != NULL && lease_is(session->prefetch, queue_id, attempt))
+		return session->prefetch;
+	LIST_FOREACH (lease, &peer->leases, peer_link)
+		if (lease_is(lease, queue_id, attempt))
+			return lease;
+	return NULL;
+}
+
+void
+lease_free(struct lease *lease)
+{
+	struct message *message = lease->message;
+
+	LIST_REMOVE(lease, peer_link);
+	if (lease->session != NULL) {
+		message->leases--;
+		message->core->lease_count--;
+	}
+	mem_free(lease->locked);
+	buf_done(&lease->kept);
+	mem_free(lease);
+}
+
+/* Rule S23: no attempt, no log line; it goes back to where it was. */
+void
+lease_return(struct peer *peer, const struct ipc_work_return *back)
+{
+	struct lease *lease =
+		lease_find(peer, back->session, back->queue_id, back->attempt);
+	struct session *session;
+
+	if (lease == NULL || lease->session == NULL)
+		return;
+	session = lease->session;
+	sched_entry_return(peer->core->sched, lease->entry);
+	session_lease_over(session, lease);
+	lease_free(lease);
+	core_mark(peer->core);
+}
+
+/* --- inventories ------------------------------------------------------------------------------ */
+
+static bool
+read_numbers(struct slice list, struct lease *lease)
+{
+	uint32_t number;
+	enum err err;
+
+	lease->locked = mem_array(list.len / 4 + 1, sizeof(*lease->locked));
+	while ((err = ipc_number_next(&list, &number)) == ERR_OK)
+		lease->locked[lease->locked_count++] = number;
+	return err == ERR_NOTFOUND;
+}
+
+void
+lease_inventory_item(struct peer *peer, const struct ipc_inventory_item *item)
+{
+	struct core *core = peer->core;
+	store_ref ref = store_find(core->store, item->queue_id);
+	struct message *message;
+	struct lease *lease;
+
+	peer->inventory_count++;
+	/* Ended long ago: its result will be acknowledged as it comes. */
+	if (ref == 0 || !peer->is_survivor)
+		return;
+	message = active_find(core, ref);
+	if (message == NULL)
+		message = active_load(core, ref);
+	lease = mem_new(sizeof(*lease));
+	lease->message = message;
+	lease->peer = peer;
+	lease->attempt = item->attempt;
+	buf_init(&lease->kept, 0);
+	LIST_INSERT_HEAD(&peer->leases, lease, peer_link);
+	if (!read_numbers(item->recipients, lease))
+		core->options.out->bad_peer(core->options.ctx, peer->number, "bad inventory");
+	if (message->attempt < item->attempt)
+		message->attempt = item->attempt;
+	message->locks++;
+	core->lock_count++;
+	log_event(core->log, EV_qmgr_locked, LOG_Z(message->id_text));
+}
+
+static void
+inventory_complete(struct peer *peer)
+{
+	if (!peer->is_survivor)
+		return;
+	peer->is_survivor = false;
+	if (peer->core->survivors_waiting > 0)
+		peer->core->survivors_waiting--;
+	core_mark(peer->core);
+}
+
+void
+lease_inventory_end(struct peer *peer, const struct ipc_inventory_end *end)
+{
+	struct core *core = peer->core;
+
+	if (end->count != peer->inventory_count)
+		core->options.out->bad_peer(
+			core->options.ctx, peer->number, "inventory is incomplete");
+	else
+		inventory_complete(peer);
+}
+
+/* A survivor that says nothing is killed; its death settles the rest. One that never came counts
+ * as dead: master saw it die before it could be announced. */
+void
+lease_step(struct core *core)
+{
+	struct peer *peer, *next;
+
+	if (core->survivors_waiting == 0 || core->now.mono.ns < core->inventory_by.ns)
+		return;
+	HASH_ITER(by_number, core->peers, peer, next)
+	{
+		if (peer->is_survivor) {
+			log_event(core->log, EV_qmgr_no_inventory, LOG_U(peer->pid));
+			core->options.out->kill(core->options.ctx, peer->pid);
+			inventory_complete(peer);
+		}
+	}
+	core->survivors_waiting = 0;
+	core_mark(core);
+}
+
+/* --- results that come while the message is being read ---------------------------------------- */
+
+void
+lease_keep_result(struct lease *lease, const struct ipc_result *result)
+{
+	buf_clear(&lease->kept);
+	ipc_encode(&lease->kept, IPC_TYPE_result, false, result);
+	buf_consume(&lease->kept, IPC_HEADER_SIZE);
+	lease->has_kept = true;
+}
+
+/* The first lease of this message that has a result in waiting, or any of its locks. */
+static struct lease *
+find_lock(struct message *message, bool with_result)
+{
+	struct peer *peer, *next;
+	struct lease *lease;
+
+	HASH_ITER(by_number, message->core->peers, peer, next)
+	{
+		LIST_FOREACH (lease, &peer->leases, peer_link)
+			if (lease->message == message && lease->session == NULL &&
+				(lease->has_kept || !with_result))
+				return lease;
+	}
+	return NULL;
+}
+
+void
+lease_replay_results(struct message *message)
+{
+	struct lease *lease;
+
+	while ((lease = find_lock(message, true)) != NULL) {
+		struct buf kept = lease->kept;
+		struct ipc_result result;
+
+		buf_init(&lease->kept, 0);
+		lease->has_kept = false;
+		CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&kept), &result) == ERR_OK);
+		result_frame(lease->peer, &result);
+		buf_done(&kept);
+	}
+}
+
+/* Their results will be acknowledged as those of a message that has ended. */
+void
+lease_drop_locks(struct message *message)
+{
+	struct lease *lease;
+
+	while ((lease = find_lock(message, false)) != NULL) {
+		lease_free(lease);
+		message->locks--;
+		message->core->lock_count--;
+	}
+}
+
+/* --- deaths ----------------------------------------------------------------------------------- */
+
+/* What it was transacting is suspect; what only waited behind it is not. */
+static void
+lease_died(struct lease *lease)
+{
+	struct message *message = lease->message;
+	struct core *core = message->core;
+
+	if (lease->session == NULL) {
+		lease_free(lease);
+		message->locks--;
+		core->lock_count--;
+		active_unlocked(message);
+		return;
+	}
+	if (lease->entry != NULL) {
+		if (lease->session->lease == lease)
+			active_mark_suspect(message);
+		if (!(core->options.planted & CORE_PLANT_FORGET_DEATH)) {
+			sched_entry_return(core->sched, lease->entry);
+			session_lease_over(lease->session, lease);
+		}
+	}
+	lease_free(lease);
+	done_check(message);
+}
+
+void
+lease_worker_died(struct peer *peer)
+{
+	struct session *session;
+	struct lease *lease;
+
+	while ((lease = LIST_FIRST(&peer->leases)) != NULL)
+		lease_died(lease);
+	while ((session = LIST_FIRST(&peer->sessions)) != NULL)
+		session_lost(session);
+	inventory_complete(peer);
+}

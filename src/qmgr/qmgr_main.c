@@ -1,0 +1,445 @@
+/*
+ * qmgr_main.c - sockets, disk and time for the core (see qmgr_main.h)
+ *
+ * Frames of peers are given to the core as they come; everything else happens in one hook at the
+ * end of each turn: completions of the disk, the core's step, peers that are to be closed, the
+ * timer for the next step. Peers are not read before the queue is open.
+ */
+#include "qmgr/qmgr_main.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "qmgr/core.h"
+#include "store/disk_file.h"
+
+#include <fcntl.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include <uthash.h>
+
+enum { TOOLS_MAX = 64 };
+#define STOP_NS (5 * NS_PER_S)
+
+struct qmgr;
+
+struct qmgr_peer {
+	struct qmgr *qmgr;
+	core_peer number;
+	struct channel channel;
+	const char *name; /* of its role, or "tool" */
+	uint32_t pid;
+	bool is_tool;
+	bool is_bad;  /* to be closed in the hook */
+	bool is_gone; /* closed; freed in the hook */
+	UT_hash_handle hh;
+	LIST_ENTRY(qmgr_peer) gone_link;
+};
+
+/* A listening socket for tools. */
+struct control {
+	struct qmgr *qmgr;
+	struct loop_fd watch;
+};
+
+struct qmgr {
+	struct role *role;
+	struct core *core;
+	struct config *config;
+	struct disk_file *disk;
+	struct loop_hook hook;
+	struct loop_timer timer;
+	struct control control[ROLE_LISTENERS_MAX];
+	int control_count;
+	struct qmgr_peer *peers; /* hash by number */
+	LIST_HEAD(, qmgr_peer) gone;
+	core_peer next;
+	unsigned tool_count;
+	bool is_stopping;
+	struct mono stop_by;
+};
+
+static struct qmgr_peer *
+peer_find(struct qmgr *qmgr, core_peer number)
+{
+	struct qmgr_peer *peer;
+
+	HASH_FIND(hh, qmgr->peers, &number, sizeof(number), peer);
+	return peer;
+}
+
+/* --- what the core does to others ------------------------------------------------------------- */
+
+static void
+out_send(void *ctx, core_peer number, enum ipc_type type, const void *message)
+{
+	struct qmgr_peer *peer = peer_find(ctx, number);
+
+	if (peer != NULL)
+		channel_send(&peer->channel, type, message);
+}
+
+static bool
+out_send_large(void *ctx, core_peer number, const struct ipc_work *work, uint64_t large)
+{
+	struct qmgr *qmgr = ctx;
+	struct qmgr_peer *peer = peer_find(qmgr, number);
+	char name[STORE_LARGE_NAME_SIZE];
+	int fd;
+
+	store_large_name(large, name);
+	fd = openat(qmgr->role->directories[ROLE_DIR_LARGE], name,
+		O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return false;
+	if (peer != NULL)
+		channel_send_fd(&peer->channel, IPC_TYPE_work, work, fd);
+	(void)close(fd);
+	return true;
+}
+
+static size_t
+out_pending(void *ctx, core_peer number)
+{
+	struct qmgr_peer *peer = peer_find(ctx, number);
+
+	return peer == NULL ? 0 : channel_pending(&peer->channel);
+}
+
+static void
+out_kill(void *ctx, uint32_t pid)
+{
+	struct qmgr *qmgr = ctx;
+
+	channel_send(&qmgr->role->master, IPC_TYPE_role_kill, &(struct ipc_role_kill){ .pid = pid });
+}
+
+static void
+out_bad_peer(void *ctx, core_peer number, const char *why)
+{
+	struct qmgr *qmgr = ctx;
+	struct qmgr_peer *peer = peer_find(qmgr, number);
+
+	if (peer == NULL || peer->is_bad)
+		return;
+	peer->is_bad = true;
+	log_event(&qmgr->role->log.log, EV_qmgr_bad_peer, LOG_Z(peer->name), LOG_U(peer->pid),
+		LOG_Z(why));
+	loop_wake(qmgr->role->loop);
+}
+
+static void
+out_opened(void *ctx, enum err err, const struct fault *fault)
+{
+	struct qmgr *qmgr = ctx;
+	struct qmgr_peer *peer, *next;
+
+	if (err != ERR_OK)
+		die(EX_IOERR, "the queue cannot be opened: %s",
+			fault != NULL && fault->text[0] != '\0' ? fault->text : err_meaning(err));
+	HASH_ITER(hh, qmgr->peers, peer, next)
+	{
+		channel_pause(&peer->channel, false);
+	}
+	for (int i = 0; i < qmgr->control_count; i++)
+		loop_fd_want(&qmgr->control[i].watch, LOOP_READ);
+}
+
+static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
+	out_bad_peer, out_opened };
+
+/* --- peers ------------------------------------------------------------------------------------ */
+
+static void
+peer_frame(void *ctx, uint16_t type, struct slice payload, int fd)
+{
+	struct qmgr_peer *peer = ctx;
+
+	if (fd >= 0)
+		(void)close(fd);
+	if (!peer->is_bad)
+		core_frame(peer->qmgr->core, peer->number, type, payload,
+			loop_now(peer->qmgr->role->loop));
+}
+
+/* The struct lives until the hook: the channel may still be working with it. */
+static void
+peer_closed(void *ctx)
+{
+	struct qmgr_peer *peer = ctx;
+	struct qmgr *qmgr = peer->qmgr;
+
+	if (peer->is_gone)
+		return;
+	peer->is_gone = true;
+	HASH_DELETE(hh, qmgr->peers, peer);
+	LIST_INSERT_HEAD(&qmgr->gone, peer, gone_link);
+	if (peer->is_tool)
+		qmgr->tool_count--;
+	core_peer_down(qmgr->core, peer->number, loop_now(qmgr->role->loop));
+	channel_close(&peer->channel);
+	loop_wake(qmgr->role->loop);
+}
+
+static struct qmgr_peer *
+peer_new(struct qmgr *qmgr, int fd, const char *name, uint32_t pid)
+{
+	struct qmgr_peer *peer = mem_new(sizeof(*peer));
+
+	peer->qmgr = qmgr;
+	peer->number = ++qmgr->next;
+	peer->name = name;
+	peer->pid = pid;
+	HASH_ADD(hh, qmgr->peers, number, sizeof(peer->number), peer);
+	channel_open(&peer->channel, qmgr->role->loop, fd, peer_frame, peer_closed, peer);
+	if (!core_is_open(qmgr->core))
+		channel_pause(&peer->channel, true);
+	return peer;
+}
+
+/* False: no role that speaks to the queue manager. */
+static bool
+peer_kind(uint8_t role, enum core_peer_kind *ret_kind)
+{
+	switch (role) {
+	case ROLE_SMTPD:
+	case ROLE_PICKUP:
+		*ret_kind = CORE_PEER_INTAKE;
+		return true;
+	case ROLE_SMTP:
+		*ret_kind = CORE_PEER_SMTP;
+		return true;
+	case ROLE_LOCAL:
+		*ret_kind = CORE_PEER_LOCAL;
+		return true;
+	case ROLE_RESOLVER:
+		*ret_kind = CORE_PEER_RESOLVER;
+		return true;
+	case ROLE_ADMIN:
+		*ret_kind = CORE_PEER_TOOL;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+role_peer(struct qmgr *qmgr, const struct ipc_role_peer *announced, int fd)
+{
+	enum core_peer_kind kind;
+	struct qmgr_peer *peer;
+
+	if (!peer_kind(announced->kind, &kind)) {
+		(void)close(fd);
+		return;
+	}
+	peer = peer_new(
+		qmgr, fd, role_name((enum role_kind)announced->kind), announced->pid);
+	core_peer_up(qmgr->core, peer->number, kind, announced->pid, announced->survivor != 0,
+		false, loop_now(qmgr->role->loop));
+}
+
+static void
+master_frame(struct role *role, uint16_t type, struct slice payload, int fd)
+{
+	union ipc_any any;
+
+	if (type == IPC_TYPE_role_peer && fd >= 0 && ipc_decode(type, payload, &any) == ERR_OK)
+		role_peer(role->ctx, &any.role_peer, fd);
+	else if (fd >= 0)
+		(void)close(fd);
+}
+
+/* --- tools ------------------------------------------------------------------------------------ */
+
+/* Who may change the queue: root, and the user that Ostler runs as. */
+static void
+tool_accept(struct qmgr *qmgr, int fd)
+{
+	struct ucred who = { 0 };
+	socklen_t size = sizeof(who);
+	struct qmgr_peer *peer;
+
+	if (qmgr->tool_count >= TOOLS_MAX ||
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) {
+		(void)close(fd);
+		return;
+	}
+	peer = peer_new(qmgr, fd, "tool", (uint32_t)who.pid);
+	peer->is_tool = true;
+	qmgr->tool_count++;
+	core_peer_up(qmgr->core, peer->number, CORE_PEER_TOOL, (uint32_t)who.pid, false,
+		who.uid == 0 || who.uid == geteuid(), loop_now(qmgr->role->loop));
+}
+
+static void
+control_ready(void *ctx, int ready)
+{
+	struct control *control = ctx;
+	int fd;
+
+	(void)ready;
+	while ((fd = accept4(control->watch.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		tool_accept(control->qmgr, fd);
+}
+
+/* --- a turn ----------------------------------------------------------------------------------- */
+
+static void
+close_bad_peers(struct qmgr *qmgr)
+{
+	struct qmgr_peer *peer, *next;
+
+	HASH_ITER(hh, qmgr->peers, peer, next)
+	{
+		if (peer->is_bad)
+			peer_closed(peer);
+	}
+	while ((peer = LIST_FIRST(&qmgr->gone)) != NULL) {
+		LIST_REMOVE(peer, gone_link);
+		mem_free(peer);
+	}
+}
+
+static void
+turn(void *ctx)
+{
+	struct qmgr *qmgr = ctx;
+	struct instant now = loop_now(qmgr->role->loop);
+	struct mono due;
+
+	(void)disk_file_poll(qmgr->disk);
+	core_step(qmgr->core, now);
+	close_bad_peers(qmgr);
+	due = core_due(qmgr->core);
+	if (qmgr->is_stopping &&
+		(core_is_quiet(qmgr->core) || now.mono.ns >= qmgr->stop_by.ns)) {
+		role_exit(qmgr->role, EX_OK);
+		return;
+	}
+	if (qmgr->is_stopping && due.ns > qmgr->stop_by.ns)
+		due = qmgr->stop_by;
+	if (due.ns == UINT64_MAX)
+		loop_timer_clear(&qmgr->timer);
+	else
+		loop_timer_set(&qmgr->timer, due);
+}
+
+static void
+timer_fired(void *ctx)
+{
+	(void)ctx; /* the hook of this turn does the work */
+}
+
+static void
+disk_wake(void *ctx)
+{
+	loop_wake(ctx);
+}
+
+/* --- what master wants ------------------------------------------------------------------------ */
+
+static void
+stop(struct role *role, uint32_t grace_ms)
+{
+	struct qmgr *qmgr = role->ctx;
+
+	(void)grace_ms;
+	if (!qmgr->is_stopping)
+		qmgr->stop_by = mono_add_ns(loop_now(role->loop).mono, STOP_NS);
+	qmgr->is_stopping = true;
+	core_stop(qmgr->core);
+}
+
+static void
+master_down(struct role *role)
+{
+	stop(role, 0);
+}
+
+static void
+new_config(struct role *role, int fd, uint64_t number)
+{
+	struct qmgr *qmgr = role->ctx;
+	struct config *config;
+	struct fault fault = { 0 };
+
+	(void)number;
+	if (config_open_fd(fd, &config, &fault) != ERR_OK) {
+		log_event(&role->log.log, EV_role_fault, LOG_Z(fault.text));
+	} else {
+		core_config(qmgr->core, config, loop_now(role->loop));
+		config_close(qmgr->config);
+		qmgr->config = config;
+	}
+	(void)close(fd);
+}
+
+static const struct role_callbacks callbacks = {
+	.config = new_config,
+	.master_frame = master_frame,
+	.stop = stop,
+	.master_down = master_down,
+};
+
+/* --- start and end ---------------------------------------------------------------------------- */
+
+static void
+open_config(struct qmgr *qmgr)
+{
+	struct fault fault = { 0 };
+
+	if (config_open_fd(qmgr->role->config_fd, &qmgr->config, &fault) != ERR_OK)
+		die(EX_CONFIG, "the configuration cannot be read: %s", fault.text);
+	(void)close(qmgr->role->config_fd);
+	qmgr->role->config_fd = -1;
+}
+
+static void
+open_control(struct qmgr *qmgr)
+{
+	struct role *role = qmgr->role;
+
+	for (int i = 0; i < role->listener_count; i++) {
+		struct control *control = &qmgr->control[qmgr->control_count++];
+
+		control->qmgr = qmgr;
+		loop_fd_open(&control->watch, role->loop, role->listeners[i].fd, 0, control_ready,
+			control);
+	}
+}
+
+int
+qmgr_main(struct role *role)
+{
+	struct qmgr *qmgr = MEM_NEW(struct qmgr);
+	int exit_code;
+
+	qmgr->role = role;
+	role->ctx = qmgr;
+	LIST_INIT(&qmgr->gone);
+	open_config(qmgr);
+	qmgr->disk = disk_file_new(role->directories[ROLE_DIR_JOURNAL],
+		role->directories[ROLE_DIR_CORRUPT], role->directories[ROLE_DIR_LARGE], disk_wake,
+		role->loop);
+	struct core_options options = {
+		.log = &role->log.log,
+		.disk = disk_file_disk(qmgr->disk),
+		.config = qmgr->config,
+		.out = &core_out,
+		.ctx = qmgr,
+		.seed = rand_seed(),
+		.survivors = role->peers_expected,
+	};
+
+	qmgr->core = core_new(&options);
+	open_control(qmgr);
+	loop_timer_init(&qmgr->timer, role->loop, timer_fired, qmgr);
+	role_hook_add(role, &qmgr->hook, turn, qmgr);
+	core_open(qmgr->core, clock_read());
+	exit_code = role_run(role, &callbacks);
+	disk_file_free(qmgr->disk);
+	return exit_code;
+}

@@ -1,0 +1,117 @@
+/*
+ * requeue.c - an operator has a message taken in anew: a copy with a new queue ID and a clean state
+ *
+ * Copy and end of the old one are one batch. The copy keeps its time of arrival, so that it still
+ * expires when its sender was promised (rule O43 lets it count from the requeue: created_us does).
+ * Recipients that are finished do not come along.
+ */
+#include "qmgr/core_priv.h"
+
+enum problem { NO_PROBLEM, WAIT, REFUSED };
+
+static void
+refuse(struct message *message, const char *why)
+{
+	log_event(message->core->log, EV_qmgr_not_requeued, LOG_Z(message->id_text), LOG_Z(why));
+}
+
+static void
+body_loaded(void *ctx, store_ref ref, enum err err)
+{
+	struct core *core = ctx;
+	struct message *message = active_find(core, ref);
+
+	if (message == NULL)
+		return;
+	message->body_loading = false;
+	message->body_missing = err != ERR_OK;
+	message->wish = WISH_REQUEUE;
+	done_check(message);
+}
+
+static enum problem
+get_body(struct message *message, struct slice *ret_body)
+{
+	struct core *core = message->core;
+
+	if (message->large != 0) {
+		refuse(message, "its content is a file of its own");
+		return REFUSED;
+	}
+	if (message->body_missing) {
+		refuse(message, "its content cannot be read");
+		return REFUSED;
+	}
+	if (store_body(core->store, message->ref, ret_body) == ERR_OK)
+		return NO_PROBLEM;
+	message->body_loading = true;
+	store_load_body(core->store, message->ref, body_loaded, core);
+	return WAIT;
+}
+
+static enum err
+open_recipients(const struct message *message, struct buf *list)
+{
+	enum err err = ERR_OK;
+
+	for (uint32_t i = 0; err == ERR_OK && i < message->recipient_count; i++)
+		if (state_class(&message->state, i) == STATE_OPEN)
+			err = recipient_list_put(list, &message->recipients[i]);
+	return err;
+}
+
+static enum err
+fill_copy(struct message *message, struct change *change, struct slice body)
+{
+	struct envelope envelope = message->envelope;
+	enum err err;
+
+	envelope.created_us = message->core->now.wall.us;
+	envelope.orig_id = slice_str(message->id_text);
+	err = envelope_encode(&envelope, &change->report_envelope);
+	if (err == ERR_OK)
+		err = open_recipients(message, &change->report_recipients);
+	if (err == ERR_OK)
+		err = buf_append(&change->report_content, body);
+	change->report = (struct store_message){
+		.queue_id = change->report_id,
+		.arrival_us = message->envelope.arrival_us,
+		.content_length = message->content_length,
+		.content_hash = message->content_hash,
+		.dotted = message->dotted,
+		.head = message->head,
+	};
+	return err;
+}
+
+bool
+requeue_message(struct message *message)
+{
+	struct core *core = message->core;
+	struct slice body;
+	enum problem problem = get_body(message, &body);
+
+	if (message->state.class_count[STATE_OPEN] == 0 || problem == REFUSED)
+		return false;
+	if (problem == WAIT)
+		return true;
+	uint64_t id = intake_own_id(core);
+
+	if (id == 0) {
+		message->wish = WISH_REQUEUE;
+		message->waits_for_id = core->ids_wanted = true;
+		return true;
+	}
+	struct change *change = change_new(core, CHANGE_REQUEUE, message);
+
+	change->report_id = id;
+	change->is_end = true;
+	if (fill_copy(message, change, body) != ERR_OK) {
+		refuse(message, "out of memory");
+		change_drop(change);
+		return false;
+	}
+	message_move(message, MESSAGE_ENDING);
+	change_submit(change);
+	return true;
+}

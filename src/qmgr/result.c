@@ -1,0 +1,228 @@
+/*
+ * result.c - what became of recipients: judged, recorded, acknowledged (rules N1 to N7, X6 to X8)
+ *
+ * A result changes memory at once and is acknowledged when its RESULT record, or the DONE of its
+ * message, is durable. Outcomes that the queue manager decides itself (dead sites, error and retry
+ * transports) are logged here and written with the next STATE.
+ */
+#include "qmgr/core_priv.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+
+static const char *
+standard_dsn(enum state_class class)
+{
+	return class == STATE_OPEN ? "4.0.0" : class == STATE_BOUNCE_PENDING ? "5.0.0" : "2.0.0";
+}
+
+static enum state_class
+class_of(const struct core *core, enum ipc_outcome_kind kind)
+{
+	if (kind == IPC_OUTCOME_DELIVERED)
+		return STATE_DELIVERED;
+	/* Rule N6: the agent has logged it as SOFTBOUNCE. */
+	if (kind == IPC_OUTCOME_BOUNCED && !config_bool(core->config, NULL, PARAM_SOFT_BOUNCE))
+		return STATE_BOUNCE_PENDING;
+	return STATE_OPEN;
+}
+
+static void
+apply(struct message *message, struct buf *payload, const struct ipc_outcome *outcome)
+{
+	struct core *core = message->core;
+	struct state_result result = {
+		.number = outcome->number,
+		.class = (uint8_t)class_of(core, (enum ipc_outcome_kind)outcome->kind),
+		.reason = {
+			.dsn = outcome->dsn,
+			.text = outcome->reason,
+			.remote_mta = outcome->remote_mta,
+			.diagnostic = outcome->diagnostic,
+			.time_us = core->now.wall.us,
+		},
+	};
+	bool has_reason = result.class != STATE_DELIVERED;
+
+	if (!dsn_status_valid(outcome->dsn))
+		result.reason.dsn = slice_str(standard_dsn((enum state_class)result.class));
+	if (state_class(&message->state, outcome->number) != STATE_OPEN)
+		return;
+	if (result.class == STATE_DELIVERED)
+		core->delivered++;
+	(void)state_set(&message->state, outcome->number, (enum state_class)result.class,
+		has_reason ? &result.reason : NULL);
+	if (!has_reason)
+		result.reason = (struct state_reason){ .time_us = core->now.wall.us };
+	if (state_result_put(payload, &result) != ERR_OK)
+		log_event(core->log, EV_qmgr_state_too_long, LOG_Z(message->id_text));
+}
+
+static bool
+lease_covers(const struct core *core, const struct lease *lease, uint32_t number)
+{
+	const uint32_t *numbers = lease->locked;
+	uint32_t count = lease->locked_count;
+
+	if (number >= lease->message->recipient_count)
+		return false;
+	if (lease->entry != NULL)
+		numbers = sched_entry_recipients(lease->entry, &count);
+	(void)core;
+	for (uint32_t i = 0; i < count; i++)
+		if (numbers[i] == number)
+			return true;
+	return false;
+}
+
+/* All outcomes are checked before the first one counts. */
+static bool
+outcomes_are_sound(const struct core *core, const struct lease *lease, struct slice list)
+{
+	struct ipc_outcome outcome;
+	enum err err;
+
+	while ((err = ipc_outcome_next(&list, &outcome)) == ERR_OK)
+		if (!lease_covers(core, lease, outcome.number) ||
+			outcome.kind > IPC_OUTCOME_DEFERRED)
+			return false;
+	return err == ERR_NOTFOUND;
+}
+
+/* X6 to X8: the site works unless the worker blames it. */
+static void
+feed_back(struct lease *lease, const struct ipc_result *result)
+{
+	struct core *core = lease->message->core;
+	bool site_failed = result->site_dsn.len > 0;
+
+	sched_entry_finish(core->sched, lease->entry, !site_failed, result->site_dsn,
+		result->site_reason, core->now.mono);
+	session_lease_over(lease->session, lease);
+	lease->entry = NULL;
+}
+
+static void
+hold_corrupt(struct message *message)
+{
+	log_event(message->core->log, EV_qmgr_corrupt, LOG_Z(message->id_text));
+	message->is_held = true;
+}
+
+/* Nothing of the message is left, so its end is all that must be written. */
+static bool
+is_last(const struct message *message)
+{
+	return message->phase == MESSAGE_ACTIVE && message->changes == 0 &&
+	       message->leases == 0 && message->wish == WISH_NONE && !message->is_held &&
+	       !message->body_loading && !message->is_settling && !message->has_died &&
+	       sched_message_refs(&message->sched) == 0 && !state_is_live(&message->state);
+}
+
+static void
+submit(struct message *message, core_peer peer, uint32_t attempt, struct buf *payload)
+{
+	bool is_end = is_last(message);
+	struct change *change =
+		change_new(message->core, is_end ? CHANGE_END : CHANGE_RESULT, message);
+
+	change->peer = peer;
+	change->attempt = attempt;
+	buf_done(&change->payload);
+	change->payload = *payload;
+	buf_init(payload, 0);
+	if (is_end)
+		message_move(message, MESSAGE_ENDING);
+	change_submit(change);
+}
+
+static void
+record(struct peer *peer, struct lease *lease, const struct ipc_result *result)
+{
+	struct message *message = lease->message;
+	struct core *core = peer->core;
+	struct slice list = result->outcomes;
+	struct ipc_outcome outcome;
+	struct buf payload;
+	bool is_lock = lease->session == NULL;
+
+	buf_init(&payload, 0);
+	state_result_begin(&payload, result->attempt, core->now.wall.us);
+	while (ipc_outcome_next(&list, &outcome) == ERR_OK)
+		apply(message, &payload, &outcome);
+	if (result->corrupt)
+		hold_corrupt(message);
+	message->is_tried = true;
+	if (!is_lock)
+		feed_back(lease, result);
+	lease_free(lease);
+	if (is_lock) {
+		message->locks--;
+		core->lock_count--;
+	}
+	if (core->options.planted & CORE_PLANT_RESULT_LOST) {
+		SEND(core, peer->number, result_ack, .queue_id = message->queue_id,
+			.attempt = result->attempt);
+		buf_done(&payload);
+		done_check(message);
+		return;
+	}
+	submit(message, peer->number, result->attempt, &payload);
+}
+
+void
+result_frame(struct peer *peer, const struct ipc_result *result)
+{
+	struct lease *lease =
+		lease_find(peer, result->session, result->queue_id, result->attempt);
+	struct core *core = peer->core;
+
+	if (lease == NULL || lease->message->phase == MESSAGE_LOADING) {
+		if (lease != NULL) {
+			lease_keep_result(lease, result);
+			return;
+		}
+		/* Of a message that has ended: the worker may forget it. */
+		SEND(core, peer->number, result_ack, .queue_id = result->queue_id,
+			.attempt = result->attempt);
+		return;
+	}
+	if (!outcomes_are_sound(core, lease, result->outcomes)) {
+		core->options.out->bad_peer(core->options.ctx, peer->number,
+			"outcome of a recipient that it was not given");
+		return;
+	}
+	record(peer, lease, result);
+	core_mark(core);
+}
+
+void
+result_own(struct message *message, uint32_t number, enum state_class class, struct slice dsn,
+	struct slice text)
+{
+	static const char *const words[STATE_CLASS_COUNT] = {
+		[STATE_OPEN] = "deferred",
+		[STATE_DELIVERED] = "sent",
+		[STATE_BOUNCE_PENDING] = "bounced",
+	};
+	struct state_reason reason = {
+		.dsn = dsn,
+		.text = text,
+		.time_us = message->core->now.wall.us,
+	};
+	const char *word = words[class];
+
+	if (class == STATE_BOUNCE_PENDING &&
+		config_bool(message->core->config, NULL, PARAM_SOFT_BOUNCE)) {
+		class = STATE_OPEN;
+		word = "SOFTBOUNCE";
+	}
+	if (!dsn_status_valid(dsn))
+		reason.dsn = slice_str(standard_dsn(class));
+	active_log_delivery(message, number, reason.dsn, text, word);
+	if (class == STATE_DELIVERED)
+		message->core->delivered++;
+	message->is_tried = true;
+	(void)state_set(
+		&message->state, number, class, class == STATE_DELIVERED ? NULL : &reason);
+}

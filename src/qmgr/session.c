@@ -1,0 +1,462 @@
+/*
+ * session.c - sessions are granted to workers, work is handed to sessions (rules G1, S, X)
+ *
+ * The scheduler says which destination wants one more session; the hosts are looked up (nexthop.c),
+ * the worker with the fewest sessions gets it and connects. Who is carried is settled when a
+ * session is ready (rule S8): the best entry of its destination at that moment, and one more as
+ * prefetch, so that the session never waits for us.
+ */
+#include "qmgr/core_priv.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "qmgr/transports.h"
+
+/* --- the object ------------------------------------------------------------------------------- */
+
+static struct session *
+session_new(struct core *core, struct transport *transport,
+	struct sched_destination *destination)
+{
+	struct session *session = mem_new(sizeof(*session));
+
+	session->core = core;
+	session->number = core->session_next++;
+	session->phase = SESSION_RESOLVING;
+	session->transport = transport;
+	session->destination = destination;
+	HASH_ADD(by_number, core->sessions, number, sizeof(session->number), session);
+	return session;
+}
+
+static void
+leave_list(struct session *session)
+{
+	if (session->is_hungry)
+		TAILQ_REMOVE(&session->core->hungry, session, hungry_link);
+	session->is_hungry = false;
+}
+
+/* In the list of those that could take work: nothing to do, or no prefetch. */
+static void
+enter_list(struct session *session)
+{
+	if (!session->is_hungry)
+		TAILQ_INSERT_TAIL(&session->core->hungry, session, hungry_link);
+	session->is_hungry = true;
+}
+
+static void
+session_free(struct session *session)
+{
+	struct core *core = session->core;
+
+	CHECK(session->lease == NULL && session->prefetch == NULL);
+	nexthop_forget_session(session);
+	leave_list(session);
+	HASH_DELETE(by_number, core->sessions, session);
+	if (session->peer != NULL) {
+		LIST_REMOVE(session, peer_link);
+		session->peer->session_count--;
+	}
+	mem_free(session);
+	core_mark(core);
+}
+
+struct session *
+session_find(struct peer *peer, uint64_t number)
+{
+	struct session *session;
+
+	HASH_FIND(by_number, peer->core->sessions, &number, sizeof(number), session);
+	return session != NULL && session->peer == peer ? session : NULL;
+}
+
+/* --- granting --------------------------------------------------------------------------------- */
+
+static struct peer *
+choose_worker(struct core *core, enum transport_kind kind)
+{
+	enum core_peer_kind wanted = kind == TRANSPORT_LOCAL ? CORE_PEER_LOCAL : CORE_PEER_SMTP;
+	struct peer *peer, *next, *best = NULL;
+
+	HASH_ITER(by_number, core->peers, peer, next)
+	{
+		if (peer->kind == wanted && !peer->is_survivor &&
+			(best == NULL || peer->session_count < best->session_count))
+			best = peer;
+	}
+	return best;
+}
+
+void
+session_hosts(struct session *session, struct slice hosts)
+{
+	struct core *core = session->core;
+	const struct transport *transport = session->transport;
+	struct peer *peer = choose_worker(core, transport->kind);
+
+	if (peer == NULL) {
+		/* It died a moment ago; a new grant follows when there is one again. */
+		sched_session_closed(core->sched, session->destination, false);
+		session_free(session);
+		return;
+	}
+	session->peer = peer;
+	session->phase = SESSION_OPENING;
+	peer->session_count++;
+	LIST_INSERT_HEAD(&peer->sessions, session, peer_link);
+	SEND(core, peer->number, session_open, .session = session->number,
+		.transport = slice_str(transport->name), .protocol = (uint8_t)transport->protocol,
+		.nexthop = sched_destination_nexthop(session->destination), .hosts = hosts,
+		.config_number = config_number(core->config));
+}
+
+/* --- failure ---------------------------------------------------------------------------------- */
+
+/* All recipients of an entry get the same fate, decided here; the entry stays the caller's. */
+static void
+settle_recipients(struct sched_entry *entry, enum state_class class, struct slice dsn,
+	struct slice reason)
+{
+	struct message *message = sched_entry_owner(entry);
+	uint32_t count;
+	const uint32_t *numbers = sched_entry_recipients(entry, &count);
+
+	for (uint32_t i = 0; i < count; i++)
+		result_own(message, numbers[i], class, dsn, reason);
+}
+
+static void
+settle_drained(
+	struct core *core, struct sched_entry *entry, struct slice dsn, struct slice reason)
+{
+	struct message *message = sched_entry_owner(entry);
+	bool is_permanent = dsn.len > 0 && dsn.ptr[0] == '5';
+
+	settle_recipients(entry, is_permanent ? STATE_BOUNCE_PENDING : STATE_OPEN, dsn, reason);
+	sched_entry_drop(core->sched, entry);
+	done_check(message);
+}
+
+/* W17, X4: what waits for a dead or refused destination is settled at once. */
+static void
+drain(struct core *core)
+{
+	struct sched_reason reason;
+	struct sched_entry *entry;
+
+	while ((entry = sched_drain(core->sched, &reason)) != NULL)
+		settle_drained(core, entry, reason.dsn, reason.text);
+}
+
+/*
+ * A session that never came to work. Temporary: one message pays for it with the reason, as it
+ * would have with an agent of its own, and the site is blamed. Permanent (the domain does not
+ * exist): that is true of all that waits, and no site is to blame.
+ */
+void
+session_refused(struct session *session, bool is_permanent, struct slice dsn,
+	struct slice reason)
+{
+	struct core *core = session->core;
+	struct sched_destination *destination = session->destination;
+	struct sched_entry *entry;
+
+	if (is_permanent) {
+		sched_destination_refuse(core->sched, destination, dsn, reason);
+		sched_session_closed(core->sched, destination, false);
+	} else {
+		entry = sched_session_failed(
+			core->sched, destination, dsn, reason, core->now.mono);
+		if (entry != NULL)
+			settle_drained(core, entry, dsn, reason);
+	}
+	session_free(session);
+	drain(core);
+}
+
+static void
+return_lease(struct lease *lease)
+{
+	struct message *message = lease->message;
+
+	if (lease->entry != NULL)
+		sched_entry_return(message->core->sched, lease->entry);
+	session_lease_over(lease->session, lease);
+	lease_free(lease);
+}
+
+static void
+return_leases(struct session *session)
+{
+	if (session->prefetch != NULL)
+		return_lease(session->prefetch);
+	if (session->lease != NULL)
+		return_lease(session->lease);
+}
+
+static bool
+was_ready(const struct session *session)
+{
+	return session->phase == SESSION_IDLE || session->phase == SESSION_BUSY;
+}
+
+/* Its worker died; its leases are settled already (lease.c). */
+void
+session_lost(struct session *session)
+{
+	sched_session_closed(session->core->sched, session->destination, was_ready(session));
+	session_free(session);
+}
+
+void
+session_ended(struct peer *peer, const struct ipc_session_end *end)
+{
+	struct session *session = session_find(peer, end->session);
+
+	if (session == NULL)
+		return;
+	if (session->phase == SESSION_OPENING && end->cause == IPC_SESSION_FAILED) {
+		bool is_permanent = end->dsn.len > 0 && end->dsn.ptr[0] == '5';
+
+		session_refused(session, is_permanent, end->dsn, end->reason);
+		return;
+	}
+	bool ready = was_ready(session);
+
+	return_leases(session);
+	sched_session_closed(peer->core->sched, session->destination, ready);
+	session_free(session);
+}
+
+/* --- work ------------------------------------------------------------------------------------- */
+
+static void
+put_recipients(const struct lease *lease, struct buf *list)
+{
+	const struct message *message = lease->message;
+	uint32_t count;
+	const uint32_t *numbers = sched_entry_recipients(lease->entry, &count);
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct recipient_entry *entry = &message->recipients[numbers[i]];
+		struct ipc_recipient recipient = {
+			.number = numbers[i],
+			.address = entry->address,
+			.original = entry->original,
+			.orcpt = entry->orcpt,
+			.notify = entry->notify,
+		};
+
+		ipc_recipient_put(list, &recipient);
+	}
+}
+
+/* The content could not be had: its recipients wait, and nobody is blamed. */
+static void
+work_failed(struct lease *lease)
+{
+	struct session *session = lease->session;
+	struct sched_entry *entry = lease->entry;
+	struct message *message = lease->message;
+	struct core *core = session->core;
+
+	settle_recipients(entry, STATE_OPEN, SLICE_LIT("4.3.0"),
+		SLICE_LIT("queue file read error"));
+	sched_entry_finish(core->sched, entry, true, slice_make(NULL, 0), slice_make(NULL, 0),
+		core->now.mono);
+	session_lease_over(session, lease);
+	lease_free(lease);
+	done_check(message);
+}
+
+static void
+send_work(struct lease *lease, struct slice body)
+{
+	struct message *message = lease->message;
+	struct core *core = message->core;
+	struct buf recipients;
+	bool sent = true;
+
+	buf_init(&recipients, 0);
+	put_recipients(lease, &recipients);
+	struct ipc_work work = {
+		.session = lease->session->number,
+		.queue_id = message->queue_id,
+		.attempt = lease->attempt,
+		.arrival_us = message->envelope.arrival_us,
+		.active_us = message->active_at.us,
+		.envelope = message->envelope_bytes,
+		.recipients = buf_slice(&recipients),
+		.head = message->head,
+		.content = body,
+		.content_length = message->content_length,
+		.content_hash = message->content_hash,
+		.dotted = message->dotted,
+	};
+	if (message->large != 0)
+		sent = core->options.out->send_large(
+			core->options.ctx, lease->peer->number, &work, message->large);
+	else
+		core->options.out->send(
+			core->options.ctx, lease->peer->number, IPC_TYPE_work, &work);
+	buf_done(&recipients);
+	lease->is_sent = sent;
+	if (!sent)
+		work_failed(lease);
+}
+
+/* All leases of a message that wait for its body go out, or fail. */
+static void
+body_loaded(void *ctx, store_ref ref, enum err err)
+{
+	struct core *core = ctx;
+	struct message *message = active_find(core, ref);
+	struct session *session, *next;
+	struct slice body;
+
+	CHECK(message != NULL);
+	message->body_loading = false;
+	HASH_ITER(by_number, core->sessions, session, next)
+	{
+		struct lease *leases[2] = { session->lease, session->prefetch };
+
+		for (int i = 0; i < 2; i++) {
+			if (leases[i] == NULL || leases[i]->message != message || leases[i]->is_sent)
+				continue;
+			if (err == ERR_OK && store_body(core->store, ref, &body) == ERR_OK)
+				send_work(leases[i], body);
+			else
+				work_failed(leases[i]);
+		}
+	}
+	done_check(message);
+}
+
+static void
+start_work(struct lease *lease)
+{
+	struct message *message = lease->message;
+	struct core *core = message->core;
+	struct slice body = slice_make(NULL, 0);
+
+	if (message->large == 0 && store_body(core->store, message->ref, &body) != ERR_OK) {
+		if (!message->body_loading) {
+			message->body_loading = true;
+			store_load_body(core->store, message->ref, body_loaded, core);
+		}
+		return;
+	}
+	send_work(lease, body);
+}
+
+/* Gives a session what it can take; false: there was nothing. */
+static bool
+session_feed(struct session *session)
+{
+	struct core *core = session->core;
+	bool is_prefetch = session->lease != NULL;
+	struct sched_entry *entry;
+	struct lease *lease;
+
+	if (session->is_closing)
+		return false;
+	entry = sched_take(core->sched, session->destination, is_prefetch, core->now.mono);
+	if (entry == NULL)
+		return false;
+	lease = lease_new(sched_entry_owner(entry), entry, session);
+	if (is_prefetch)
+		session->prefetch = lease;
+	else
+		session->lease = lease;
+	session->phase = SESSION_BUSY;
+	if (session->prefetch != NULL)
+		leave_list(session);
+	start_work(lease);
+	return true;
+}
+
+/* A lease has ended: what waited behind it is under way now. */
+void
+session_lease_over(struct session *session, struct lease *lease)
+{
+	struct core *core = session->core;
+
+	if (session->prefetch == lease) {
+		session->prefetch = NULL;
+	} else {
+		CHECK(session->lease == lease);
+		session->lease = session->prefetch;
+		session->prefetch = NULL;
+		if (session->lease != NULL)
+			sched_entry_begin(core->sched, session->lease->entry);
+	}
+	if (session->lease == NULL)
+		session->phase = SESSION_IDLE;
+	enter_list(session);
+	core_mark(core);
+}
+
+void
+session_ready(struct peer *peer, const struct ipc_session_ready *ready)
+{
+	struct session *session = session_find(peer, ready->session);
+
+	if (session == NULL || session->phase != SESSION_OPENING)
+		return;
+	session->phase = SESSION_IDLE;
+	sched_session_ready(peer->core->sched, session->destination);
+	enter_list(session);
+	core_mark(peer->core);
+}
+
+static void
+feed_sessions(struct core *core)
+{
+	struct session *session, *next;
+
+	for (session = TAILQ_FIRST(&core->hungry); session != NULL; session = next) {
+		next = TAILQ_NEXT(session, hungry_link);
+		/* Idle ones first: a prefetch must not take what another could begin. */
+		if (session->lease == NULL)
+			(void)session_feed(session);
+	}
+	for (session = TAILQ_FIRST(&core->hungry); session != NULL; session = next) {
+		next = TAILQ_NEXT(session, hungry_link);
+		if (session->lease != NULL && session->prefetch == NULL)
+			(void)session_feed(session);
+	}
+}
+
+void
+session_step(struct core *core)
+{
+	struct sched_destination *destination;
+
+	drain(core);
+	feed_sessions(core);
+	while ((destination = sched_session_next(core->sched, core->now.mono)) != NULL) {
+		struct transport *transport =
+			sched_transport_ctx(sched_destination_transport(destination));
+
+		if (choose_worker(core, transport->kind) == NULL) {
+			sched_session_closed(core->sched, destination, false);
+			break;
+		}
+		nexthop_want(session_new(core, transport, destination));
+	}
+	drain(core);
+}
+
+/* At the end of the process. */
+void
+session_free_all(struct core *core)
+{
+	struct session *session, *next;
+
+	HASH_ITER(by_number, core->sessions, session, next)
+	{
+		session_free(session);
+	}
+}

@@ -1,0 +1,177 @@
+/* transports.c - see transports.h */
+#include "qmgr/transports.h"
+
+#include "base/mem.h"
+#include "message/dsn.h"
+#include "qmgr/core_priv.h"
+
+enum { SMTP_PORT = 25, LMTP_PORT = 24, DESTINATIONS_MAX = 100000 };
+
+static void
+message_done(void *ctx, struct sched_message *message)
+{
+	(void)ctx;
+	done_check(message->owner);
+}
+
+static struct sched_options
+options_of(struct core *core)
+{
+	const struct config *config = core->config;
+
+	return (struct sched_options){
+		.destination_max = DESTINATIONS_MAX,
+		.dead_ns = config_time_s(config, NULL, PARAM_MINIMAL_BACKOFF_TIME) * NS_PER_S,
+		.transport_dead_ns =
+			config_time_s(config, NULL, PARAM_TRANSPORT_RETRY_TIME) * NS_PER_S,
+		.message_done = message_done,
+		.ctx = core,
+	};
+}
+
+/* The configuration has checked its range; a bad text cannot get here. */
+static struct window_feedback
+feedback_of(const struct config *config, const struct config_service *service, enum param_id id)
+{
+	struct window_feedback feedback = { .value = WINDOW_UNIT };
+
+	if (window_feedback_parse(config_transport_str(config, service, id), &feedback) != ERR_OK)
+		feedback = (struct window_feedback){ .value = WINDOW_UNIT };
+	return feedback;
+}
+
+static struct sched_limits
+limits_of(const struct config *config, const struct config_service *service)
+{
+#define LIMIT(id) ((uint32_t)config_transport_int(config, service, PARAM_##id))
+#define DELAY(id) (config_transport_time_s(config, service, PARAM_##id) * NS_PER_S)
+	return (struct sched_limits){
+		.recipient_max = LIMIT(DEFAULT_DESTINATION_RECIPIENT_LIMIT),
+		.session_max = service->process_limit,
+		.rate_delay_ns = DELAY(DEFAULT_DESTINATION_RATE_DELAY),
+		.transport_rate_delay_ns = DELAY(DEFAULT_TRANSPORT_RATE_DELAY),
+		.window = {
+			.initial = LIMIT(INITIAL_DESTINATION_CONCURRENCY),
+			.limit_max = LIMIT(DEFAULT_DESTINATION_CONCURRENCY_LIMIT),
+			.cohort_limit =
+				LIMIT(DEFAULT_DESTINATION_CONCURRENCY_FAILED_COHORT_LIMIT),
+			.positive = feedback_of(config, service,
+				PARAM_DEFAULT_DESTINATION_CONCURRENCY_POSITIVE_FEEDBACK),
+			.negative = feedback_of(config, service,
+				PARAM_DEFAULT_DESTINATION_CONCURRENCY_NEGATIVE_FEEDBACK),
+		},
+	};
+#undef LIMIT
+#undef DELAY
+}
+
+static enum transport_kind
+kind_of(const struct config_service *service)
+{
+	if (service == NULL)
+		return TRANSPORT_MISSING;
+	switch (service->command) {
+	case CONFIG_COMMAND_SMTP:
+	case CONFIG_COMMAND_LMTP:
+		return TRANSPORT_SMTP;
+	case CONFIG_COMMAND_LOCAL:
+		return TRANSPORT_LOCAL;
+	case CONFIG_COMMAND_ERROR:
+		return TRANSPORT_ERROR;
+	case CONFIG_COMMAND_RETRY:
+		return TRANSPORT_RETRY;
+	case CONFIG_COMMAND_DISCARD:
+		return TRANSPORT_DISCARD;
+	case CONFIG_COMMAND_SMTPD:
+	case CONFIG_COMMAND_PICKUP:
+	case CONFIG_COMMAND_PIPE:
+	case CONFIG_COMMAND_COUNT:
+		return TRANSPORT_MISSING;
+	}
+	return TRANSPORT_MISSING;
+}
+
+/* Everything that the configuration says about a transport, now. */
+static void
+transport_update(struct core *core, struct transport *transport)
+{
+	const struct config *config = core->config;
+	struct slice name = slice_str(transport->name);
+	const struct config_service *service = config_transport_find(config, name);
+	bool is_lmtp = service != NULL && service->command == CONFIG_COMMAND_LMTP;
+
+	transport->kind = kind_of(service);
+	transport->protocol = transport->kind == TRANSPORT_LOCAL ? IPC_PROTOCOL_LOCAL
+			      : is_lmtp				 ? IPC_PROTOCOL_LMTP
+								 : IPC_PROTOCOL_SMTP;
+	transport->port = is_lmtp ? LMTP_PORT : SMTP_PORT;
+	transport->use_mx = !is_lmtp;
+	transport->is_deferred = config_list_match(config, NULL, PARAM_DEFER_TRANSPORTS, name);
+	if (transport->kind == TRANSPORT_SMTP || transport->kind == TRANSPORT_LOCAL) {
+		struct sched_limits limits = limits_of(config, service);
+
+		transport->sched = sched_transport_set(core->sched, name, &limits, transport);
+	}
+}
+
+void
+transports_open(struct core *core)
+{
+	struct sched_options options = options_of(core);
+
+	core->sched = sched_new(&options);
+}
+
+void
+transports_update(struct core *core)
+{
+	struct sched_options options = options_of(core);
+	struct transport *transport, *next;
+
+	sched_set_options(core->sched, &options);
+	HASH_ITER(hh, core->transports, transport, next)
+	{
+		transport_update(core, transport);
+	}
+}
+
+void
+transports_close(struct core *core)
+{
+	struct transport *transport, *next;
+
+	HASH_ITER(hh, core->transports, transport, next)
+	{
+		HASH_DELETE(hh, core->transports, transport);
+		mem_free(transport->name);
+		mem_free(transport);
+	}
+	sched_free(core->sched);
+}
+
+struct transport *
+transport_get(struct core *core, struct slice name)
+{
+	struct transport *transport;
+
+	HASH_FIND(hh, core->transports, name.ptr, name.len, transport);
+	if (transport != NULL)
+		return transport;
+	transport = mem_new(sizeof(*transport));
+	transport->name = mem_strndup((const char *)name.ptr, name.len);
+	HASH_ADD_KEYPTR(hh, core->transports, transport->name, name.len, transport);
+	transport_update(core, transport);
+	return transport;
+}
+
+void
+transport_split_reason(
+	struct slice nexthop, const char *standard, struct slice *ret_dsn, struct slice *ret_text)
+{
+	size_t len = dsn_status_length(nexthop);
+
+	*ret_dsn = len > 0 ? slice_head(nexthop, len) : slice_str(standard);
+	*ret_text = len > 0 ? slice_trim(slice_from(nexthop, len)) : nexthop;
+	if (ret_text->len == 0)
+		*ret_text = SLICE_LIT("mail for this destination is not delivered");
+}

@@ -1,0 +1,56 @@
+/*
+ * transports.h - the transports of master.cf as the queue manager sees them
+ *
+ * One struct transport per name that routing ever gave, also for names that master.cf does not have
+ * (is_missing): mail for these waits. They live until transports_close(); a new configuration
+ * changes their limits in place.
+ *
+ * Threads: one.
+ */
+#ifndef OSTLER_QMGR_TRANSPORTS_H
+#define OSTLER_QMGR_TRANSPORTS_H
+
+#include "config/snapshot.h"
+#include "ipc/messages.h"
+#include "sched/sched.h"
+
+#include <uthash.h>
+
+struct core;
+
+/* Who does the work of a transport. */
+enum transport_kind {
+	TRANSPORT_SMTP,    /* role smtp, by SMTP or LMTP */
+	TRANSPORT_LOCAL,   /* role local */
+	TRANSPORT_ERROR,   /* the queue manager: next hop is the reason of a bounce */
+	TRANSPORT_RETRY,   /* the queue manager: next hop is the reason of a deferral */
+	TRANSPORT_DISCARD, /* the queue manager: thrown away, as sent */
+	TRANSPORT_MISSING, /* not in master.cf, or of a kind that this release does not have */
+};
+
+struct transport {
+	char *name;
+	enum transport_kind kind;
+	enum ipc_protocol protocol;
+	uint16_t port;     /* of next hops that name none */
+	bool use_mx;
+	bool is_deferred;  /* in defer_transports (rule R48) */
+	struct sched_transport *sched; /* NULL unless SMTP or LOCAL */
+	UT_hash_handle hh;
+};
+
+void transports_open(struct core *core);
+void transports_update(struct core *core); /* after a change of configuration */
+void transports_close(struct core *core);
+
+/* The transport of a name; never NULL. */
+struct transport *transport_get(struct core *core, struct slice name);
+
+/*
+ * A next hop of error or retry: "x.y.z text" parted into its status and its words; without a status
+ * `standard` counts.
+ */
+void transport_split_reason(
+	struct slice nexthop, const char *standard, struct slice *ret_dsn, struct slice *ret_text);
+
+#endif

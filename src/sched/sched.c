@@ -1,0 +1,554 @@
+/* sched.c - transports, sessions, work, results, time (sched.h) */
+#include "sched/sched.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "sched/sched_priv.h"
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+struct sched *
+sched_new(const struct sched_options *options)
+{
+	struct sched *sched = MEM_NEW(struct sched);
+
+	sched->options = *options;
+	TAILQ_INIT(&sched->transports);
+	TAILQ_INIT(&sched->want);
+	TAILQ_INIT(&sched->work);
+	TAILQ_INIT(&sched->drain);
+	TAILQ_INIT(&sched->all);
+	return sched;
+}
+
+void
+sched_set_options(struct sched *sched, const struct sched_options *options)
+{
+	sched->options = *options;
+}
+
+void
+sched_free(struct sched *sched)
+{
+	struct sched_destination *destination;
+	struct sched_transport *transport;
+	struct sched_entry *entry;
+
+	while ((destination = TAILQ_FIRST(&sched->all)) != NULL) {
+		while ((entry = job_first_waiting(destination)) != NULL) {
+			entry_stop_waiting(entry, ENTRY_DRAINED);
+			entry_gone(entry, false);
+		}
+		dest_free(destination);
+	}
+	while ((transport = TAILQ_FIRST(&sched->transports)) != NULL) {
+		TAILQ_REMOVE(&sched->transports, transport, link);
+		text_clear(&transport->dead);
+		mem_free(transport->name);
+		mem_free(transport);
+	}
+	text_clear(&sched->drained);
+	mem_free(sched);
+}
+
+/* --- transports ------------------------------------------------------------------------------- */
+
+static struct sched_transport *
+transport_find(struct sched *sched, struct slice name)
+{
+	struct sched_transport *transport;
+
+	TAILQ_FOREACH (transport, &sched->transports, link)
+		if (slice_equal_str(name, transport->name))
+			return transport;
+	return NULL;
+}
+
+struct sched_transport *
+sched_transport_set(
+	struct sched *sched, struct slice name, const struct sched_limits *limits, void *ctx)
+{
+	struct sched_transport *transport = transport_find(sched, name);
+	struct sched_destination *destination, *next;
+
+	if (transport == NULL) {
+		transport = MEM_NEW(struct sched_transport);
+		transport->sched = sched;
+		transport->name = mem_strndup((const char *)name.ptr, name.len);
+		TAILQ_INIT(&transport->want);
+		TAILQ_INIT(&transport->timers);
+		TAILQ_INSERT_TAIL(&sched->transports, transport, link);
+	}
+	transport->ctx = ctx;
+	transport->limits = *limits;
+	transport->limits.window.has_rate_delay = limits->rate_delay_ns > 0;
+	HASH_ITER(hh, transport->destinations, destination, next)
+	{
+		window_change(&destination->window, &transport->limits.window);
+		dest_update(destination);
+	}
+	return transport;
+}
+
+void *
+sched_transport_ctx(const struct sched_transport *transport)
+{
+	return transport->ctx;
+}
+
+struct slice
+sched_transport_name(const struct sched_transport *transport)
+{
+	return slice_str(transport->name);
+}
+
+static void
+update_all(struct sched_transport *transport)
+{
+	struct sched_destination *destination, *next;
+
+	HASH_ITER(hh, transport->destinations, destination, next)
+	{
+		dest_drain(destination);
+		dest_update(destination);
+	}
+}
+
+void
+sched_transport_fail(struct sched *sched, struct sched_transport *transport, struct slice dsn,
+	struct slice reason, struct mono now)
+{
+	transport->is_dead = true;
+	transport->due = mono_add_ns(now, sched->options.transport_dead_ns);
+	text_set(&transport->dead, dsn, reason);
+	update_all(transport);
+}
+
+static void
+transport_revive(struct sched_transport *transport)
+{
+	if (!transport->is_dead)
+		return;
+	transport->is_dead = false;
+	text_clear(&transport->dead);
+	update_all(transport);
+}
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+static bool
+transport_has_room(const struct sched_transport *transport)
+{
+	const struct sched *sched = transport->sched;
+
+	return (transport->limits.session_max == 0 ||
+		       transport->sessions < transport->limits.session_max) &&
+	       (sched->options.session_max == 0 ||
+		       sched->counts.sessions < sched->options.session_max);
+}
+
+/* Who was served goes to the end of both rounds. */
+static struct sched_destination *
+grant(struct sched_transport *transport)
+{
+	struct sched *sched = transport->sched;
+	struct sched_destination *destination = TAILQ_FIRST(&transport->want);
+
+	TAILQ_REMOVE(&transport->want, destination, want_link);
+	TAILQ_INSERT_TAIL(&transport->want, destination, want_link);
+	TAILQ_REMOVE(&sched->want, transport, want_link);
+	TAILQ_INSERT_TAIL(&sched->want, transport, want_link);
+	destination->opening++;
+	transport->sessions++;
+	sched->counts.sessions++;
+	sched->counts.opening++;
+	dest_update(destination);
+	return destination;
+}
+
+struct sched_destination *
+sched_session_next(struct sched *sched, struct mono now)
+{
+	struct sched_transport *transport;
+
+	TAILQ_FOREACH (transport, &sched->want, want_link)
+		if (transport_may_work(transport, now) && transport_has_room(transport))
+			return grant(transport);
+	return NULL;
+}
+
+static void
+opening_over(struct sched_destination *destination)
+{
+	CHECK(destination->opening > 0);
+	destination->opening--;
+	destination->sched->counts.opening--;
+}
+
+static void
+session_gone(struct sched_destination *destination)
+{
+	CHECK(destination->transport->sessions > 0);
+	destination->transport->sessions--;
+	destination->sched->counts.sessions--;
+}
+
+void
+sched_session_ready(struct sched *sched, struct sched_destination *destination)
+{
+	(void)sched;
+	opening_over(destination);
+	destination->ready++;
+	dest_update(destination);
+}
+
+struct sched_entry *
+sched_session_failed(struct sched *sched, struct sched_destination *destination, struct slice dsn,
+	struct slice reason, struct mono now)
+{
+	struct sched_entry *victim;
+
+	(void)sched;
+	opening_over(destination);
+	session_gone(destination);
+	victim = job_first_waiting(destination);
+	if (victim != NULL)
+		entry_stop_waiting(victim, ENTRY_DRAINED);
+	if (window_session_failure(&destination->window))
+		dest_kill(destination, dsn, reason, now);
+	else if (destination->transport->limits.rate_delay_ns > 0 &&
+		 window_state(&destination->window) == WINDOW_READY)
+		dest_suspend(destination, now);
+	else
+		dest_update(destination);
+	return victim;
+}
+
+void
+sched_session_closed(struct sched *sched, struct sched_destination *destination, bool was_ready)
+{
+	(void)sched;
+	if (was_ready) {
+		CHECK(destination->ready > 0);
+		destination->ready--;
+	} else {
+		opening_over(destination);
+	}
+	session_gone(destination);
+	dest_update(destination);
+}
+
+/* --- work ------------------------------------------------------------------------------------- */
+
+struct sched_destination *
+sched_work_next(struct sched *sched, struct mono now)
+{
+	struct sched_destination *destination;
+
+	TAILQ_FOREACH (destination, &sched->work, work_link)
+		if (transport_may_work(destination->transport, now))
+			return destination;
+	return NULL;
+}
+
+/* A prefetch must not take what an idle or opening session is there for. */
+static bool
+may_prefetch(const struct sched_destination *destination)
+{
+	uint32_t busy = window_busy(&destination->window);
+	uint32_t idle = destination->ready > busy ? destination->ready - busy : 0;
+
+	return destination->waiting > idle + destination->opening &&
+	       window_state(&destination->window) == WINDOW_READY &&
+	       destination->prefetched < window_limit(&destination->window) &&
+	       destination->transport->limits.rate_delay_ns == 0 &&
+	       destination->transport->limits.transport_rate_delay_ns == 0;
+}
+
+struct sched_entry *
+sched_take(struct sched *sched, struct sched_destination *destination, bool prefetch,
+	struct mono now)
+{
+	struct sched_transport *transport = destination->transport;
+	struct sched_entry *entry = job_first_waiting(destination);
+
+	(void)sched;
+	if (entry == NULL || !transport_may_work(transport, now) ||
+		destination->refused.reason != NULL)
+		return NULL;
+	if (prefetch ? !may_prefetch(destination) : !window_has_room(&destination->window))
+		return NULL;
+	if (!prefetch) {
+		window_take(&destination->window);
+		if (transport->limits.transport_rate_delay_ns > 0)
+			transport->not_before =
+				mono_add_ns(now, transport->limits.transport_rate_delay_ns);
+	}
+	entry_stop_waiting(entry, prefetch ? ENTRY_PREFETCHED : ENTRY_BUSY);
+	return entry;
+}
+
+void
+sched_entry_begin(struct sched *sched, struct sched_entry *entry)
+{
+	struct sched_destination *destination = entry->job->destination;
+
+	if (entry->state == ENTRY_BUSY)
+		return;
+	CHECK(entry->state == ENTRY_PREFETCHED);
+	window_begin(&destination->window);
+	destination->prefetched--;
+	sched->counts.prefetched--;
+	sched->counts.busy++;
+	entry->state = ENTRY_BUSY;
+	dest_update(destination);
+}
+
+static void
+site_works(struct sched_destination *destination, struct mono now)
+{
+	bool was_dead = destination->dead.reason != NULL;
+
+	window_success(&destination->window);
+	if (was_dead && window_state(&destination->window) == WINDOW_READY)
+		dest_revive(destination);
+	if (destination->transport->limits.rate_delay_ns > 0 &&
+		window_state(&destination->window) == WINDOW_READY)
+		dest_suspend(destination, now);
+}
+
+void
+sched_entry_finish(struct sched *sched, struct sched_entry *entry, bool works, struct slice dsn,
+	struct slice reason, struct mono now)
+{
+	struct sched_destination *destination = entry->job->destination;
+
+	sched_entry_begin(sched, entry);
+	sched->counts.busy--;
+	if (works)
+		site_works(destination, now);
+	else if (window_failure(&destination->window))
+		dest_kill(destination, dsn, reason, now);
+	else if (destination->transport->limits.rate_delay_ns > 0 &&
+		 window_state(&destination->window) == WINDOW_READY)
+		dest_suspend(destination, now);
+	entry_gone(entry, true);
+	dest_update(destination);
+}
+
+/* --- destinations ----------------------------------------------------------------------------- */
+
+struct slice
+sched_destination_nexthop(const struct sched_destination *destination)
+{
+	return slice_str(destination->nexthop);
+}
+
+struct slice
+sched_destination_name(const struct sched_destination *destination)
+{
+	return slice_str(destination->name);
+}
+
+struct sched_transport *
+sched_destination_transport(const struct sched_destination *destination)
+{
+	return destination->transport;
+}
+
+void
+sched_destination_set_ctx(struct sched_destination *destination, void *ctx)
+{
+	destination->ctx = ctx;
+}
+
+void *
+sched_destination_ctx(const struct sched_destination *destination)
+{
+	return destination->ctx;
+}
+
+void
+sched_destination_refuse(struct sched *sched, struct sched_destination *destination,
+	struct slice dsn, struct slice reason)
+{
+	(void)sched;
+	if (destination->waiting == 0)
+		return;
+	text_set(&destination->refused, dsn, reason);
+	dest_drain(destination);
+	dest_update(destination);
+}
+
+static struct sched_reason
+reason_of(const struct sched_destination *destination)
+{
+	if (destination->refused.reason != NULL)
+		return text_view(&destination->refused);
+	if (destination->transport->is_dead)
+		return text_view(&destination->transport->dead);
+	return text_view(&destination->dead);
+}
+
+struct sched_entry *
+sched_drain(struct sched *sched, struct sched_reason *ret_reason)
+{
+	struct sched_destination *destination = TAILQ_FIRST(&sched->drain);
+	struct sched_entry *entry;
+
+	if (destination == NULL)
+		return NULL;
+	entry = job_first_waiting(destination);
+	CHECK(entry != NULL);
+	/* Kept apart: the last entry's going forgets why the destination was refused. */
+	struct sched_reason reason = reason_of(destination);
+
+	text_set(&sched->drained, reason.dsn, reason.text);
+	*ret_reason = text_view(&sched->drained);
+	entry_stop_waiting(entry, ENTRY_DRAINED);
+	return entry;
+}
+
+void
+sched_flush(struct sched *sched)
+{
+	struct sched_transport *transport;
+	struct sched_destination *destination, *next;
+
+	TAILQ_FOREACH (transport, &sched->transports, link) {
+		transport_revive(transport);
+		for (destination = TAILQ_FIRST(&transport->timers); destination != NULL;
+			destination = next) {
+			next = TAILQ_NEXT(destination, timer_link);
+			if (window_state(&destination->window) == WINDOW_DEAD)
+				dest_revive(destination);
+		}
+	}
+}
+
+void
+sched_flush_destination(struct sched *sched, struct sched_transport *transport,
+	struct slice nexthop, struct slice user)
+{
+	struct sched_destination *destination;
+
+	(void)sched;
+	transport_revive(transport);
+	destination = dest_get(transport, nexthop, user);
+	if (window_state(&destination->window) == WINDOW_DEAD)
+		dest_revive(destination);
+}
+
+/* --- time and status -------------------------------------------------------------------------- */
+
+void
+sched_step(struct sched *sched, struct mono now)
+{
+	struct sched_transport *transport;
+	struct sched_destination *destination;
+
+	TAILQ_FOREACH (transport, &sched->transports, link) {
+		if (transport->is_dead && transport->due.ns <= now.ns)
+			transport_revive(transport);
+		while ((destination = TAILQ_FIRST(&transport->timers)) != NULL &&
+			destination->due.ns <= now.ns)
+			dest_revive(destination);
+	}
+}
+
+struct mono
+sched_due(const struct sched *sched)
+{
+	struct mono due = { UINT64_MAX };
+	const struct sched_transport *transport;
+
+	TAILQ_FOREACH (transport, &sched->transports, link) {
+		const struct sched_destination *first = TAILQ_FIRST(&transport->timers);
+
+		if (transport->is_dead && transport->due.ns < due.ns)
+			due = transport->due;
+		if (first != NULL && first->due.ns < due.ns)
+			due = first->due;
+		if (transport->not_before.ns > 0 && transport->limits.transport_rate_delay_ns > 0 &&
+			(transport->in_want || !TAILQ_EMPTY(&sched->work)) &&
+			transport->not_before.ns < due.ns)
+			due = transport->not_before;
+	}
+	return due;
+}
+
+void
+sched_counts(const struct sched *sched, struct sched_counts *ret_counts)
+{
+	*ret_counts = sched->counts;
+	ret_counts->destinations = sched->destination_count;
+	ret_counts->dead = sched->dead_count;
+}
+
+void
+sched_destination_status(
+	const struct sched_destination *destination, struct sched_status *ret_status)
+{
+	*ret_status = (struct sched_status){
+		.transport = destination->transport,
+		.name = slice_str(destination->name),
+		.nexthop = slice_str(destination->nexthop),
+		.state = window_state(&destination->window),
+		.limit = window_limit(&destination->window),
+		.busy = window_busy(&destination->window),
+		.waiting = destination->waiting,
+		.prefetched = destination->prefetched,
+		.sessions = destination->opening + destination->ready,
+		.opening = destination->opening,
+		.dead = text_view(&destination->dead),
+		.due = destination->due,
+	};
+}
+
+struct sched_destination *
+sched_destination_next(const struct sched *sched, const struct sched_destination *previous)
+{
+	return previous == NULL ? TAILQ_FIRST(&sched->all) : TAILQ_NEXT(previous, all_link);
+}
+
+static void
+check_destination(const struct sched_destination *destination)
+{
+	const struct sched_job *job;
+	const struct sched_entry *entry;
+	uint64_t admitted = 0;
+	uint32_t waiting = 0;
+
+	TAILQ_FOREACH (job, &destination->jobs, link) {
+		CHECK(job->is_listed && !TAILQ_EMPTY(&job->waiting));
+		CHECK(job->message->admitted >= admitted);
+		admitted = job->message->admitted;
+		TAILQ_FOREACH (entry, &job->waiting, link) {
+			CHECK(entry->state == ENTRY_WAITING && entry->count > 0);
+			waiting++;
+		}
+	}
+	CHECK(waiting == destination->waiting);
+	CHECK(destination->entries >= waiting + destination->prefetched +
+			window_busy(&destination->window));
+	CHECK((window_state(&destination->window) == WINDOW_DEAD) ==
+	      (destination->dead.reason != NULL));
+	CHECK(destination->in_timers || window_state(&destination->window) == WINDOW_READY);
+}
+
+void
+sched_check(const struct sched *sched)
+{
+	const struct sched_destination *destination;
+	uint32_t waiting = 0, sessions = 0, busy = 0;
+
+	TAILQ_FOREACH (destination, &sched->all, all_link) {
+		check_destination(destination);
+		waiting += destination->waiting;
+		sessions += destination->opening + destination->ready;
+		busy += window_busy(&destination->window);
+	}
+	CHECK(waiting == sched->counts.waiting);
+	CHECK(sessions == sched->counts.sessions);
+	CHECK(busy == sched->counts.busy);
+}

@@ -1,0 +1,313 @@
+/* sched_dest.c - destinations: lists they stand in, death, revival, suspension (sched_priv.h) */
+#include "base/check.h"
+#include "base/mem.h"
+#include "sched/sched_priv.h"
+
+/* --- reasons ---------------------------------------------------------------------------------- */
+
+void
+text_clear(struct text *text)
+{
+	mem_free(text->dsn);
+	mem_free(text->reason);
+	*text = (struct text){ NULL, NULL };
+}
+
+void
+text_set(struct text *text, struct slice dsn, struct slice reason)
+{
+	char *new_dsn = mem_strndup((const char *)dsn.ptr, dsn.len);
+	char *new_reason = mem_strndup((const char *)reason.ptr, reason.len);
+
+	text_clear(text);
+	text->dsn = new_dsn;
+	text->reason = new_reason;
+}
+
+struct sched_reason
+text_view(const struct text *text)
+{
+	return (struct sched_reason){ slice_str(text->dsn != NULL ? text->dsn : ""),
+		slice_str(text->reason != NULL ? text->reason : "") };
+}
+
+/* "delivery temporarily suspended: REASON" (W17). */
+static void
+text_set_suspended(struct text *text, struct slice dsn, struct slice reason)
+{
+	static const char words[] = "delivery temporarily suspended: ";
+	char *both = mem_array(sizeof(words) + reason.len, 1);
+
+	memcpy(both, words, sizeof(words) - 1);
+	if (reason.len > 0)
+		memcpy(both + sizeof(words) - 1, reason.ptr, reason.len);
+	text_set(text, dsn, slice_make(both, sizeof(words) - 1 + reason.len));
+	mem_free(both);
+}
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static uint32_t
+idle_sessions(const struct sched_destination *destination)
+{
+	uint32_t busy = window_busy(&destination->window);
+
+	return destination->ready > busy ? destination->ready - busy : 0;
+}
+
+static bool
+is_working(const struct sched_destination *destination)
+{
+	return window_state(&destination->window) == WINDOW_READY &&
+	       destination->refused.reason == NULL && !destination->transport->is_dead;
+}
+
+static bool
+can_work(const struct sched_destination *destination)
+{
+	return is_working(destination) && destination->waiting > 0 &&
+	       idle_sessions(destination) > 0 && window_has_room(&destination->window);
+}
+
+/* S3 to S5: more is waiting than idle and opening sessions will take, and the window allows. */
+static bool
+wants_session(const struct sched_destination *destination)
+{
+	return is_working(destination) &&
+	       destination->waiting > idle_sessions(destination) + destination->opening &&
+	       destination->opening + destination->ready < window_limit(&destination->window);
+}
+
+static void
+list_in_want(struct sched_destination *destination, bool wanted)
+{
+	struct sched_transport *transport = destination->transport;
+
+	if (wanted == destination->in_want)
+		return;
+	destination->in_want = wanted;
+	if (wanted)
+		TAILQ_INSERT_TAIL(&transport->want, destination, want_link);
+	else
+		TAILQ_REMOVE(&transport->want, destination, want_link);
+	bool any = !TAILQ_EMPTY(&transport->want);
+
+	if (any && !transport->in_want)
+		TAILQ_INSERT_TAIL(&transport->sched->want, transport, want_link);
+	else if (!any && transport->in_want)
+		TAILQ_REMOVE(&transport->sched->want, transport, want_link);
+	transport->in_want = any;
+}
+
+static void
+list_in_work(struct sched_destination *destination, bool wanted)
+{
+	if (wanted == destination->in_work)
+		return;
+	destination->in_work = wanted;
+	if (wanted)
+		TAILQ_INSERT_TAIL(&destination->sched->work, destination, work_link);
+	else
+		TAILQ_REMOVE(&destination->sched->work, destination, work_link);
+}
+
+void
+dest_update(struct sched_destination *destination)
+{
+	list_in_want(destination, wants_session(destination));
+	list_in_work(destination, can_work(destination));
+}
+
+void
+dest_drain(struct sched_destination *destination)
+{
+	bool wanted = destination->waiting > 0 &&
+		      (destination->refused.reason != NULL || destination->transport->is_dead ||
+			      window_state(&destination->window) == WINDOW_DEAD);
+
+	if (destination->waiting == 0)
+		text_clear(&destination->refused);
+	if (wanted == destination->in_drain)
+		return;
+	destination->in_drain = wanted;
+	if (wanted)
+		TAILQ_INSERT_TAIL(&destination->sched->drain, destination, drain_link);
+	else
+		TAILQ_REMOVE(&destination->sched->drain, destination, drain_link);
+}
+
+/* --- timers ----------------------------------------------------------------------------------- */
+
+static void
+stop_timer(struct sched_destination *destination)
+{
+	if (destination->in_timers)
+		TAILQ_REMOVE(&destination->transport->timers, destination, timer_link);
+	destination->in_timers = false;
+}
+
+/* Nearly all waits are equally long, so its place is near the end. */
+static void
+start_timer(struct sched_destination *destination, struct mono due)
+{
+	struct dest_list *timers = &destination->transport->timers;
+	struct sched_destination *before;
+
+	stop_timer(destination);
+	destination->due = due;
+	destination->in_timers = true;
+	before = TAILQ_LAST(timers, dest_list);
+	while (before != NULL && before->due.ns > due.ns)
+		before = TAILQ_PREV(before, dest_list, timer_link);
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(timers, destination, timer_link);
+	else
+		TAILQ_INSERT_AFTER(timers, before, destination, timer_link);
+}
+
+/* W14: dead for a while; what waits is given back. The window is DEAD already. */
+void
+dest_kill(struct sched_destination *destination, struct slice dsn, struct slice reason,
+	struct mono now)
+{
+	struct sched *sched = destination->sched;
+
+	text_set_suspended(&destination->dead, dsn, reason);
+	sched->dead_count++;
+	start_timer(destination, mono_add_ns(now, sched->options.dead_ns));
+	dest_drain(destination);
+	dest_update(destination);
+}
+
+void
+dest_revive(struct sched_destination *destination)
+{
+	if (destination->dead.reason != NULL)
+		destination->sched->dead_count--;
+	text_clear(&destination->dead);
+	stop_timer(destination);
+	if (window_state(&destination->window) == WINDOW_SUSPENDED)
+		window_resume(&destination->window);
+	else
+		window_revive(&destination->window);
+	dest_drain(destination);
+	dest_update(destination);
+}
+
+/* W20. */
+void
+dest_suspend(struct sched_destination *destination, struct mono now)
+{
+	if (destination->dead.reason != NULL)
+		destination->sched->dead_count--;
+	text_clear(&destination->dead);
+	window_suspend(&destination->window);
+	start_timer(
+		destination, mono_add_ns(now, destination->transport->limits.rate_delay_ns));
+	dest_drain(destination);
+	dest_update(destination);
+}
+
+bool
+transport_may_work(const struct sched_transport *transport, struct mono now)
+{
+	return !transport->is_dead && now.ns >= transport->not_before.ns;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+void
+dest_free(struct sched_destination *destination)
+{
+	struct sched *sched = destination->sched;
+
+	destination->waiting = 0;
+	list_in_want(destination, false);
+	list_in_work(destination, false);
+	if (destination->in_drain)
+		TAILQ_REMOVE(&sched->drain, destination, drain_link);
+	stop_timer(destination);
+	if (destination->dead.reason != NULL)
+		sched->dead_count--;
+	HASH_DELETE(hh, destination->transport->destinations, destination);
+	TAILQ_REMOVE(&sched->all, destination, all_link);
+	sched->destination_count--;
+	text_clear(&destination->dead);
+	text_clear(&destination->refused);
+	mem_free(destination->nexthop);
+	mem_free(destination->name);
+	mem_free(destination);
+}
+
+static bool
+is_forgettable(const struct sched_destination *destination)
+{
+	return destination->entries == 0 && destination->opening == 0 && destination->ready == 0;
+}
+
+/* W16: too many: the oldest that nobody needs goes. A few are looked at, no more. */
+static void
+forget_some(struct sched *sched)
+{
+	struct sched_destination *destination = TAILQ_FIRST(&sched->all);
+
+	if (sched->options.destination_max == 0)
+		return;
+	for (int i = 0; i < 8 && destination != NULL &&
+			sched->destination_count >= sched->options.destination_max;
+		i++) {
+		struct sched_destination *next = TAILQ_NEXT(destination, all_link);
+
+		if (is_forgettable(destination))
+			dest_free(destination);
+		else {
+			TAILQ_REMOVE(&sched->all, destination, all_link);
+			TAILQ_INSERT_TAIL(&sched->all, destination, all_link);
+		}
+		destination = next;
+	}
+}
+
+/* R52: a queue per recipient where an entry has one recipient only, else one per next hop. */
+static char *
+make_name(const struct sched_transport *transport, struct slice nexthop, struct slice user)
+{
+	bool per_user = transport->limits.recipient_max == 1 && user.len > 0;
+	size_t at = per_user ? user.len + 1 : 0;
+	char *name = mem_array(at + nexthop.len + 1, 1);
+
+	if (per_user) {
+		memcpy(name, user.ptr, user.len);
+		name[user.len] = '@';
+	}
+	if (nexthop.len > 0)
+		memcpy(name + at, nexthop.ptr, nexthop.len);
+	return name;
+}
+
+struct sched_destination *
+dest_get(struct sched_transport *transport, struct slice nexthop, struct slice user)
+{
+	struct sched *sched = transport->sched;
+	struct sched_destination *destination;
+	char *name = make_name(transport, nexthop, user);
+
+	HASH_FIND_STR(transport->destinations, name, destination);
+	if (destination != NULL) {
+		mem_free(name);
+		return destination;
+	}
+	forget_some(sched);
+	destination = mem_new(sizeof(*destination));
+	destination->sched = sched;
+	destination->transport = transport;
+	destination->name = name;
+	destination->nexthop = mem_strndup((const char *)nexthop.ptr, nexthop.len);
+	TAILQ_INIT(&destination->jobs);
+	window_init(&destination->window, &transport->limits.window);
+	HASH_ADD_KEYPTR(
+		hh, transport->destinations, destination->name, strlen(name), destination);
+	TAILQ_INSERT_TAIL(&sched->all, destination, all_link);
+	sched->destination_count++;
+	return destination;
+}

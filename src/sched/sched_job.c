@@ -1,0 +1,296 @@
+/* sched_job.c - messages, their jobs and entries: waiting, given out, gone (sched.h, sched_priv.h) */
+#include "base/check.h"
+#include "base/mem.h"
+#include "sched/sched_priv.h"
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+void
+sched_message_add(struct sched_message *message, void *owner, uint64_t admitted_us)
+{
+	CHECK(message->refs == 0);
+	message->owner = owner;
+	message->admitted = admitted_us;
+	message->is_removed = false;
+	LIST_INIT(&message->jobs);
+}
+
+uint32_t
+sched_message_refs(const struct sched_message *message)
+{
+	return message->refs;
+}
+
+void
+sched_message_remove(struct sched *sched, struct sched_message *message)
+{
+	struct sched_job *job, *next;
+
+	(void)sched;
+	message->is_removed = true;
+	for (job = LIST_FIRST(&message->jobs); job != NULL; job = next) {
+		struct sched_entry *entry;
+		uint32_t left = job->entries;
+
+		next = LIST_NEXT(job, message_link);
+		/* The job goes with its last entry. */
+		while (left > 0 && (entry = TAILQ_FIRST(&job->waiting)) != NULL) {
+			left--;
+			entry_stop_waiting(entry, ENTRY_DRAINED);
+			entry_gone(entry, false);
+			if (left == 0)
+				break;
+		}
+	}
+}
+
+/* --- jobs ------------------------------------------------------------------------------------- */
+
+/* A message has few destinations as a rule; a long list of them is searched by the destination. */
+static struct sched_job *
+find_job(struct sched_message *message, struct sched_destination *destination)
+{
+	struct sched_job *job;
+	unsigned looked = 0;
+
+	LIST_FOREACH (job, &message->jobs, message_link) {
+		if (job->destination == destination)
+			return job;
+		if (++looked == 16)
+			break;
+	}
+	/* What was assigned last stands last in the destination's order, or nearly so. */
+	job = TAILQ_EMPTY(&destination->jobs) ? NULL : TAILQ_LAST(&destination->jobs, job_list);
+	for (; job != NULL && job->message->admitted >= message->admitted;
+		job = TAILQ_PREV(job, job_list, link))
+		if (job->message == message)
+			return job;
+	return NULL;
+}
+
+/* Jobs stand in the order of their messages' admission; nearly always at the end. */
+static void
+list_job(struct sched_job *job)
+{
+	struct sched_destination *destination = job->destination;
+	struct sched_job *before = TAILQ_LAST(&destination->jobs, job_list);
+
+	if (job->is_listed)
+		return;
+	job->is_listed = true;
+	while (before != NULL && before->message->admitted > job->message->admitted)
+		before = TAILQ_PREV(before, job_list, link);
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(&destination->jobs, job, link);
+	else
+		TAILQ_INSERT_AFTER(&destination->jobs, before, job, link);
+}
+
+static void
+unlist_job(struct sched_job *job)
+{
+	if (job->is_listed)
+		TAILQ_REMOVE(&job->destination->jobs, job, link);
+	job->is_listed = false;
+}
+
+static struct sched_job *
+get_job(struct sched_message *message, struct sched_destination *destination)
+{
+	struct sched_job *job = find_job(message, destination);
+
+	if (job != NULL)
+		return job;
+	job = mem_new(sizeof(*job));
+	job->message = message;
+	job->destination = destination;
+	TAILQ_INIT(&job->waiting);
+	LIST_INSERT_HEAD(&message->jobs, job, message_link);
+	return job;
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+static struct sched_entry *
+new_entry(struct sched_job *job, bool is_single)
+{
+	struct sched_entry *entry = mem_new(sizeof(*entry));
+
+	entry->job = job;
+	entry->is_single = is_single;
+	TAILQ_INSERT_TAIL(&job->waiting, entry, link);
+	list_job(job);
+	job->entries++;
+	job->message->refs++;
+	job->destination->entries++;
+	job->destination->waiting++;
+	job->destination->sched->counts.waiting++;
+	return entry;
+}
+
+static void
+add_number(struct sched_entry *entry, uint32_t number)
+{
+	if (entry->count == entry->cap) {
+		entry->cap = entry->cap == 0 ? 1 : entry->cap * 4;
+		entry->numbers = mem_resize(entry->numbers, entry->cap, sizeof(*entry->numbers));
+	}
+	entry->numbers[entry->count++] = number;
+}
+
+/* R56: the last entry of the job takes it while there is room. */
+static struct sched_entry *
+entry_for(struct sched_job *job, bool is_single)
+{
+	uint32_t most = job->destination->transport->limits.recipient_max;
+	struct sched_entry *last = TAILQ_LAST(&job->waiting, entry_list);
+
+	if (is_single || last == NULL || last->is_single || (most != 0 && last->count >= most))
+		return new_entry(job, is_single);
+	return last;
+}
+
+bool
+sched_recipient_assign(struct sched *sched, struct sched_message *message,
+	const struct sched_assign *assign, struct sched_reason *ret_dead)
+{
+	struct sched_transport *transport = assign->transport;
+	struct sched_destination *destination;
+
+	(void)sched;
+	if (transport->is_dead) {
+		*ret_dead = text_view(&transport->dead);
+		return false;
+	}
+	destination = dest_get(transport, assign->nexthop, assign->user);
+	if (window_state(&destination->window) == WINDOW_DEAD) {
+		*ret_dead = text_view(&destination->dead);
+		return false;
+	}
+	add_number(entry_for(get_job(message, destination), assign->is_single), assign->number);
+	dest_update(destination);
+	dest_drain(destination);
+	return true;
+}
+
+/* The first entry of the first job, or NULL. */
+struct sched_entry *
+job_first_waiting(struct sched_destination *destination)
+{
+	struct sched_job *job = TAILQ_FIRST(&destination->jobs);
+
+	return job == NULL ? NULL : TAILQ_FIRST(&job->waiting);
+}
+
+void
+entry_stop_waiting(struct sched_entry *entry, enum entry_state to)
+{
+	struct sched_job *job = entry->job;
+	struct sched_destination *destination = job->destination;
+
+	CHECK(entry->state == ENTRY_WAITING);
+	TAILQ_REMOVE(&job->waiting, entry, link);
+	if (TAILQ_EMPTY(&job->waiting))
+		unlist_job(job);
+	entry->state = to;
+	destination->waiting--;
+	destination->sched->counts.waiting--;
+	if (to == ENTRY_PREFETCHED) {
+		destination->prefetched++;
+		destination->sched->counts.prefetched++;
+	} else if (to == ENTRY_BUSY) {
+		destination->sched->counts.busy++;
+	}
+	dest_drain(destination);
+	dest_update(destination);
+}
+
+/* The end of an entry that does not wait. `tell`: message_done when it was the message's last. */
+void
+entry_gone(struct sched_entry *entry, bool tell)
+{
+	struct sched_job *job = entry->job;
+	struct sched_message *message = job->message;
+	struct sched *sched = job->destination->sched;
+
+	CHECK(entry->state != ENTRY_WAITING);
+	job->destination->entries--;
+	mem_free(entry->numbers);
+	mem_free(entry);
+	if (--job->entries == 0) {
+		CHECK(!job->is_listed);
+		LIST_REMOVE(job, message_link);
+		mem_free(job);
+	}
+	if (--message->refs == 0 && tell && sched->options.message_done != NULL)
+		sched->options.message_done(sched->options.ctx, message);
+}
+
+void
+sched_entry_return(struct sched *sched, struct sched_entry *entry)
+{
+	struct sched_job *job = entry->job;
+	struct sched_destination *destination = job->destination;
+
+	CHECK(entry->state == ENTRY_BUSY || entry->state == ENTRY_PREFETCHED);
+	if (entry->state == ENTRY_BUSY) {
+		window_return(&destination->window);
+		sched->counts.busy--;
+	} else {
+		destination->prefetched--;
+		sched->counts.prefetched--;
+	}
+	if (job->message->is_removed) {
+		entry_gone(entry, true);
+		dest_update(destination);
+		return;
+	}
+	entry->state = ENTRY_WAITING;
+	TAILQ_INSERT_HEAD(&job->waiting, entry, link);
+	list_job(job);
+	destination->waiting++;
+	sched->counts.waiting++;
+	dest_drain(destination);
+	dest_update(destination);
+}
+
+void
+sched_entry_drop(struct sched *sched, struct sched_entry *entry)
+{
+	(void)sched;
+	CHECK(entry->state == ENTRY_DRAINED);
+	entry_gone(entry, true);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+struct sched_message *
+sched_entry_message(const struct sched_entry *entry)
+{
+	return entry->job->message;
+}
+
+void *
+sched_entry_owner(const struct sched_entry *entry)
+{
+	return entry->job->message->owner;
+}
+
+struct sched_destination *
+sched_entry_destination(const struct sched_entry *entry)
+{
+	return entry->job->destination;
+}
+
+bool
+sched_entry_is_prefetched(const struct sched_entry *entry)
+{
+	return entry->state == ENTRY_PREFETCHED;
+}
+
+const uint32_t *
+sched_entry_recipients(const struct sched_entry *entry, uint32_t *ret_count)
+{
+	*ret_count = entry->count;
+	return entry->numbers;
+}
