@@ -196,7 +196,8 @@ reader_is_slow(const struct job *job)
 {
 	const struct core_out *out = job->core->options.out;
 
-	return job->peer != 0 && out->pending(job->core->options.ctx, job->peer) > READER_PENDING_MAX;
+	return job->peer != 0 &&
+	       out->pending(job->core->options.ctx, job->peer) > READER_PENDING_MAX;
 }
 
 /* The next message of the job; 0: no more. The cursor moves when job_one() is through with it. */

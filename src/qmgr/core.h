@@ -82,7 +82,7 @@ struct core_options {
 	const struct core_out *out;
 	void *ctx;
 	uint64_t seed;            /* random numbers: jitter, epochs */
-	uint32_t survivors;       /* workers of the former queue manager that will send inventories */
+	uint32_t survivors;       /* workers of the former one that will send inventories */
 	unsigned planted;         /* enum core_plant */
 	unsigned planted_journal; /* enum journal_plant */
 };

@@ -51,7 +51,7 @@ stage_report_failures(struct message *message)
 
 /* --- stage 2.5 -------------------------------------------------------------------------------- */
 
-/* Rule D42: equality expires; a null sender has a lifetime of its own, never the longer one (M1). */
+/* Rule D42: equality expires; a null sender's lifetime is never the longer one (M1). */
 static bool
 is_too_old(const struct message *message)
 {

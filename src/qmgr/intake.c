@@ -331,7 +331,8 @@ intake_store(struct intake *intake)
 	enum err err;
 
 	if (intake->large == NULL)
-		message.body = intake->content.len > 0 ? buf_slice(&intake->content) : commit->content;
+		message.body = intake->content.len > 0 ? buf_slice(&intake->content)
+						       : commit->content;
 	store_txn_begin(&txn, core->store, JOURNAL_NEW_MAIL, JOURNAL_NOW);
 	intake->ref = store_txn_message(&txn, &message);
 	err = store_txn_commit(&txn, intake_settled, intake);

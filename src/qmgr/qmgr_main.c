@@ -113,7 +113,9 @@ out_kill(void *ctx, uint32_t pid)
 {
 	struct qmgr *qmgr = ctx;
 
-	channel_send(&qmgr->role->master, IPC_TYPE_role_kill, &(struct ipc_role_kill){ .pid = pid });
+	struct ipc_role_kill wanted = { .pid = pid };
+
+	channel_send(&qmgr->role->master, IPC_TYPE_role_kill, &wanted);
 }
 
 static void

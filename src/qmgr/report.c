@@ -1,7 +1,8 @@
 /*
  * report.c - non-delivery reports: who gets one, what it holds, one batch with its marks (rules N)
  *
- * Called by done.c with BOUNCE_PENDING recipients. Either the report is on its way (a CHANGE_REPORT,
+ * Called by done.c with BOUNCE_PENDING recipients. Either the report is on its way (a
+ * CHANGE_REPORT,
  * or a read of the content that must come first), or there is nothing to send and the recipients
  * are marked in memory, to be written with the message's next STATE or its end.
  */

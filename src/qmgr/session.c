@@ -323,7 +323,8 @@ body_loaded(void *ctx, store_ref ref, enum err err)
 		struct lease *leases[2] = { session->lease, session->prefetch };
 
 		for (int i = 0; i < 2; i++) {
-			if (leases[i] == NULL || leases[i]->message != message || leases[i]->is_sent)
+			if (leases[i] == NULL || leases[i]->message != message ||
+				leases[i]->is_sent)
 				continue;
 			if (err == ERR_OK && store_body(core->store, ref, &body) == ERR_OK)
 				send_work(leases[i], body);

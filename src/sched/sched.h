@@ -103,7 +103,7 @@ void sched_message_remove(struct sched *sched, struct sched_message *message);
 struct sched_assign {
 	struct sched_transport *transport;
 	struct slice nexthop;
-	struct slice user;  /* local part without extension: names the queue if recipient_max is 1 */
+	struct slice user;  /* local part: names the queue if recipient_max is 1 */
 	uint32_t number;    /* of the recipient */
 	bool is_single;     /* V4: no other recipient in its entry */
 };
@@ -143,7 +143,7 @@ struct sched_entry *sched_session_failed(struct sched *sched,
 	struct sched_destination *destination, struct slice dsn, struct slice reason,
 	struct mono now);
 
-/* It ended, was given up while opening, or cannot take more. Its entries are finished or returned. */
+/* It ended, or was given up while opening. Its entries are finished or returned. */
 void sched_session_closed(
 	struct sched *sched, struct sched_destination *destination, bool was_ready);
 

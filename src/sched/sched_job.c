@@ -1,4 +1,4 @@
-/* sched_job.c - messages, their jobs and entries: waiting, given out, gone (sched.h, sched_priv.h) */
+/* sched_job.c - messages, their jobs and entries: waiting, given out, gone (sched_priv.h) */
 #include "base/check.h"
 #include "base/mem.h"
 #include "sched/sched_priv.h"

@@ -79,8 +79,8 @@ void window_take(struct window *window);
 void window_return(struct window *window);
 
 /*
- * A transaction that was handed out before begins by itself: it counts even if the window has shrunk
- * or died meanwhile.
+ * A transaction that was handed out before begins by itself: it counts even if the window has
+ * shrunk or died meanwhile.
  */
 void window_begin(struct window *window);
 
