@@ -1,0 +1,221 @@
+/* intake_client.c - see intake_client.h */
+#include "smtpd/intake_client.h"
+
+#include "base/check.h"
+
+static void
+send(struct intake_client *client, enum ipc_type type, const void *message)
+{
+	channel_send(&client->role->qmgr, type, message);
+}
+
+static void
+forget(struct intake_txn *txn)
+{
+	if (txn->txn != 0)
+		HASH_DELETE(hh, txn->client->open, txn);
+	txn->txn = 0;
+	txn->has_parts = txn->is_committed = false;
+}
+
+static void
+answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice text)
+{
+	forget(txn);
+	txn->answer(txn, status, text);
+}
+
+/* The new qmgr did not say in time whether it has them. */
+static void
+query_time_up(void *ctx)
+{
+	struct intake_client *client = ctx;
+	struct intake_txn *txn, *next;
+
+	HASH_ITER(hh, client->open, txn, next)
+	{
+		if (txn->is_committed && (txn->epoch != client->epoch ||
+						 !channel_is_open(&client->role->qmgr)))
+			answer(txn, IPC_INTAKE_TEMPORARY,
+				SLICE_LIT("Error: queue file write error"));
+	}
+}
+
+void
+intake_client_init(struct intake_client *client, struct role *role,
+	void (*changed)(struct intake_client *client))
+{
+	*client = (struct intake_client){ .role = role, .changed = changed, .txn_next = 1 };
+	loop_timer_init(&client->query_timer, role->loop, query_time_up, client);
+}
+
+static void
+ask_for_ids(struct intake_client *client)
+{
+	if (client->is_asked || !channel_is_open(&client->role->qmgr))
+		return;
+	client->is_asked = true;
+	send(client, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = INTAKE_IDS_LOW });
+}
+
+void
+intake_client_qmgr_up(struct intake_client *client)
+{
+	struct intake_txn *txn, *next;
+
+	client->epoch++;
+	client->credit = 0;
+	client->is_asked = false;
+	/* Blocks stay ours: no other qmgr hands them out again. */
+	if (client->spare_next >= client->spare_end)
+		ask_for_ids(client);
+	HASH_ITER(hh, client->open, txn, next)
+	{
+		if (txn->is_committed)
+			send(client, IPC_TYPE_intake_query,
+				&(struct ipc_intake_query){
+					.txn = txn->txn, .queue_id = txn->queue_id });
+	}
+	client->changed(client);
+}
+
+void
+intake_client_qmgr_down(struct intake_client *client)
+{
+	client->credit = 0;
+	client->is_asked = false;
+	loop_timer_set_ns(&client->query_timer, INTAKE_QUERY_S * NS_PER_S);
+	client->changed(client);
+}
+
+static void
+take_block(struct intake_client *client, const struct ipc_id_block *block)
+{
+	client->is_asked = false;
+	if (block->count == 0)
+		return; /* not now; asked again with the next need */
+	if (client->id_next >= client->id_end) {
+		client->id_next = block->first;
+		client->id_end = block->first + block->count;
+	} else {
+		client->spare_next = block->first;
+		client->spare_end = block->first + block->count;
+	}
+}
+
+static void
+take_result(struct intake_client *client, const struct ipc_intake_result *result)
+{
+	struct intake_txn *txn;
+
+	HASH_FIND(hh, client->open, &result->txn, sizeof(result->txn), txn);
+	if (txn != NULL && txn->is_committed)
+		answer(txn, (enum ipc_intake_status)result->status, result->text);
+}
+
+bool
+intake_client_frame(struct intake_client *client, uint16_t type, const union ipc_any *any)
+{
+	if (type == IPC_TYPE_id_block)
+		take_block(client, &any->id_block);
+	else if (type == IPC_TYPE_credit)
+		client->credit += any->credit.bytes;
+	else if (type == IPC_TYPE_intake_result)
+		take_result(client, &any->intake_result);
+	else
+		return false;
+	client->changed(client);
+	return true;
+}
+
+uint64_t
+intake_client_id(struct intake_client *client)
+{
+	if (client->id_next >= client->id_end) {
+		client->id_next = client->spare_next;
+		client->id_end = client->spare_end;
+		client->spare_next = client->spare_end = 0;
+	}
+	uint64_t id = client->id_next < client->id_end ? client->id_next++ : 0;
+
+	if (client->spare_next >= client->spare_end &&
+		client->id_end - client->id_next < INTAKE_IDS_LOW)
+		ask_for_ids(client);
+	return id;
+}
+
+bool
+intake_client_has_ids(const struct intake_client *client)
+{
+	return client->id_next < client->id_end || client->spare_next < client->spare_end;
+}
+
+bool
+intake_client_has_credit(const struct intake_client *client)
+{
+	return client->credit > 0 && channel_is_open(&client->role->qmgr);
+}
+
+/* --- transactions ----------------------------------------------------------------------------- */
+
+static void
+register_txn(struct intake_txn *txn)
+{
+	struct intake_client *client = txn->client;
+
+	if (txn->txn != 0)
+		return;
+	txn->txn = client->txn_next++;
+	txn->epoch = client->epoch;
+	HASH_ADD(hh, client->open, txn, sizeof(txn->txn), txn);
+}
+
+static void
+spend(struct intake_client *client, size_t bytes)
+{
+	client->credit -= client->credit < bytes ? client->credit : bytes;
+}
+
+void
+intake_txn_part(struct intake_txn *txn, struct slice content)
+{
+	register_txn(txn);
+	txn->has_parts = true;
+	if (txn->epoch != txn->client->epoch)
+		return; /* its first parts are lost: refused at the end */
+	spend(txn->client, content.len);
+	send(txn->client, IPC_TYPE_intake_data,
+		&(struct ipc_intake_data){ .txn = txn->txn, .content = content });
+}
+
+void
+intake_txn_commit(struct intake_txn *txn, struct ipc_intake_commit *commit)
+{
+	struct intake_client *client = txn->client;
+
+	register_txn(txn);
+	txn->queue_id = commit->queue_id;
+	txn->is_committed = true;
+	/* What an old qmgr had in parts is unknown to the new one: the query says so. */
+	if (txn->epoch != client->epoch || !channel_is_open(&client->role->qmgr)) {
+		if (channel_is_open(&client->role->qmgr))
+			send(client, IPC_TYPE_intake_query,
+				&(struct ipc_intake_query){
+					.txn = txn->txn, .queue_id = txn->queue_id });
+		else if (!client->query_timer.is_set)
+			loop_timer_set_ns(&client->query_timer, INTAKE_QUERY_S * NS_PER_S);
+		return;
+	}
+	spend(client, commit->content.len);
+	commit->txn = txn->txn;
+	send(client, IPC_TYPE_intake_commit, commit);
+}
+
+void
+intake_txn_abort(struct intake_txn *txn)
+{
+	if (txn->txn != 0 && !txn->is_committed && txn->epoch == txn->client->epoch)
+		send(txn->client, IPC_TYPE_intake_abort,
+			&(struct ipc_intake_abort){ .txn = txn->txn });
+	forget(txn);
+}

@@ -1,0 +1,68 @@
+/*
+ * intake_client.h - the way of new mail to qmgr, for smtpd and pickup (driver)
+ *
+ * Content may be sent as far as credit goes. A commit is answered once: durable, refused, or, when
+ * qmgr died in between, what its successor knows of it (asked by queue ID, INTAKE_QUERY_S at most).
+ * What had been sent in parts to a dead qmgr is lost: such a transaction is refused at its end.
+ *
+ * Ownership: embedded in the process's struct; transactions are embedded in what sends them.
+ * Callbacks: `answer` from the channel or the timer, never inside a call.
+ * Threads:   main thread.
+ */
+#ifndef OSTLER_SMTPD_INTAKE_CLIENT_H
+#define OSTLER_SMTPD_INTAKE_CLIENT_H
+
+#include "ipc/role.h"
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+enum { INTAKE_QUERY_S = 5, INTAKE_IDS_LOW = 2048 };
+
+struct intake_client;
+
+struct intake_txn {
+	struct intake_client *client;
+	uint64_t txn; /* 0: nothing was sent */
+	uint64_t queue_id;
+	uint32_t epoch; /* the qmgr that has its parts */
+	bool has_parts;
+	bool is_committed;
+	void (*answer)(
+		struct intake_txn *txn, enum ipc_intake_status status, struct slice text);
+	UT_hash_handle hh;
+};
+
+struct intake_client {
+	struct role *role;
+	uint64_t id_next, id_end;
+	uint64_t spare_next, spare_end;
+	bool is_asked;
+	uint64_t credit;
+	uint64_t txn_next;
+	uint32_t epoch; /* counts qmgrs */
+	struct intake_txn *open; /* hash by txn */
+	struct loop_timer query_timer;
+	void (*changed)(struct intake_client *client); /* credit or IDs came, qmgr came or went */
+};
+
+void intake_client_init(struct intake_client *client, struct role *role,
+	void (*changed)(struct intake_client *client));
+void intake_client_qmgr_up(struct intake_client *client);
+void intake_client_qmgr_down(struct intake_client *client);
+/* False: not a frame of intake. */
+bool intake_client_frame(struct intake_client *client, uint16_t type, const union ipc_any *any);
+
+/* 0: none is there. */
+uint64_t intake_client_id(struct intake_client *client);
+bool intake_client_has_ids(const struct intake_client *client);
+bool intake_client_has_credit(const struct intake_client *client);
+
+/* A part of the content. */
+void intake_txn_part(struct intake_txn *txn, struct slice content);
+/* The rest; `commit` is filled but for txn. */
+void intake_txn_commit(struct intake_txn *txn, struct ipc_intake_commit *commit);
+/* Forgets it: before the commit qmgr is told; afterwards nobody hears the answer. */
+void intake_txn_abort(struct intake_txn *txn);
+
+#endif
