@@ -9,8 +9,8 @@
  * input is taken until the fate of the message is known.
  *
  * Only <CR><LF>.<CR><LF> ends DATA, whatever surrounds it and however it is split. A bare LF is
- * a line end within the content (smtpd_forbid_bare_newline: normalize, note, no) or an error (reject);
- * a bare CR becomes a blank. Input behind EHLO, DATA or before the greeting is refused.
+ * a line end within the content (smtpd_forbid_bare_newline: normalize, note, no) or an error
+ * (reject); a bare CR becomes a blank. Input behind EHLO, DATA or before the greeting is refused.
  *
  * Ownership: the struct is embedded; smtpd_proto_done() frees. ops are called from within
  *            smtpd_proto_input() and must not call back.

@@ -1,0 +1,99 @@
+/*
+ * master_priv.h - what the files of the supervisor share; see master.h
+ *
+ * Threads: main thread.
+ */
+#ifndef OSTLER_MASTER_MASTER_PRIV_H
+#define OSTLER_MASTER_MASTER_PRIV_H
+
+#include "base/log_file.h"
+#include "base/loop.h"
+#include "config/snapshot.h"
+#include "master/master.h"
+
+#include <sys/types.h>
+
+enum { PROCESSES_MAX = 256, LISTENERS_MAX = 64 };
+
+enum process_state {
+	PROCESS_DOWN,    /* not running, and not to be */
+	PROCESS_WAITING, /* to be started when its timer fires */
+	PROCESS_RUNNING,
+	PROCESS_LEAVING, /* told to stop */
+};
+
+struct process {
+	struct master *master;
+	enum role_kind kind;
+	uint32_t slot;
+	enum process_state state;
+	pid_t pid;
+	struct channel channel;
+	struct loop_timer restart;
+	struct mono started;
+	uint64_t delay_ns;  /* of the next restart */
+	bool had_qmgr;      /* it may hold deliveries of a queue manager that died */
+};
+
+struct bound {
+	int fd;
+	enum role_kind role;
+	char service[64];
+	char address[128];
+};
+
+struct master {
+	const struct master_options *options;
+	struct loop *loop;
+	struct log_file log;
+	int log_fd;
+	enum log_file_style log_style;
+	int config_dir;  /* -1: built in */
+	int config_fd;   /* sealed image */
+	uint64_t config_number;
+	struct config *config;
+	char hostname[256];
+	/* Who the roles run as. */
+	bool is_root;
+	uid_t uid;
+	gid_t gid;
+	char owner[64];
+	/* The queue. */
+	int queue_dir, lock_fd;
+	int directories[ROLE_DIR_COUNT];
+	struct bound listeners[LISTENERS_MAX];
+	int listener_count;
+	struct process processes[PROCESSES_MAX];
+	int process_count;
+	bool is_stopping;
+	int stop_stage;
+	struct loop_timer stop_timer;
+	struct loop_hook log_hook, channel_hook;
+	int exit_code;
+};
+
+/* prepare.c: messages on stderr; an exit code. */
+int prepare_config(struct master *master);       /* the first snapshot */
+int prepare_user(struct master *master);
+int prepare_directories(struct master *master);  /* and pid file and lock */
+int prepare_listeners(struct master *master);
+int prepare_log(struct master *master);
+void prepare_pid_file(struct master *master);
+void prepare_leave(struct master *master);       /* removes pid file and sockets */
+
+/* A new image; on failure `text` says why, and the old one stays. Warnings go to text too. */
+MUST_USE enum err compile_image(struct master *master, int *ret_fd, struct buf *text);
+
+/* Opens the log as the configuration says; -1: it cannot be. */
+int log_open(struct master *master, enum log_file_style *ret_style);
+
+/* process.c */
+void process_start(struct process *process);
+void process_send_log(struct process *process);
+void process_send_config(struct process *process);
+void process_stop(struct process *process, uint32_t grace_ms);
+void process_died(struct process *process, int status);
+struct process *process_find(struct master *master, pid_t pid);
+struct process *process_qmgr(struct master *master);
+
+#endif

@@ -1,0 +1,316 @@
+/*
+ * process.c - one role process: start with its descriptors, its channel to qmgr, restart
+ *
+ * A process that dies is started again after a delay that doubles up to RESTART_MAX; whoever has
+ * run for GOOD_LIFE begins anew at RESTART_MIN.
+ */
+#include "base/check.h"
+#include "master/master_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define RESTART_MIN_NS (100 * NS_PER_MS)
+#define RESTART_MAX_NS (30 * NS_PER_S)
+#define GOOD_LIFE_NS (10 * NS_PER_S)
+
+static void
+channel_frame(void *ctx, uint16_t type, struct slice payload, int fd)
+{
+	struct process *process = ctx;
+	struct process *other;
+	union ipc_any any;
+
+	if (fd >= 0)
+		(void)close(fd);
+	if (ipc_decode(type, payload, &any) != ERR_OK)
+		return;
+	if (type != IPC_TYPE_role_kill || process->kind != ROLE_QMGR)
+		return;
+	other = process_find(process->master, (pid_t)any.role_kill.pid);
+	if (other != NULL && other->state != PROCESS_DOWN)
+		(void)kill(other->pid, SIGKILL);
+}
+
+/* The process itself is settled when its end is reported. */
+static void
+channel_gone(void *ctx)
+{
+	struct process *process = ctx;
+
+	channel_close(&process->channel);
+}
+
+/* --- the child -------------------------------------------------------------------------------- */
+
+static void
+child_drop_rights(const struct master *master)
+{
+	if (!master->is_root)
+		return;
+	if (setgroups(0, NULL) != 0 || setgid(master->gid) != 0 || setuid(master->uid) != 0 ||
+		setuid(0) == 0)
+		_exit(EX_NOPERM);
+}
+
+static _Noreturn void
+child(const struct process *process, int fd)
+{
+	const struct master *master = process->master;
+	char slot[16];
+	sigset_t none;
+
+	(void)snprintf(slot, sizeof(slot), "%u", process->slot);
+	if (dup2(fd, ROLE_MASTER_FD) < 0)
+		_exit(EX_OSERR);
+	/* The queue stays locked until the last queue manager is gone. */
+	if (process->kind == ROLE_QMGR && master->lock_fd >= 0)
+		(void)fcntl(master->lock_fd, F_SETFD, 0);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)setsid();
+	child_drop_rights(master);
+	(void)execl("/proc/self/exe", "ostlerd", "--role", role_name(process->kind), "--slot", slot,
+		(char *)NULL);
+	_exit(EX_OSERR);
+}
+
+/* --- what it is given ------------------------------------------------------------------------- */
+
+void
+process_send_config(struct process *process)
+{
+	channel_send_fd(&process->channel, IPC_TYPE_role_config,
+		&(struct ipc_role_config){ .number = process->master->config_number },
+		process->master->config_fd);
+}
+
+void
+process_send_log(struct process *process)
+{
+	struct master *master = process->master;
+
+	channel_send_fd(&process->channel, IPC_TYPE_role_log,
+		&(struct ipc_role_log){ .style = (uint8_t)master->log_style,
+			.host = slice_str(master->hostname),
+			.tag = config_str(master->config, NULL, PARAM_SYSLOG_NAME) },
+		master->log_fd);
+}
+
+static bool
+needs_directory(enum role_kind kind, int directory)
+{
+	switch (directory) {
+	case ROLE_DIR_JOURNAL:
+	case ROLE_DIR_LARGE:
+	case ROLE_DIR_CORRUPT:
+		return kind == ROLE_QMGR;
+	case ROLE_DIR_MAILDROP:
+		return kind == ROLE_PICKUP;
+	case ROLE_DIR_MAIL:
+		return kind == ROLE_LOCAL;
+	default:
+		return false;
+	}
+}
+
+static void
+send_descriptors(struct process *process)
+{
+	struct master *master = process->master;
+
+	for (int i = 0; i < ROLE_DIR_COUNT; i++)
+		if (needs_directory(process->kind, i) && master->directories[i] >= 0)
+			channel_send_fd(&process->channel, IPC_TYPE_role_directory,
+				&(struct ipc_role_directory){ .kind = (uint8_t)i },
+				master->directories[i]);
+	for (int i = 0; i < master->listener_count; i++) {
+		const struct bound *bound = &master->listeners[i];
+
+		if (bound->role == process->kind)
+			channel_send_fd(&process->channel, IPC_TYPE_role_listener,
+				&(struct ipc_role_listener){
+					.service = slice_str(bound->service),
+					.address = slice_str(bound->address) },
+				bound->fd);
+	}
+}
+
+/* --- its channel to qmgr ---------------------------------------------------------------------- */
+
+static bool
+is_worker(const struct process *process)
+{
+	return process->kind == ROLE_SMTP || process->kind == ROLE_LOCAL;
+}
+
+static bool
+is_up(const struct process *process)
+{
+	return process->state == PROCESS_RUNNING && channel_is_open(&process->channel);
+}
+
+static void
+connect_to_qmgr(struct process *process, bool is_survivor)
+{
+	struct process *qmgr = process_qmgr(process->master);
+	int pair[2];
+
+	if (qmgr == NULL || !is_up(qmgr) || !is_up(process) || process == qmgr)
+		return;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+		die(EX_OSERR, "socketpair: %s", strerror(errno));
+	channel_send_fd(&qmgr->channel, IPC_TYPE_role_peer,
+		&(struct ipc_role_peer){ .kind = (uint8_t)process->kind,
+			.pid = (uint32_t)process->pid,
+			.slot = process->slot,
+			.survivor = is_survivor },
+		pair[0]);
+	channel_send_fd(&process->channel, IPC_TYPE_role_qmgr,
+		&(struct ipc_role_qmgr){ .pid = (uint32_t)qmgr->pid }, pair[1]);
+	process->had_qmgr = true;
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+}
+
+static uint32_t
+count_survivors(struct master *master)
+{
+	uint32_t count = 0;
+
+	for (int i = 0; i < master->process_count; i++) {
+		const struct process *process = &master->processes[i];
+
+		count += is_worker(process) && is_up(process) && process->had_qmgr;
+	}
+	return count;
+}
+
+static void
+connect_all(struct master *master)
+{
+	for (int i = 0; i < master->process_count; i++) {
+		struct process *process = &master->processes[i];
+
+		if (process->kind != ROLE_QMGR)
+			connect_to_qmgr(process, is_worker(process) && process->had_qmgr);
+	}
+}
+
+/* --- start and end ---------------------------------------------------------------------------- */
+
+void
+process_start(struct process *process)
+{
+	struct master *master = process->master;
+	uint32_t survivors = process->kind == ROLE_QMGR ? count_survivors(master) : 0;
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		die(EX_OSERR, "socketpair: %s", strerror(errno));
+	log_file_flush(&master->log);
+	pid = fork();
+	if (pid < 0)
+		die(EX_OSERR, "fork: %s", strerror(errno));
+	if (pid == 0)
+		child(process, pair[1]);
+	(void)close(pair[1]);
+	(void)fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	process->pid = pid;
+	process->state = PROCESS_RUNNING;
+	process->had_qmgr = false;
+	process->started = loop_now(master->loop).mono;
+	channel_open(
+		&process->channel, master->loop, pair[0], channel_frame, channel_gone, process);
+	process_send_config(process);
+	process_send_log(process);
+	send_descriptors(process);
+	channel_send(&process->channel, IPC_TYPE_role_start,
+		&(struct ipc_role_start){ .peers = survivors });
+	if (process->kind == ROLE_QMGR)
+		connect_all(master);
+	else
+		connect_to_qmgr(process, false);
+}
+
+void
+process_stop(struct process *process, uint32_t grace_ms)
+{
+	loop_timer_clear(&process->restart);
+	if (process->state == PROCESS_WAITING)
+		process->state = PROCESS_DOWN;
+	if (process->state != PROCESS_RUNNING)
+		return;
+	process->state = PROCESS_LEAVING;
+	channel_send(&process->channel, IPC_TYPE_role_stop,
+		&(struct ipc_role_stop){ .grace_ms = grace_ms });
+}
+
+static void
+say_how(struct process *process, int status)
+{
+	struct master *master = process->master;
+	char how[64], next[64] = "";
+
+	if (WIFSIGNALED(status))
+		(void)snprintf(how, sizeof(how), "killed by signal %d", WTERMSIG(status));
+	else
+		(void)snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(status));
+	if (process->state == PROCESS_WAITING)
+		(void)snprintf(next, sizeof(next), "; it is started again in %llu ms",
+			(unsigned long long)(process->delay_ns / NS_PER_MS));
+	log_event(&master->log.log, EV_master_process_died, LOG_Z(role_name(process->kind)),
+		LOG_I(process->pid), LOG_Z(how), LOG_Z(next));
+}
+
+void
+process_died(struct process *process, int status)
+{
+	struct master *master = process->master;
+	struct mono now = loop_now(master->loop).mono;
+	bool was_leaving = process->state == PROCESS_LEAVING;
+
+	channel_close(&process->channel);
+	process->state = PROCESS_DOWN;
+	if (was_leaving || master->is_stopping) {
+		if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0))
+			say_how(process, status);
+		return;
+	}
+	if (process->delay_ns == 0 || mono_since_ns(now, process->started) > GOOD_LIFE_NS)
+		process->delay_ns = RESTART_MIN_NS;
+	process->state = PROCESS_WAITING;
+	say_how(process, status);
+	loop_timer_set_ns(&process->restart, process->delay_ns);
+	process->delay_ns = process->delay_ns * 2 < RESTART_MAX_NS ? process->delay_ns * 2
+								    : RESTART_MAX_NS;
+}
+
+struct process *
+process_find(struct master *master, pid_t pid)
+{
+	for (int i = 0; i < master->process_count; i++)
+		if (master->processes[i].pid == pid &&
+			master->processes[i].state != PROCESS_DOWN &&
+			master->processes[i].state != PROCESS_WAITING)
+			return &master->processes[i];
+	return NULL;
+}
+
+struct process *
+process_qmgr(struct master *master)
+{
+	for (int i = 0; i < master->process_count; i++)
+		if (master->processes[i].kind == ROLE_QMGR)
+			return &master->processes[i];
+	return NULL;
+}
