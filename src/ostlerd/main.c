@@ -8,6 +8,7 @@
 #include "ipc/role.h"
 #include "master/master.h"
 #include "qmgr/qmgr_main.h"
+#include "resolver/resolver_main.h"
 #include "smtp/smtp_main.h"
 #include "smtpd/smtpd_main.h"
 
@@ -36,6 +37,7 @@ struct role_entry {
 static const struct role_entry roles[ROLE_KIND_COUNT] = {
 	[ROLE_QMGR] = { qmgr_main, 0 },
 	[ROLE_SMTPD] = { smtpd_main, 0 },
+	[ROLE_RESOLVER] = { resolver_main, SANDBOX_SOCKETS | SANDBOX_READ_ETC },
 	[ROLE_SMTP] = { smtp_main, SANDBOX_SOCKETS },
 };
 
