@@ -203,8 +203,9 @@ smtpd_data_end(struct smtpd_proto *proto)
 		buf_addf(&proto->out, "%s\r\n", proto->refusal);
 		log_event(proto->log, EV_smtpd_reject, LOG_Z(proto->id_text),
 			LOG_Z("END-OF-MESSAGE"), LOG_Z(proto->name), LOG_Z(proto->address),
-			LOG_Z(proto->refusal), LOG_S(buf_slice(&proto->sender)), LOG_Z(""), LOG_Z(""), LOG_Z(""),
-			LOG_Z(proto->is_esmtp ? "ESMTP" : "SMTP"), LOG_Z(proto->helo));
+			LOG_Z(proto->refusal), LOG_S(buf_slice(&proto->sender)), LOG_Z(""),
+			LOG_Z(""), LOG_Z(""), LOG_Z(proto->is_esmtp ? "ESMTP" : "SMTP"),
+			LOG_Z(proto->helo));
 		bool is_bare = strstr(proto->refusal, "bare <LF>") != NULL;
 
 		smtpd_proto_reset(proto);
