@@ -10,6 +10,7 @@
 #include "qmgr/qmgr_main.h"
 #include "resolver/resolver_main.h"
 #include "smtp/smtp_main.h"
+#include "smtpd/pickup_main.h"
 #include "smtpd/smtpd_main.h"
 
 #include <stdio.h>
@@ -37,6 +38,7 @@ struct role_entry {
 static const struct role_entry roles[ROLE_KIND_COUNT] = {
 	[ROLE_QMGR] = { qmgr_main, 0 },
 	[ROLE_SMTPD] = { smtpd_main, 0 },
+	[ROLE_PICKUP] = { pickup_main, 0 },
 	[ROLE_RESOLVER] = { resolver_main, SANDBOX_SOCKETS | SANDBOX_READ_ETC },
 	[ROLE_SMTP] = { smtp_main, SANDBOX_SOCKETS },
 };

@@ -44,13 +44,13 @@ json_free(char *line)
 static json_t *
 text(struct slice bytes)
 {
-	json_t *json = json_stringn_nocheck("", 0);
+	json_t *json;
 	struct buf clean;
 
-	if (utf8_valid(bytes)) {
-		json_decref(json);
+	if (bytes.len == 0)
+		return json_string("");
+	if (utf8_valid(bytes))
 		return json_stringn((const char *)bytes.ptr, bytes.len);
-	}
 	buf_init(&clean, 0);
 	for (size_t i = 0; i < bytes.len;) {
 		size_t len = utf8_length(slice_from(bytes, i));
@@ -61,7 +61,6 @@ text(struct slice bytes)
 			buf_add(&clean, slice_make(bytes.ptr + i, len));
 		i += len == 0 ? 1 : len;
 	}
-	json_decref(json);
 	json = json_stringn((const char *)clean.ptr, clean.len);
 	buf_done(&clean);
 	return json;

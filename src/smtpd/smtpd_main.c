@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "config/net.h"
-#include "smtpd/intake_client.h"
+#include "ipc/intake_client.h"
 #include "smtpd/smtpd_proto.h"
 
 #include <arpa/inet.h>

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from conftest import LONG, wait_for
+from conftest import LONG, needs_local, wait_for
 
 ROUNDS = 50 if LONG else 5
 SETTINGS = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
@@ -62,7 +62,8 @@ def run_rounds(ostler, sink, strike, rounds):
     return len(delivered) - len(set(delivered))
 
 
-@pytest.mark.parametrize("role", ["qmgr", "smtpd", "smtp", "resolver", "local", "pickup"])
+@pytest.mark.parametrize("role", ["qmgr", "smtpd", "smtp", "resolver", "pickup",
+                                  pytest.param("local", marks=needs_local)])
 def test_kill__one_role__loses_nothing(make_ostler, sink, role):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", SETTINGS)
 

@@ -1,5 +1,5 @@
 /* intake_client.c - see intake_client.h */
-#include "smtpd/intake_client.h"
+#include "ipc/intake_client.h"
 
 #include "base/check.h"
 

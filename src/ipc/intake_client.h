@@ -1,5 +1,5 @@
 /*
- * intake_client.h - the way of new mail to qmgr, for smtpd and pickup (driver)
+ * intake_client.h - the way of new mail to qmgr, for every role that brings mail (driver)
  *
  * Content may be sent as far as credit goes. A commit is answered once: durable, refused, or, when
  * qmgr died in between, what its successor knows of it (asked by queue ID, INTAKE_QUERY_S at most).
@@ -9,8 +9,8 @@
  * Callbacks: `answer` from the channel or the timer, never inside a call.
  * Threads:   main thread.
  */
-#ifndef OSTLER_SMTPD_INTAKE_CLIENT_H
-#define OSTLER_SMTPD_INTAKE_CLIENT_H
+#ifndef OSTLER_IPC_INTAKE_CLIENT_H
+#define OSTLER_IPC_INTAKE_CLIENT_H
 
 #include "ipc/role.h"
 

@@ -1,0 +1,241 @@
+/* pickup_submission.c - see pickup_submission.h */
+#include "smtpd/pickup_submission.h"
+
+#include "base/check.h"
+#include "message/envelope.h"
+#include "message/received.h"
+#include "message/recipient_list.h"
+#include "route/rewrite.h"
+
+#include <sysexits.h>
+
+static void
+answer(struct pickup_submission *submission, uint8_t code, struct slice text)
+{
+	submission->is_over = true;
+	submission->answer(submission->ctx, code, text);
+}
+
+static void
+txn_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice text)
+{
+	struct pickup_submission *submission =
+		(struct pickup_submission *)((char *)txn -
+					     offsetof(struct pickup_submission, txn));
+
+	if (status == IPC_INTAKE_DURABLE)
+		answer(submission, EX_OK, slice_str(submission->id_text));
+	else
+		answer(submission, EX_TEMPFAIL, text);
+}
+
+void
+pickup_submission_init(struct pickup_submission *submission, struct role *role,
+	const struct config *config, struct intake_client *intake, uint32_t uid)
+{
+	submission->role = role;
+	submission->config = config;
+	submission->uid = uid;
+	submission->txn = (struct intake_txn){ .client = intake, .answer = txn_answer };
+	submission_reader_init(&submission->reader);
+	buf_init(&submission->content, 0);
+	header_init(&submission->header);
+	submission->hash = hash_stream_new();
+}
+
+void
+pickup_submission_done(struct pickup_submission *submission)
+{
+	intake_txn_abort(&submission->txn);
+	submission_reader_done(&submission->reader);
+	buf_done(&submission->content);
+	hash_stream_free(submission->hash);
+}
+
+/* --- the end of a submission ------------------------------------------------------------------ */
+
+static void
+put_head(struct pickup_submission *submission, struct buf *head, struct slice sender)
+{
+	const struct config *config = submission->config;
+	struct wall now = loop_now(submission->role->loop).wall;
+	uint32_t fields = submission->header.fields;
+	struct received received = {
+		.myhostname = config_str(config, NULL, PARAM_MYHOSTNAME),
+		.mail_name = config_str(config, NULL, PARAM_MAIL_NAME),
+		.queue_id = slice_str(submission->id_text),
+		.at = now,
+		.local = true,
+		.uid = submission->uid,
+	};
+	struct slice id = header_message_id(&submission->header);
+
+	CHECK(received_format(&received, head) == ERR_OK);
+	if (!(fields & HEADER_MESSAGE_ID))
+		CHECK(received_format_message_id(head, now, received.queue_id,
+			      received.myhostname, &id) == ERR_OK);
+	log_event(&submission->role->log.log, EV_smtpd_message_id, LOG_Z(submission->id_text),
+		LOG_S(id));
+	if (!(fields & HEADER_DATE))
+		CHECK(received_format_date(head, now, NULL) == ERR_OK);
+	if (!(fields & HEADER_FROM))
+		CHECK(received_format_from(head, sender,
+			      submission->reader.submission.full_name) == ERR_OK);
+}
+
+static void
+put_envelope(struct pickup_submission *submission, struct buf *bytes, struct slice sender)
+{
+	const struct submission *given = &submission->reader.submission;
+	struct envelope envelope;
+
+	envelope_init(&envelope);
+	envelope.sender = sender;
+	envelope.arrival_us = loop_now(submission->role->loop).wall.us;
+	envelope.uid_plus1 = (uint64_t)submission->uid + 1;
+	envelope.size = submission->length;
+	envelope.ret = given->ret;
+	envelope.envid = given->envid;
+	envelope.body_8bit =
+		(given->flags & SUBMISSION_8BIT) != 0 || submission->header.eight_bit;
+	envelope.message_id = header_message_id(&submission->header);
+	envelope.hop_count = submission->header.hop_count;
+	envelope.rewrite = ENVELOPE_REWRITE_LOCAL;
+	envelope.head_length = submission->header.head_length;
+	CHECK(envelope_encode(&envelope, bytes) == ERR_OK);
+}
+
+static enum err
+put_recipients(struct pickup_submission *submission, struct buf *list)
+{
+	struct slice rest = submission->reader.submission.recipients;
+	struct submission_recipient given;
+	enum err err;
+
+	while ((err = submission_recipient_next(&rest, &given)) == ERR_OK) {
+		struct recipient_entry entry = { .notify = given.notify };
+		struct rewrite_result result;
+		struct buf complete;
+
+		buf_init(&complete, 0);
+		err = rewrite_complete(submission->config, given.address, &complete);
+		entry.address = buf_slice(&complete);
+		if (err == ERR_OK)
+			err = rewrite_recipient(submission->config, &entry, list, &result);
+		buf_done(&complete);
+		if (err != ERR_OK)
+			return err;
+	}
+	return err == ERR_NOTFOUND ? ERR_OK : err;
+}
+
+static void
+commit(struct pickup_submission *submission)
+{
+	struct buf sender, recipients, envelope, head;
+
+	buf_init(&sender, 0);
+	buf_init(&recipients, 0);
+	buf_init(&envelope, 0);
+	buf_init(&head, 0);
+	submission->is_over = true;
+	if (rewrite_complete(submission->config, submission->reader.submission.sender, &sender) !=
+			ERR_OK ||
+		put_recipients(submission, &recipients) != ERR_OK || recipients.len == 0) {
+		answer(submission, EX_DATAERR, SLICE_LIT("sender or recipients are not usable"));
+	} else {
+		log_event(&submission->role->log.log, EV_pickup_from, LOG_Z(submission->id_text),
+			LOG_U(submission->uid), LOG_S(buf_slice(&sender)));
+		put_head(submission, &head, buf_slice(&sender));
+		put_envelope(submission, &envelope, buf_slice(&sender));
+		struct ipc_intake_commit frame = {
+			.queue_id = submission->queue_id,
+			.envelope = buf_slice(&envelope),
+			.recipients = buf_slice(&recipients),
+			.head = buf_slice(&head),
+			.content = buf_slice(&submission->content),
+			.content_length = submission->length,
+			.content_hash = hash_stream_value(submission->hash),
+			.dotted = submission->header.dotted,
+		};
+
+		intake_txn_commit(&submission->txn, &frame);
+		buf_clear(&submission->content);
+	}
+	buf_done(&sender);
+	buf_done(&recipients);
+	buf_done(&envelope);
+	buf_done(&head);
+}
+
+static void
+whole(struct pickup_submission *submission)
+{
+	uint64_t hops = config_int(submission->config, NULL, PARAM_HOPCOUNT_LIMIT);
+
+	header_finish(&submission->header);
+	submission->queue_id = intake_client_id(submission->txn.client);
+	if (submission->header.hop_count > hops) {
+		answer(submission, EX_UNAVAILABLE, SLICE_LIT("too many hops: mail loops"));
+	} else if (submission->queue_id == 0) {
+		answer(submission, EX_TEMPFAIL, SLICE_LIT("the queue manager is not there"));
+	} else {
+		(void)queue_id_format(submission->queue_id, submission->id_text);
+		commit(submission);
+	}
+}
+
+/* --- bytes ------------------------------------------------------------------------------------ */
+
+static void
+pass_on(struct pickup_submission *submission)
+{
+	while (submission->content.len >= IPC_CONTENT_PART_MAX &&
+		intake_client_has_credit(submission->txn.client)) {
+		intake_txn_part(&submission->txn,
+			slice_head(buf_slice(&submission->content), IPC_CONTENT_PART_MAX));
+		buf_consume(&submission->content, IPC_CONTENT_PART_MAX);
+	}
+}
+
+bool
+pickup_submission_wants(struct pickup_submission *submission)
+{
+	if (submission->is_over)
+		return false;
+	pass_on(submission);
+	return submission->content.len < IPC_CONTENT_PART_MAX &&
+	       intake_client_has_ids(submission->txn.client);
+}
+
+void
+pickup_submission_bytes(struct pickup_submission *submission, struct slice bytes)
+{
+	uint64_t limit = config_int(submission->config, NULL, PARAM_MESSAGE_SIZE_LIMIT);
+	size_t before = submission->content.len;
+	enum err err;
+
+	if (submission->is_over)
+		return;
+	err = submission_read(&submission->reader, &bytes, &submission->content);
+	struct slice added = slice_from(buf_slice(&submission->content), before);
+
+	header_feed(&submission->header, added);
+	hash_stream_add(submission->hash, added);
+	submission->length += added.len;
+	if (limit > 0 && submission->length > limit)
+		answer(submission, EX_UNAVAILABLE, SLICE_LIT("message file too big"));
+	else if (err == ERR_OK)
+		whole(submission);
+	else if (err == ERR_AGAIN)
+		pass_on(submission);
+	else
+		answer(submission, EX_DATAERR, slice_str(err_meaning(err)));
+}
+
+void
+pickup_submission_end(struct pickup_submission *submission)
+{
+	if (!submission->is_over)
+		answer(submission, EX_DATAERR, SLICE_LIT("the submission is cut off"));
+}
