@@ -6,6 +6,7 @@
 #include "base/sandbox.h"
 #include "config/compile.h"
 #include "ipc/role.h"
+#include "local/local_main.h"
 #include "master/master.h"
 #include "qmgr/qmgr_main.h"
 #include "resolver/resolver_main.h"
@@ -39,6 +40,7 @@ static const struct role_entry roles[ROLE_KIND_COUNT] = {
 	[ROLE_QMGR] = { qmgr_main, 0 },
 	[ROLE_SMTPD] = { smtpd_main, 0 },
 	[ROLE_PICKUP] = { pickup_main, 0 },
+	[ROLE_LOCAL] = { local_main, 0 },
 	[ROLE_RESOLVER] = { resolver_main, SANDBOX_SOCKETS | SANDBOX_READ_ETC },
 	[ROLE_SMTP] = { smtp_main, SANDBOX_SOCKETS },
 };

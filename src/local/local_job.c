@@ -1,0 +1,403 @@
+/* local_job.c - see local_job.h */
+#include "local/local_job.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "message/address.h"
+#include "message/queue_id.h"
+#include "message/received.h"
+#include "message/recipient_list.h"
+#include "route/resolve.h"
+#include "route/rewrite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void job_next(struct local_job *job);
+
+/* --- the object ------------------------------------------------------------------------------- */
+
+static void
+intake_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice text);
+
+static bool
+read_work(struct local_job *job)
+{
+	struct slice list;
+	struct ipc_recipient recipient;
+	enum err err;
+
+	if (ipc_decode(IPC_TYPE_work, buf_slice(&job->payload), &job->ipc) != ERR_OK ||
+		envelope_decode(job->ipc.envelope, &job->envelope) != ERR_OK)
+		return false;
+	list = job->ipc.recipients;
+	while ((err = ipc_recipient_next(&list, &recipient)) == ERR_OK)
+		job->count++;
+	if (err != ERR_NOTFOUND || job->count == 0)
+		return false;
+	job->recipients = mem_array(job->count, sizeof(*job->recipients));
+	job->outcomes = mem_array(job->count, sizeof(*job->outcomes));
+	list = job->ipc.recipients;
+	for (uint32_t i = 0; i < job->count; i++)
+		CHECK(ipc_recipient_next(&list, &job->recipients[i]) == ERR_OK);
+	return true;
+}
+
+struct local_job *
+local_job_new(struct local_worker *worker, struct slice payload, int fd, struct wall now)
+{
+	struct local_job *job = MEM_NEW(struct local_job);
+
+	job->worker = worker;
+	job->fd = fd;
+	job->received_at = now;
+	job->txn = (struct intake_txn){ .client = &worker->intake, .answer = intake_answer };
+	buf_init(&job->payload, 0);
+	buf_init(&job->prefix, 0);
+	buf_add(&job->payload, payload);
+	if (read_work(job)) {
+		job->session = job->ipc.session;
+		return job;
+	}
+	local_job_free(job);
+	return NULL;
+}
+
+void
+local_job_free(struct local_job *job)
+{
+	CHECK(!job->in_pool);
+	intake_txn_abort(&job->txn);
+	for (uint32_t i = 0; i < job->count && job->outcomes != NULL; i++)
+		mem_free(job->outcomes[i].reason);
+	if (job->has_plan)
+		local_plan_done(&job->plan);
+	if (job->fd >= 0)
+		(void)close(job->fd);
+	mem_free(job->recipients);
+	mem_free(job->outcomes);
+	buf_done(&job->payload);
+	buf_done(&job->prefix);
+	mem_free(job);
+}
+
+/* --- one recipient's fate --------------------------------------------------------------------- */
+
+/* Decides the recipient; what is left of its targets is not tried. */
+static void
+decide(struct local_job *job, enum ipc_outcome_kind kind, const char *dsn, const char *reason)
+{
+	struct local_outcome *outcome = &job->outcomes[job->recipient];
+
+	outcome->kind = kind;
+	(void)snprintf(outcome->dsn, sizeof(outcome->dsn), "%s", dsn);
+	mem_free(outcome->reason);
+	outcome->reason = mem_strndup(reason, strlen(reason));
+	local_plan_done(&job->plan);
+	job->has_plan = false;
+	job->recipient++;
+}
+
+/* A target is done: the next one, or the recipient is delivered. */
+static void
+target_done(struct local_job *job, const char *words)
+{
+	if (++job->target == job->plan.count)
+		decide(job, IPC_OUTCOME_DELIVERED, "2.0.0", words);
+}
+
+/* --- Maildir ---------------------------------------------------------------------------------- */
+
+/* In the pool. */
+static void
+run_maildir(struct local_task *task)
+{
+	struct local_job *job = (struct local_job *)task;
+	struct maildir_message message = {
+		.prefix = buf_slice(&job->prefix),
+		.head = job->ipc.head,
+		.content = job->ipc.content,
+		.content_fd = job->fd,
+		.content_length = job->ipc.content_length,
+		.content_hash = job->ipc.content_hash,
+	};
+	struct maildir_file file;
+
+	job->err = maildir_prepare(job->worker->mail_dir, job->path, job->worker->hostname,
+		&message, &file, &job->fault);
+	if (job->err == ERR_OK)
+		job->err = maildir_commit(job->worker->mail_dir, job->path, &file, &job->fault);
+}
+
+static void
+maildir_done(struct local_task *task)
+{
+	struct local_job *job = (struct local_job *)task;
+	char reason[FAULT_TEXT_SIZE + 64];
+
+	job->in_pool = false;
+	if (job->err == ERR_OK) {
+		target_done(job, "delivered to maildir");
+	} else if (job->err == ERR_CORRUPT) {
+		job->is_corrupt = true;
+		job->recipient = job->count;
+	} else {
+		(void)snprintf(reason, sizeof(reason), "maildir delivery failed: %s",
+			job->fault.text);
+		decide(job, IPC_OUTCOME_DEFERRED, job->err == ERR_NOSPACE ? "4.2.2" : "4.2.0",
+			reason);
+	}
+	job_next(job);
+}
+
+static void
+put_field_address(struct buf *out, const char *before, struct slice address, const char *after)
+{
+	size_t start;
+
+	buf_add_str(out, before);
+	start = out->len;
+	if (address.len > 0 && address_format(address, out) != ERR_OK) {
+		out->len = start;
+		buf_add(out, address);
+	}
+	buf_add_str(out, after);
+}
+
+static void
+start_maildir(struct local_job *job, const struct local_target *target)
+{
+	const struct ipc_recipient *recipient = &job->recipients[job->recipient];
+
+	buf_clear(&job->prefix);
+	put_field_address(&job->prefix, "Return-Path: <", job->envelope.sender, ">\n");
+	if (recipient->original.len > 0)
+		put_field_address(&job->prefix, "X-Original-To: ", recipient->original, "\n");
+	put_field_address(&job->prefix, "Delivered-To: ", recipient->address, "\n");
+	(void)snprintf(job->path, sizeof(job->path), "%s", target->path);
+	job->fault = (struct fault){ 0 };
+	job->task.run = run_maildir;
+	job->task.done = maildir_done;
+	job->in_pool = true;
+	local_pool_submit(&job->worker->pool, &job->task);
+}
+
+/* --- forwarding: a message of its own --------------------------------------------------------- */
+
+static void
+intake_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice text)
+{
+	struct local_job *job =
+		(struct local_job *)((char *)txn - offsetof(struct local_job, txn));
+	char words[300];
+
+	job->is_forwarding = false;
+	if (status == IPC_INTAKE_DURABLE) {
+		target_done(job, "forwarded");
+	} else {
+		(void)snprintf(words, sizeof(words), "forwarding failed: %" SLICE_FMT,
+			SLICE_ARG(slice_head(text, 200)));
+		decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", words);
+	}
+	job_next(job);
+}
+
+static enum err
+forward_recipients(struct local_job *job, struct slice address, struct buf *list)
+{
+	const struct config *config = job->worker->config;
+	struct recipient_entry entry = { 0 };
+	struct rewrite_result result;
+	struct buf complete;
+	enum err err;
+
+	buf_init(&complete, 0);
+	err = rewrite_complete(config, address, &complete);
+	entry.address = buf_slice(&complete);
+	if (err == ERR_OK)
+		err = rewrite_recipient(config, &entry, list, &result);
+	buf_done(&complete);
+	return err;
+}
+
+/* Delivered-To is what ends a loop (RFC 5321 6.3). */
+static void
+forward_head(struct local_job *job, uint64_t id, struct buf *head)
+{
+	const struct config *config = job->worker->config;
+	char text[QUEUE_ID_TEXT_SIZE];
+	struct received received = {
+		.myhostname = config_str(config, NULL, PARAM_MYHOSTNAME),
+		.mail_name = config_str(config, NULL, PARAM_MAIL_NAME),
+		.queue_id = queue_id_format(id, text),
+		.at = loop_now(job->worker->role->loop).wall,
+		.local = true,
+		.uid = (uint32_t)geteuid(),
+	};
+
+	CHECK(received_format(&received, head) == ERR_OK);
+	put_field_address(
+		head, "Delivered-To: ", job->recipients[job->recipient].address, "\r\n");
+	buf_add(head, job->ipc.head);
+}
+
+/* Large content goes in parts; what credit does not allow now waits in the channel, bounded. */
+static bool
+send_large(struct local_job *job)
+{
+	static uint8_t bytes[IPC_CONTENT_PART_MAX];
+
+	for (uint64_t at = 0; at < job->ipc.content_length;) {
+		ssize_t got = pread(job->fd, bytes, sizeof(bytes), (off_t)at);
+
+		if (got <= 0)
+			return false;
+		intake_txn_part(&job->txn, slice_make(bytes, (size_t)got));
+		at += (uint64_t)got;
+	}
+	return true;
+}
+
+static void
+start_forward(struct local_job *job, const struct local_target *target)
+{
+	uint64_t id = intake_client_id(&job->worker->intake);
+	struct envelope envelope = job->envelope;
+	struct buf list, bytes, head;
+
+	if (id == 0 || !intake_client_has_credit(&job->worker->intake)) {
+		decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", "forwarding: the queue takes no mail");
+		return;
+	}
+	buf_init(&list, 0);
+	buf_init(&bytes, 0);
+	buf_init(&head, 0);
+	forward_head(job, id, &head);
+	if (job->plan.owner != NULL)
+		envelope.sender = slice_str(job->plan.owner);
+	envelope.arrival_us = loop_now(job->worker->role->loop).wall.us;
+	envelope.hop_count++;
+	if (forward_recipients(job, slice_str(target->address), &list) != ERR_OK ||
+		envelope_encode(&envelope, &bytes) != ERR_OK ||
+		(job->fd >= 0 && !send_large(job))) {
+		intake_txn_abort(&job->txn);
+		decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", "forwarding: bad address or content");
+	} else {
+		struct ipc_intake_commit commit = {
+			.queue_id = id,
+			.envelope = buf_slice(&bytes),
+			.recipients = buf_slice(&list),
+			.head = buf_slice(&head),
+			.content = job->ipc.content,
+			.content_length = job->ipc.content_length,
+			.content_hash = job->ipc.content_hash,
+			.dotted = job->ipc.dotted,
+		};
+
+		job->is_forwarding = true;
+		intake_txn_commit(&job->txn, &commit);
+	}
+	buf_done(&list);
+	buf_done(&bytes);
+	buf_done(&head);
+}
+
+/* --- names ------------------------------------------------------------------------------------ */
+
+static bool
+name_alias(void *ctx, struct slice name, struct slice *ret_value)
+{
+	const struct local_worker *worker = ctx;
+
+	return config_map_find(worker->config, NULL, PARAM_ALIAS_MAPS, name, ret_value) == ERR_OK;
+}
+
+static bool
+name_is_local(void *ctx, struct slice domain)
+{
+	const struct local_worker *worker = ctx;
+
+	return route_is_ours(worker->config, domain);
+}
+
+static bool
+name_exists(void *ctx, struct slice key)
+{
+	const struct local_worker *worker = ctx;
+	struct slice value;
+
+	return config_map_is_empty(worker->config, NULL, PARAM_LOCAL_RECIPIENT_MAPS) ||
+	       config_map_find(worker->config, NULL, PARAM_LOCAL_RECIPIENT_MAPS, key, &value) ==
+		       ERR_OK;
+}
+
+static void
+make_plan(struct local_job *job)
+{
+	struct local_worker *worker = job->worker;
+	struct slice address = job->recipients[job->recipient].address;
+	struct local_names names = {
+		.ctx = worker,
+		.alias = name_alias,
+		.is_local = name_is_local,
+		.exists = name_exists,
+		.origin = config_str(worker->config, NULL, PARAM_MYORIGIN),
+		.delimiters = config_str(worker->config, NULL, PARAM_RECIPIENT_DELIMITER),
+	};
+	bool loops = local_delivered_to_find(job->ipc.head, address, NULL) ||
+		     local_delivered_to_find(job->ipc.content, address, NULL);
+
+	local_plan_make(&job->plan, &names, address, loops);
+	job->has_plan = true;
+	job->target = 0;
+}
+
+/* --- going on --------------------------------------------------------------------------------- */
+
+static void
+start_target(struct local_job *job)
+{
+	const struct local_target *target = &job->plan.targets[job->target];
+
+	switch (target->kind) {
+	case LOCAL_TARGET_MAILDIR:
+		start_maildir(job, target);
+		break;
+	case LOCAL_TARGET_FORWARD:
+		start_forward(job, target);
+		break;
+	case LOCAL_TARGET_BOUNCE:
+	case LOCAL_TARGET_DEFER: {
+		char *reason = mem_strndup(target->reason, strlen(target->reason));
+
+		decide(job,
+			target->kind == LOCAL_TARGET_BOUNCE ? IPC_OUTCOME_BOUNCED
+							    : IPC_OUTCOME_DEFERRED,
+			target->dsn, reason);
+		mem_free(reason);
+		break;
+	}
+	}
+}
+
+static void
+job_next(struct local_job *job)
+{
+	while (!job->in_pool && !job->is_forwarding) {
+		if (job->recipient >= job->count) {
+			job->worker->finished(job);
+			return;
+		}
+		if (!job->has_plan)
+			make_plan(job);
+		start_target(job);
+	}
+}
+
+void
+local_job_start(struct local_job *job)
+{
+	job_next(job);
+}

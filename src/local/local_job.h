@@ -1,0 +1,79 @@
+/*
+ * local_job.h - one transaction of local delivery: its recipients, their targets, one after another
+ *
+ *   PLAN -> (Maildir: in the pool | forward: to qmgr) ... -> next recipient ... -> FINISHED
+ *
+ * A recipient is delivered when all its targets are. If a later target fails after an earlier one
+ * is done, the recipient is deferred and may get its copy twice: never not at all.
+ *
+ * Ownership: owned by the worker; local_job_free() only when nothing is in the pool.
+ * Callbacks: `finished` once, from the loop.
+ * Threads:   main thread, but for the task in the pool.
+ */
+#ifndef OSTLER_LOCAL_LOCAL_JOB_H
+#define OSTLER_LOCAL_LOCAL_JOB_H
+
+#include "config/snapshot.h"
+#include "ipc/intake_client.h"
+#include "local/local_core.h"
+#include "local/local_pool.h"
+#include "local/maildir.h"
+#include "message/envelope.h"
+
+#include <sys/queue.h>
+
+struct local_outcome {
+	enum ipc_outcome_kind kind;
+	char dsn[12];
+	char *reason;
+};
+
+struct local_worker;
+
+struct local_job {
+	struct local_task task; /* first: the pool hands it back */
+	struct local_worker *worker;
+	uint64_t session; /* 0: that qmgr is dead */
+	struct buf payload;
+	struct ipc_work ipc;
+	struct envelope envelope;
+	struct ipc_recipient *recipients;
+	struct local_outcome *outcomes;
+	uint32_t count;
+	int fd; /* large content, or -1 */
+	struct wall received_at;
+	bool is_corrupt;
+	/* Where it is. */
+	uint32_t recipient;
+	struct local_plan plan;
+	bool has_plan;
+	uint32_t target;
+	/* In the pool. */
+	struct buf prefix;
+	char path[LOCAL_PATH_MAX + 1];
+	enum err err;
+	struct fault fault;
+	bool in_pool;
+	/* Forwarding. */
+	struct intake_txn txn;
+	bool is_forwarding;
+	LIST_ENTRY(local_job) link;
+};
+
+struct local_worker {
+	struct role *role;
+	struct config *config;
+	struct local_pool pool;
+	struct intake_client intake;
+	int mail_dir;
+	char hostname[256];
+	void (*finished)(struct local_job *job);
+};
+
+/* NULL: malformed; fd is closed then. */
+struct local_job *local_job_new(
+	struct local_worker *worker, struct slice payload, int fd, struct wall now);
+void local_job_free(struct local_job *job);
+void local_job_start(struct local_job *job);
+
+#endif

@@ -1,0 +1,471 @@
+/*
+ * local_main.c - sessions and results of local delivery (see local_main.h)
+ *
+ * A session is ready at once. Results are kept until qmgr says that they are durable; a new qmgr
+ * gets an inventory of them and of what is going on.
+ */
+#include "local/local_main.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "local/local_job.h"
+#include "message/delay.h"
+#include "message/queue_id.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { SESSIONS_MAX = 1000, MASTER_DOWN_MS = 5000 };
+
+struct local_session {
+	uint64_t number;
+	struct local_job *current, *next;
+	bool is_closing;
+	UT_hash_handle hh;
+};
+
+struct kept {
+	struct {
+		uint64_t queue_id;
+		uint64_t attempt;
+	} key;
+	struct buf frame;
+	UT_hash_handle hh;
+};
+
+struct local {
+	struct local_worker worker; /* first */
+	struct local_session *sessions;
+	LIST_HEAD(, local_job) jobs; /* begun */
+	struct kept *kept;
+	bool is_stopping;
+	struct loop_timer stop_timer;
+	struct loop_hook hook;
+};
+
+static void run_session(struct local *local, struct local_session *session);
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+static uint64_t
+since_us(uint64_t later, uint64_t earlier)
+{
+	return later > earlier ? later - earlier : 0;
+}
+
+static void
+log_outcomes(const struct local_job *job)
+{
+	static const char *const words[] = { [IPC_OUTCOME_DELIVERED] = "sent",
+		[IPC_OUTCOME_BOUNCED] = "bounced", [IPC_OUTCOME_DEFERRED] = "deferred" };
+	const struct config *config = job->worker->config;
+	unsigned decimals =
+		(unsigned)config_int(config, NULL, PARAM_DELAY_LOGGING_RESOLUTION_LIMIT);
+	uint64_t now = loop_now(job->worker->role->loop).wall.us;
+	char id[QUEUE_ID_TEXT_SIZE], total[DELAY_TEXT_SIZE], a[DELAY_TEXT_SIZE];
+	char b[DELAY_TEXT_SIZE], d[DELAY_TEXT_SIZE];
+
+	(void)queue_id_format(job->ipc.queue_id, id);
+	delay_format(total, since_us(now, job->ipc.arrival_us), decimals);
+	delay_format(a, since_us(job->ipc.active_us, job->ipc.arrival_us), decimals);
+	delay_format(b, since_us(job->received_at.us, job->ipc.active_us), decimals);
+	delay_format(d, since_us(now, job->received_at.us), decimals);
+	for (uint32_t i = 0; i < job->count; i++) {
+		const struct ipc_recipient *recipient = &job->recipients[i];
+		const struct local_outcome *outcome = &job->outcomes[i];
+
+		log_event(&job->worker->role->log.log, EV_local_delivery, LOG_Z(id),
+			LOG_S(recipient->address),
+			LOG_Z(recipient->original.len > 0 ? ">, orig_to=<" : ""),
+			LOG_S(recipient->original), LOG_Z(total), LOG_Z(a), LOG_Z(b), LOG_Z(d),
+			LOG_Z(outcome->dsn), LOG_Z(words[outcome->kind]),
+			LOG_Z(outcome->reason));
+	}
+}
+
+static void
+keep(struct local *local, const struct ipc_result *result)
+{
+	struct kept *kept = MEM_NEW(struct kept);
+
+	kept->key.queue_id = result->queue_id;
+	kept->key.attempt = result->attempt;
+	buf_init(&kept->frame, 0);
+	ipc_encode(&kept->frame, IPC_TYPE_result, false, result);
+	buf_consume(&kept->frame, IPC_HEADER_SIZE);
+	HASH_ADD(hh, local->kept, key, sizeof(kept->key), kept);
+}
+
+static void
+forget(struct local *local, const struct ipc_result_ack *ack)
+{
+	struct kept probe, *kept;
+
+	memset(&probe, 0, sizeof(probe));
+	probe.key.queue_id = ack->queue_id;
+	probe.key.attempt = ack->attempt;
+	HASH_FIND(hh, local->kept, &probe.key, sizeof(probe.key), kept);
+	if (kept == NULL)
+		return;
+	HASH_DELETE(hh, local->kept, kept);
+	buf_done(&kept->frame);
+	mem_free(kept);
+}
+
+static void
+send_result(struct local *local, const struct local_job *job)
+{
+	struct buf outcomes;
+
+	buf_init(&outcomes, 0);
+	for (uint32_t i = 0; i < job->count && !job->is_corrupt; i++) {
+		struct ipc_outcome outcome = {
+			.number = job->recipients[i].number,
+			.kind = (uint8_t)job->outcomes[i].kind,
+			.dsn = slice_str(job->outcomes[i].dsn),
+			.reason = slice_str(job->outcomes[i].reason),
+		};
+
+		ipc_outcome_put(&outcomes, &outcome);
+	}
+	struct ipc_result result = {
+		.session = job->session,
+		.queue_id = job->ipc.queue_id,
+		.attempt = job->ipc.attempt,
+		.corrupt = job->is_corrupt,
+		.outcomes = buf_slice(&outcomes),
+		.host = SLICE_LIT("local"),
+	};
+
+	keep(local, &result);
+	channel_send(&local->worker.role->qmgr, IPC_TYPE_result, &result);
+	buf_done(&outcomes);
+}
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+static struct local_session *
+session_find(struct local *local, uint64_t number)
+{
+	struct local_session *session;
+
+	HASH_FIND(hh, local->sessions, &number, sizeof(number), session);
+	return session;
+}
+
+static void
+end_session(struct local *local, struct local_session *session)
+{
+	channel_send(&local->worker.role->qmgr, IPC_TYPE_session_end,
+		&(struct ipc_session_end){
+			.session = session->number, .cause = IPC_SESSION_CLOSED });
+	HASH_DELETE(hh, local->sessions, session);
+	if (session->next != NULL)
+		local_job_free(session->next);
+	mem_free(session);
+}
+
+static void
+job_finished(struct local_job *job)
+{
+	struct local *local = (struct local *)job->worker;
+	struct local_session *session = session_find(local, job->session);
+
+	if (!job->is_corrupt)
+		log_outcomes(job);
+	send_result(local, job);
+	LIST_REMOVE(job, link);
+	if (session != NULL && session->current == job) {
+		session->current = session->next;
+		session->next = NULL;
+		/* Not from within: the next job may finish at once, and so on. */
+		loop_wake(local->worker.role->loop);
+	}
+	local_job_free(job);
+	if (session != NULL)
+		run_session(local, session);
+}
+
+static void
+run_session(struct local *local, struct local_session *session)
+{
+	struct local_job *job = session->current;
+
+	if (session->is_closing && job == NULL) {
+		end_session(local, session);
+		return;
+	}
+	if (job == NULL || job->in_pool || job->is_forwarding)
+		return;
+	LIST_INSERT_HEAD(&local->jobs, job, link);
+	local_job_start(job);
+}
+
+static void
+open_session(struct local *local, const struct ipc_session_open *open)
+{
+	struct role *role = local->worker.role;
+	struct local_session *session;
+
+	if (local->is_stopping || HASH_COUNT(local->sessions) >= SESSIONS_MAX) {
+		channel_send(&role->qmgr, IPC_TYPE_session_end,
+			&(struct ipc_session_end){
+				.session = open->session, .cause = IPC_SESSION_CLOSED });
+		return;
+	}
+	session = MEM_NEW(struct local_session);
+	session->number = open->session;
+	HASH_ADD(hh, local->sessions, number, sizeof(session->number), session);
+	channel_send(&role->qmgr, IPC_TYPE_session_ready,
+		&(struct ipc_session_ready){
+			.session = open->session, .host = SLICE_LIT("local") });
+}
+
+static void
+take_work(struct local *local, struct slice payload, const struct ipc_work *ipc, int fd)
+{
+	struct role *role = local->worker.role;
+	struct local_session *session = session_find(local, ipc->session);
+	struct local_job *job;
+
+	if (session == NULL || session->next != NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return;
+	}
+	job = local_job_new(&local->worker, payload, fd, loop_now(role->loop).wall);
+	if (job == NULL)
+		return;
+	if (session->current != NULL) {
+		session->next = job;
+		return;
+	}
+	session->current = job;
+	run_session(local, session);
+}
+
+static void
+recall(struct local *local, const struct ipc_work_recall *wanted)
+{
+	struct local_session *session = session_find(local, wanted->session);
+
+	if (session == NULL || session->next == NULL ||
+		session->next->ipc.queue_id != wanted->queue_id ||
+		session->next->ipc.attempt != wanted->attempt)
+		return;
+	local_job_free(session->next);
+	session->next = NULL;
+	channel_send(&local->worker.role->qmgr, IPC_TYPE_work_return,
+		&(struct ipc_work_return){ .session = wanted->session,
+			.queue_id = wanted->queue_id,
+			.attempt = wanted->attempt });
+}
+
+static void
+qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd)
+{
+	struct local *local = role->ctx;
+	struct local_session *session;
+	union ipc_any any;
+
+	if (ipc_decode(type, payload, &any) != ERR_OK)
+		die(EX_SOFTWARE, "bad frame %s from the queue manager", ipc_type_name(type));
+	if (type == IPC_TYPE_work) {
+		take_work(local, payload, &any.work, fd);
+		return;
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	if (intake_client_frame(&local->worker.intake, type, &any))
+		return;
+	if (type == IPC_TYPE_session_open) {
+		open_session(local, &any.session_open);
+	} else if (type == IPC_TYPE_result_ack) {
+		forget(local, &any.result_ack);
+	} else if (type == IPC_TYPE_work_recall) {
+		recall(local, &any.work_recall);
+	} else if (type == IPC_TYPE_session_close &&
+		   (session = session_find(local, any.session_close.session)) != NULL) {
+		session->is_closing = true;
+		run_session(local, session);
+	}
+}
+
+/* --- a new qmgr ------------------------------------------------------------------------------- */
+
+static void
+send_item(struct local *local, uint64_t queue_id, uint32_t attempt, struct slice numbers,
+	bool finished)
+{
+	channel_send(&local->worker.role->qmgr, IPC_TYPE_inventory_item,
+		&(struct ipc_inventory_item){ .queue_id = queue_id,
+			.attempt = attempt,
+			.recipients = numbers,
+			.finished = finished });
+}
+
+static void
+send_kept_item(struct local *local, const struct kept *kept)
+{
+	struct ipc_result result;
+	struct ipc_outcome outcome;
+	struct buf numbers;
+
+	CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&kept->frame), &result) == ERR_OK);
+	buf_init(&numbers, 0);
+	for (struct slice list = result.outcomes; ipc_outcome_next(&list, &outcome) == ERR_OK;)
+		ipc_number_put(&numbers, outcome.number);
+	send_item(local, result.queue_id, result.attempt, buf_slice(&numbers), true);
+	buf_done(&numbers);
+}
+
+static void
+qmgr_up(struct role *role)
+{
+	struct local *local = role->ctx;
+	struct local_job *job;
+	struct kept *kept, *next;
+	uint32_t count = 0;
+
+	LIST_FOREACH (job, &local->jobs, link) {
+		struct buf numbers;
+
+		buf_init(&numbers, 0);
+		for (uint32_t i = 0; i < job->count; i++)
+			ipc_number_put(&numbers, job->recipients[i].number);
+		send_item(local, job->ipc.queue_id, job->ipc.attempt, buf_slice(&numbers), false);
+		buf_done(&numbers);
+		count++;
+	}
+	HASH_ITER(hh, local->kept, kept, next)
+	{
+		send_kept_item(local, kept);
+		count++;
+	}
+	HASH_ITER(hh, local->kept, kept, next)
+	{
+		struct ipc_result result;
+
+		CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&kept->frame), &result) == ERR_OK);
+		result.session = 0;
+		channel_send(&role->qmgr, IPC_TYPE_result, &result);
+	}
+	channel_send(&role->qmgr, IPC_TYPE_inventory_end,
+		&(struct ipc_inventory_end){ .count = count });
+	intake_client_qmgr_up(&local->worker.intake);
+}
+
+static void
+qmgr_down(struct role *role)
+{
+	struct local *local = role->ctx;
+	struct local_session *session, *next;
+	struct local_job *job;
+
+	intake_client_qmgr_down(&local->worker.intake);
+	LIST_FOREACH (job, &local->jobs, link)
+		job->session = 0;
+	HASH_ITER(hh, local->sessions, session, next)
+	{
+		HASH_DELETE(hh, local->sessions, session);
+		if (session->next != NULL)
+			local_job_free(session->next);
+		mem_free(session);
+	}
+}
+
+/* --- process ---------------------------------------------------------------------------------- */
+
+static void
+intake_changed(struct intake_client *intake)
+{
+	(void)intake;
+}
+
+static void
+new_config(struct role *role, int fd, uint64_t number)
+{
+	struct local *local = role->ctx;
+	struct config *config;
+	struct fault fault = { 0 };
+
+	(void)number;
+	if (config_open_fd(fd, &config, &fault) != ERR_OK) {
+		log_event(&role->log.log, EV_role_fault, LOG_Z(fault.text));
+	} else {
+		config_close(local->worker.config);
+		local->worker.config = config;
+	}
+	(void)close(fd);
+}
+
+static void
+turn(void *ctx)
+{
+	struct local *local = ctx;
+
+	local_pool_take(&local->worker.pool);
+	if (local->is_stopping && LIST_EMPTY(&local->jobs) &&
+		(local->kept == NULL || !channel_is_open(&local->worker.role->qmgr)))
+		role_exit(local->worker.role, EX_OK);
+}
+
+static void
+stop_time_up(void *ctx)
+{
+	struct local *local = ctx;
+
+	role_exit(local->worker.role, EX_OK);
+}
+
+static void
+stop(struct role *role, uint32_t grace_ms)
+{
+	struct local *local = role->ctx;
+
+	local->is_stopping = true;
+	loop_timer_set_ns(&local->stop_timer, grace_ms * NS_PER_MS);
+}
+
+static void
+master_down(struct role *role)
+{
+	stop(role, MASTER_DOWN_MS);
+}
+
+static const struct role_callbacks callbacks = {
+	.config = new_config,
+	.qmgr_up = qmgr_up,
+	.qmgr_frame = qmgr_frame,
+	.qmgr_down = qmgr_down,
+	.stop = stop,
+	.master_down = master_down,
+};
+
+int
+local_main(struct role *role)
+{
+	struct local *local = MEM_NEW(struct local);
+	struct fault fault = { 0 };
+	int exit_code;
+
+	local->worker.role = role;
+	local->worker.finished = job_finished;
+	local->worker.mail_dir = role->directories[ROLE_DIR_MAIL];
+	role->ctx = local;
+	LIST_INIT(&local->jobs);
+	if (config_open_fd(role->config_fd, &local->worker.config, &fault) != ERR_OK)
+		die(EX_CONFIG, "the configuration cannot be read: %s", fault.text);
+	(void)close(role->config_fd);
+	role->config_fd = -1;
+	(void)snprintf(local->worker.hostname, sizeof(local->worker.hostname), "%s",
+		config_cstr(local->worker.config, NULL, PARAM_MYHOSTNAME));
+	local_pool_open(&local->worker.pool, role->loop);
+	intake_client_init(&local->worker.intake, role, intake_changed);
+	loop_timer_init(&local->stop_timer, role->loop, stop_time_up, local);
+	role_hook_add(role, &local->hook, turn, local);
+	exit_code = role_run(role, &callbacks);
+	local_pool_close(&local->worker.pool);
+	return exit_code;
+}
