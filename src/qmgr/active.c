@@ -219,7 +219,7 @@ loaded(void *ctx, store_ref ref, enum err err)
 		set_aside(message, err);
 		return;
 	}
-	if (message->locks > 0) {
+	if (message->locks > 0 || !core_may_deliver(core)) {
 		message_move(message, MESSAGE_LOCKED);
 		lease_replay_results(message);
 	} else {
@@ -241,8 +241,24 @@ active_load(struct core *core, store_ref ref)
 void
 active_unlocked(struct message *message)
 {
-	if (message->locks == 0 && message->phase == MESSAGE_LOCKED && message->changes == 0)
+	bool is_early = !core_may_deliver(message->core) &&
+			!(message->core->options.planted & CORE_PLANT_UNLOCK_EARLY);
+
+	if (message->locks == 0 && message->phase == MESSAGE_LOCKED && message->changes == 0 &&
+		!is_early)
 		message_activate(message);
+}
+
+/* Another survivor might still have named them: only now are they free. */
+void
+active_inventories_complete(struct core *core)
+{
+	struct message *message, *next;
+
+	HASH_ITER(by_ref, core->messages, message, next)
+	{
+		active_unlocked(message);
+	}
 }
 
 /* Rules M8, F5: in due order, while there is room. */

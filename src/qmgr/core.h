@@ -71,7 +71,7 @@ enum core_plant {
 	CORE_PLANT_BOUNCE_TWICE = 8,   /* report and mark are two batches */
 	CORE_PLANT_FORGET_DEATH = 16,  /* transactions of a dead worker are not retried */
 	CORE_PLANT_LOSE_DEFERRED = 32, /* a deferred message gets no due time */
-	CORE_PLANT_OVER_WINDOW = 64,   /* one session more than the window */
+	CORE_PLANT_UNLOCK_EARLY = 64,  /* a lock's end frees a message that others may hold */
 	CORE_PLANT_DONE_EARLY = 128,   /* a message ends although a recipient is open */
 };
 

@@ -278,6 +278,7 @@ struct message *active_new(struct core *core, store_ref ref); /* just accepted, 
 struct message *active_find(struct core *core, store_ref ref);
 struct message *active_load(struct core *core, store_ref ref); /* an idle one */
 void active_unlocked(struct message *message); /* a lock, or its result, is gone */
+void active_inventories_complete(struct core *core);
 void active_forget(struct message *message); /* memory is freed; unpin or end were done */
 void active_release(struct message *message); /* gives it to the scheduler again */
 void active_wish(struct message *message, enum message_wish wish, struct job *job);

@@ -133,8 +133,8 @@ inventory_complete(struct peer *peer)
 	if (!peer->is_survivor)
 		return;
 	peer->is_survivor = false;
-	if (peer->core->survivors_waiting > 0)
-		peer->core->survivors_waiting--;
+	if (peer->core->survivors_waiting > 0 && --peer->core->survivors_waiting == 0)
+		active_inventories_complete(peer->core);
 	core_mark(peer->core);
 }
 
@@ -168,6 +168,7 @@ lease_step(struct core *core)
 		}
 	}
 	core->survivors_waiting = 0;
+	active_inventories_complete(core);
 	core_mark(core);
 }
 
@@ -248,10 +249,9 @@ lease_died(struct lease *lease)
 	if (lease->entry != NULL) {
 		if (lease->session->lease == lease)
 			active_mark_suspect(message);
-		if (!(core->options.planted & CORE_PLANT_FORGET_DEATH)) {
+		if (!(core->options.planted & CORE_PLANT_FORGET_DEATH))
 			sched_entry_return(core->sched, lease->entry);
-			session_lease_over(lease->session, lease);
-		}
+		session_lease_over(lease->session, lease);
 	}
 	lease_free(lease);
 	done_check(message);

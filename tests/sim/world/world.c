@@ -1,0 +1,1127 @@
+/*
+ * world.c - the production core of the queue manager in a simulated world, from a seed
+ *
+ * usage: world [--seed N] [--count M] [--plant NAME]
+ *
+ * Disk, clock, clients, workers and resolver are simulated; frames are the real ones. At random
+ * moments the queue manager or a worker is killed, or the power of the whole machine fails. Then
+ * faults end, time goes on, and the oracle judges:
+ *
+ *   - every recipient of an acknowledged message was delivered or reported, exactly once; more often
+ *     only where a transaction was in flight when its worker died or the power failed
+ *   - one report per recipient, ever
+ *   - never more sessions to a destination than its limit
+ *   - nothing waits for ever
+ *
+ * The world is one thread and has no time of its own: a seed always gives the same history.
+ */
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "config/compile.h"
+#include "message/envelope.h"
+#include "message/recipient_list.h"
+#include "qmgr/core.h"
+#include "sim/disk_sim.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+enum {
+	MESSAGES_MAX = 120,
+	RECIPIENTS_MAX = 4,
+	WORKERS = 2,
+	SESSIONS_MAX = 64,
+	RESULTS_MAX = 64,
+	LIMIT = 3, /* default_destination_concurrency_limit */
+	STEPS = 1500,
+	SETTLE_STEPS = 60000,
+};
+
+enum actor { ACTOR_CLIENT, ACTOR_RESOLVER, ACTOR_WORKER, ACTOR_COUNT = ACTOR_WORKER + WORKERS };
+
+/* One frame on its way to an actor. */
+struct frame {
+	uint16_t type;
+	struct buf payload;
+	STAILQ_ENTRY(frame) link;
+};
+
+STAILQ_HEAD(frame_list, frame);
+
+struct recipient {
+	uint32_t delivered;
+	uint32_t reports;
+	uint64_t report_id; /* of the first */
+	bool uncertain;     /* its transaction was in flight at a death */
+};
+
+struct message {
+	bool is_sent, is_acknowledged, is_answered;
+	uint64_t queue_id;
+	uint64_t txn;
+	uint32_t recipient_count;
+	struct recipient recipients[RECIPIENTS_MAX];
+};
+
+struct transaction {
+	bool is_used;
+	bool is_begun;
+	uint64_t session; /* 0: of a dead queue manager */
+	struct buf work;
+};
+
+struct result {
+	bool is_used;
+	uint64_t queue_id;
+	uint32_t attempt;
+	struct buf frame;
+};
+
+struct worker_session {
+	uint64_t number; /* 0: free */
+	bool is_ready;
+	char nexthop[64];
+};
+
+struct worker {
+	struct worker_session sessions[SESSIONS_MAX];
+	struct transaction transactions[SESSIONS_MAX];
+	struct result results[RESULTS_MAX];
+};
+
+struct world {
+	struct rng rng;
+	struct disk_sim disk;
+	struct core *core;
+	struct config *config;
+	struct log log;
+	struct instant now;
+	unsigned planted;
+	bool is_open;
+	bool is_calm; /* no faults any more */
+	core_peer next_peer;
+	core_peer peers[ACTOR_COUNT]; /* 0: not connected */
+	bool owes_inventory[ACTOR_COUNT];
+	uint32_t condemned; /* pid of a worker that the core wants killed */
+	struct frame_list frames[ACTOR_COUNT];
+	struct worker workers[WORKERS];
+	struct message messages[MESSAGES_MAX];
+	uint32_t message_count;
+	uint64_t id_next, id_end;
+	uint64_t txn_next;
+	const char *bug;
+};
+
+static bool
+chance(struct world *world, uint64_t one_in)
+{
+	return rng_one_in(&world->rng, one_in) != 0;
+}
+
+static void
+fail(struct world *world, const char *bug)
+{
+	if (world->bug == NULL)
+		world->bug = bug;
+}
+
+/* --- frames ----------------------------------------------------------------------------------- */
+
+static int
+actor_of(const struct world *world, core_peer peer)
+{
+	for (int i = 0; i < ACTOR_COUNT; i++)
+		if (world->peers[i] == peer)
+			return i;
+	return -1;
+}
+
+static void
+out_send(void *ctx, core_peer peer, enum ipc_type type, const void *message)
+{
+	struct world *world = ctx;
+	int actor = actor_of(world, peer);
+	struct frame *frame;
+
+	if (actor < 0)
+		return;
+	frame = MEM_NEW(struct frame);
+	frame->type = (uint16_t)type;
+	buf_init(&frame->payload, 0);
+	ipc_encode(&frame->payload, type, false, message);
+	buf_consume(&frame->payload, IPC_HEADER_SIZE);
+	STAILQ_INSERT_TAIL(&world->frames[actor], frame, link);
+}
+
+static bool
+out_send_large(void *ctx, core_peer peer, const struct ipc_work *work, uint64_t large)
+{
+	(void)large;
+	out_send(ctx, peer, IPC_TYPE_work, work);
+	return true;
+}
+
+static size_t
+out_pending(void *ctx, core_peer peer)
+{
+	(void)ctx;
+	(void)peer;
+	return 0;
+}
+
+static void
+out_kill(void *ctx, uint32_t pid)
+{
+	struct world *world = ctx;
+
+	world->condemned = pid;
+}
+
+static void
+out_bad_peer(void *ctx, core_peer peer, const char *why)
+{
+	(void)peer;
+	(void)why;
+	fail(ctx, "the core calls an honest peer bad");
+}
+
+static void
+out_opened(void *ctx, enum err err, const struct fault *fault)
+{
+	struct world *world = ctx;
+
+	(void)fault;
+	if (err != ERR_OK)
+		fail(world, "the queue does not open");
+	world->is_open = true;
+}
+
+static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
+	out_bad_peer, out_opened };
+
+static void
+tell_core(struct world *world, int actor, enum ipc_type type, const void *message)
+{
+	struct buf bytes;
+
+	if (world->peers[actor] == 0)
+		return;
+	buf_init(&bytes, 0);
+	ipc_encode(&bytes, type, false, message);
+	core_frame(world->core, world->peers[actor], (uint16_t)type,
+		slice_from(buf_slice(&bytes), IPC_HEADER_SIZE), world->now);
+	buf_done(&bytes);
+}
+
+static void
+drop_frames(struct world *world, int actor)
+{
+	struct frame *frame;
+
+	while ((frame = STAILQ_FIRST(&world->frames[actor])) != NULL) {
+		STAILQ_REMOVE_HEAD(&world->frames[actor], link);
+		buf_done(&frame->payload);
+		mem_free(frame);
+	}
+}
+
+/* --- clients ---------------------------------------------------------------------------------- */
+
+static void
+send_message(struct world *world)
+{
+	static const char content[] = "Subject: t\r\n\r\nbody\r\n";
+	struct slice body = slice_str(content);
+	uint32_t index = world->message_count;
+	struct message *message = &world->messages[index];
+	struct envelope envelope;
+	struct buf bytes, list;
+	char address[64];
+
+	if (index == MESSAGES_MAX || world->id_next >= world->id_end)
+		return;
+	world->message_count++;
+	message->is_sent = true;
+	message->queue_id = world->id_next++;
+	message->txn = ++world->txn_next;
+	message->recipient_count = 1 + (uint32_t)rng_below(&world->rng, RECIPIENTS_MAX);
+	buf_init(&bytes, 0);
+	buf_init(&list, 0);
+	envelope_init(&envelope);
+	envelope.sender = SLICE_LIT("s@sender.test");
+	envelope.arrival_us = world->now.wall.us;
+	envelope.head_length = 14;
+	CHECK(envelope_encode(&envelope, &bytes) == ERR_OK);
+	for (uint32_t i = 0; i < message->recipient_count; i++) {
+		struct recipient_entry entry = { 0 };
+
+		(void)snprintf(address, sizeof(address), "r%u-%u@d%u.test", index, i,
+			(unsigned)rng_below(&world->rng, 3));
+		entry.address = slice_str(address);
+		CHECK(recipient_list_put(&list, &entry) == ERR_OK);
+	}
+	tell_core(world, ACTOR_CLIENT, IPC_TYPE_intake_commit,
+		&(struct ipc_intake_commit){ .txn = message->txn,
+			.queue_id = message->queue_id,
+			.envelope = buf_slice(&bytes),
+			.recipients = buf_slice(&list),
+			.content = body,
+			.content_length = body.len,
+			.content_hash = hash_bytes(body) });
+	buf_done(&bytes);
+	buf_done(&list);
+}
+
+static void
+client_frame(struct world *world, uint16_t type, const union ipc_any *any)
+{
+	if (type == IPC_TYPE_id_block && any->id_block.count > 0) {
+		world->id_next = any->id_block.first;
+		world->id_end = any->id_block.first + any->id_block.count;
+	}
+	if (type != IPC_TYPE_intake_result)
+		return;
+	for (uint32_t i = 0; i < world->message_count; i++) {
+		struct message *message = &world->messages[i];
+
+		if (message->txn != any->intake_result.txn || message->is_answered)
+			continue;
+		message->is_answered = true;
+		message->is_acknowledged = any->intake_result.status == IPC_INTAKE_DURABLE;
+	}
+}
+
+/* --- resolver --------------------------------------------------------------------------------- */
+
+static void
+resolver_frame(struct world *world, uint16_t type, const union ipc_any *any)
+{
+	static const uint8_t address[4] = { 10, 0, 0, 1 };
+	struct ipc_host host = { .name = SLICE_LIT("mx.test"), .family = AF_INET, .port = 25,
+		.address = { address, sizeof(address) } };
+	struct buf hosts;
+	bool is_bad = !world->is_calm && chance(world, 8);
+
+	if (type != IPC_TYPE_resolve)
+		return;
+	buf_init(&hosts, 0);
+	ipc_host_put(&hosts, &host);
+	tell_core(world, ACTOR_RESOLVER, IPC_TYPE_resolved,
+		&(struct ipc_resolved){ .query = any->resolve.query,
+			.status = is_bad ? IPC_RESOLVE_TEMPORARY : IPC_RESOLVE_OK,
+			.ttl_s = 5,
+			.hosts = is_bad ? slice_make(NULL, 0) : buf_slice(&hosts),
+			.dsn = slice_str(is_bad ? "4.4.3" : ""),
+			.reason = slice_str(is_bad ? "no answer" : "") });
+	buf_done(&hosts);
+}
+
+/* --- workers ---------------------------------------------------------------------------------- */
+
+static struct worker *
+worker_of(struct world *world, int actor)
+{
+	return &world->workers[actor - ACTOR_WORKER];
+}
+
+static struct worker_session *
+session_find(struct worker *worker, uint64_t number)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++)
+		if (worker->sessions[i].number == number)
+			return &worker->sessions[i];
+	return NULL;
+}
+
+static void
+check_limit(struct world *world, const char *nexthop)
+{
+	unsigned count = 0;
+
+	for (int w = 0; w < WORKERS; w++)
+		for (int i = 0; i < SESSIONS_MAX; i++)
+			count += world->workers[w].sessions[i].number != 0 &&
+				 strcmp(world->workers[w].sessions[i].nexthop, nexthop) == 0;
+	if (count > LIMIT)
+		fail(world, "more sessions than default_destination_concurrency_limit");
+}
+
+static void
+take_session(struct world *world, struct worker *worker, const struct ipc_session_open *open)
+{
+	struct worker_session *session = session_find(worker, 0);
+
+	CHECK(session != NULL);
+	session->number = open->session;
+	session->is_ready = false;
+	(void)snprintf(session->nexthop, sizeof(session->nexthop), "%" SLICE_FMT,
+		SLICE_ARG(open->nexthop));
+	check_limit(world, session->nexthop);
+}
+
+static void
+take_work(struct worker *worker, struct slice payload, const struct ipc_work *work)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct transaction *transaction = &worker->transactions[i];
+
+		if (transaction->is_used)
+			continue;
+		*transaction = (struct transaction){ .is_used = true, .session = work->session };
+		buf_init(&transaction->work, 0);
+		buf_add(&transaction->work, payload);
+		return;
+	}
+	UNREACHED();
+}
+
+static void
+forget_result(struct worker *worker, const struct ipc_result_ack *ack)
+{
+	for (int i = 0; i < RESULTS_MAX; i++) {
+		struct result *result = &worker->results[i];
+
+		if (result->is_used && result->queue_id == ack->queue_id &&
+			result->attempt == ack->attempt) {
+			buf_done(&result->frame);
+			result->is_used = false;
+		}
+	}
+}
+
+static void
+worker_frame(struct world *world, int actor, struct slice payload, uint16_t type,
+	const union ipc_any *any)
+{
+	struct worker *worker = worker_of(world, actor);
+
+	if (type == IPC_TYPE_session_open)
+		take_session(world, worker, &any->session_open);
+	else if (type == IPC_TYPE_work && session_find(worker, any->work.session) != NULL)
+		take_work(worker, payload, &any->work);
+	else if (type == IPC_TYPE_result_ack)
+		forget_result(worker, &any->result_ack);
+}
+
+/* A report arrives: which recipients does it name? */
+static void
+count_reports(struct world *world, const struct ipc_work *work)
+{
+	static const char field[] = "Final-Recipient: rfc822; r";
+	struct buf text;
+	const char *at;
+
+	buf_init(&text, 0);
+	buf_add(&text, work->content);
+	CHECK(buf_append_byte(&text, 0) == ERR_OK);
+	at = (const char *)text.ptr;
+	while ((at = strstr(at, field)) != NULL) {
+		unsigned message, number;
+
+		at += sizeof(field) - 1;
+		if (sscanf(at, "%u-%u@", &message, &number) != 2 ||
+			message >= world->message_count || number >= RECIPIENTS_MAX) {
+			fail(world, "a report about nobody");
+			break;
+		}
+		struct recipient *recipient = &world->messages[message].recipients[number];
+
+		/* The same report may come twice, another one may not. */
+		if (recipient->reports == 0 || recipient->report_id != work->queue_id)
+			recipient->reports++;
+		recipient->report_id = work->queue_id;
+	}
+	buf_done(&text);
+}
+
+static struct recipient *
+recipient_of(struct world *world, struct slice address)
+{
+	char text[64];
+	unsigned message, number;
+
+	(void)snprintf(text, sizeof(text), "%" SLICE_FMT, SLICE_ARG(address));
+	if (sscanf(text, "r%u-%u@", &message, &number) != 2)
+		return NULL;
+	CHECK(message < world->message_count && number < RECIPIENTS_MAX);
+	return &world->messages[message].recipients[number];
+}
+
+static enum ipc_outcome_kind
+draw_outcome(struct world *world, bool is_report)
+{
+	if (is_report)
+		return chance(world, world->is_calm ? 0 : 6) ? IPC_OUTCOME_DEFERRED
+							      : IPC_OUTCOME_DELIVERED;
+	if (chance(world, 7))
+		return IPC_OUTCOME_BOUNCED;
+	return !world->is_calm && chance(world, 4) ? IPC_OUTCOME_DEFERRED : IPC_OUTCOME_DELIVERED;
+}
+
+/* What the peer does is done here; whether anybody hears of it is another matter. */
+static void
+perform(struct world *world, struct transaction *transaction, struct buf *outcomes)
+{
+	struct ipc_work work;
+	struct ipc_recipient recipient;
+	struct envelope envelope;
+
+	CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+	CHECK(envelope_decode(work.envelope, &envelope) == ERR_OK);
+	bool is_report = envelope.sender.len == 0;
+
+	for (struct slice list = work.recipients; ipc_recipient_next(&list, &recipient) == ERR_OK;) {
+		enum ipc_outcome_kind kind = draw_outcome(world, is_report);
+		struct recipient *target = recipient_of(world, recipient.address);
+		struct ipc_outcome outcome = {
+			.number = recipient.number,
+			.kind = (uint8_t)kind,
+			.dsn = slice_str(kind == IPC_OUTCOME_BOUNCED	? "5.1.1"
+					 : kind == IPC_OUTCOME_DEFERRED ? "4.2.0"
+									: "2.0.0"),
+			.reason = SLICE_LIT("host mx.test said so"),
+		};
+
+		if (kind == IPC_OUTCOME_DELIVERED && is_report)
+			count_reports(world, &work);
+		else if (kind == IPC_OUTCOME_DELIVERED && target != NULL)
+			target->delivered++;
+		ipc_outcome_put(outcomes, &outcome);
+	}
+}
+
+static void
+mark_uncertain(struct world *world, struct slice work_bytes)
+{
+	struct ipc_work work;
+	struct ipc_recipient recipient;
+
+	CHECK(ipc_decode(IPC_TYPE_work, work_bytes, &work) == ERR_OK);
+	for (struct slice list = work.recipients; ipc_recipient_next(&list, &recipient) == ERR_OK;) {
+		struct recipient *target = recipient_of(world, recipient.address);
+
+		if (target != NULL)
+			target->uncertain = true;
+	}
+}
+
+static void
+finish(struct world *world, int actor, struct transaction *transaction)
+{
+	struct worker *worker = worker_of(world, actor);
+	struct ipc_work work;
+	struct buf outcomes;
+	struct result *kept = NULL;
+
+	for (int i = 0; i < RESULTS_MAX && kept == NULL; i++)
+		if (!worker->results[i].is_used)
+			kept = &worker->results[i];
+	if (kept == NULL)
+		return;
+	buf_init(&outcomes, 0);
+	perform(world, transaction, &outcomes);
+	CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+	struct ipc_result result = {
+		.session = transaction->session,
+		.queue_id = work.queue_id,
+		.attempt = work.attempt,
+		.outcomes = buf_slice(&outcomes),
+		.host = SLICE_LIT("mx.test"),
+	};
+
+	*kept = (struct result){ true, work.queue_id, work.attempt, { 0 } };
+	buf_init(&kept->frame, 0);
+	ipc_encode(&kept->frame, IPC_TYPE_result, false, &result);
+	buf_consume(&kept->frame, IPC_HEADER_SIZE);
+	/* The inventory goes first, and will name it. */
+	if (!world->owes_inventory[actor])
+		tell_core(world, actor, IPC_TYPE_result, &result);
+	buf_done(&outcomes);
+	buf_done(&transaction->work);
+	transaction->is_used = false;
+}
+
+/* Whether another transaction of the same session came first. */
+static bool
+waits(const struct worker *worker, const struct transaction *transaction)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		const struct transaction *other = &worker->transactions[i];
+
+		if (other->is_used && other != transaction && other->is_begun &&
+			other->session == transaction->session && transaction->session != 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+session_act(struct world *world, int actor, struct worker_session *session)
+{
+	bool fails = !world->is_calm && chance(world, 6);
+	struct ipc_session_end end = { .session = session->number,
+		.cause = IPC_SESSION_FAILED,
+		.dsn = SLICE_LIT("4.4.1"),
+		.reason = SLICE_LIT("connect to mx.test: Connection refused") };
+
+	if (session->is_ready) {
+		struct worker *worker = worker_of(world, actor);
+
+		for (int i = 0; i < SESSIONS_MAX; i++)
+			if (worker->transactions[i].is_used &&
+				worker->transactions[i].session == session->number)
+				return;
+		if (!chance(world, 10))
+			return;
+		end.cause = IPC_SESSION_IDLE;
+		end.dsn = end.reason = slice_make(NULL, 0);
+		session->number = 0;
+		tell_core(world, actor, IPC_TYPE_session_end, &end);
+	} else if (fails) {
+		session->number = 0;
+		tell_core(world, actor, IPC_TYPE_session_end, &end);
+	} else {
+		session->is_ready = true;
+		tell_core(world, actor, IPC_TYPE_session_ready,
+			&(struct ipc_session_ready){
+				.session = session->number, .host = SLICE_LIT("mx.test") });
+	}
+}
+
+static void
+worker_act(struct world *world, int actor)
+{
+	struct worker *worker = worker_of(world, actor);
+	unsigned at = (unsigned)rng_below(&world->rng, SESSIONS_MAX);
+
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct transaction *transaction =
+			&worker->transactions[(at + (unsigned)i) % SESSIONS_MAX];
+
+		if (!transaction->is_used || waits(worker, transaction))
+			continue;
+		if (!transaction->is_begun)
+			transaction->is_begun = true;
+		else
+			finish(world, actor, transaction);
+		break;
+	}
+	if (world->peers[actor] == 0)
+		return;
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct worker_session *session =
+			&worker->sessions[(at + (unsigned)i) % SESSIONS_MAX];
+
+		if (session->number != 0) {
+			session_act(world, actor, session);
+			break;
+		}
+	}
+}
+
+/* --- deaths ----------------------------------------------------------------------------------- */
+
+static void
+worker_forget(struct world *world, int actor)
+{
+	struct worker *worker = worker_of(world, actor);
+
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct transaction *transaction = &worker->transactions[i];
+
+		if (!transaction->is_used)
+			continue;
+		if (transaction->is_begun) {
+			struct buf outcomes;
+
+			mark_uncertain(world, buf_slice(&transaction->work));
+			buf_init(&outcomes, 0);
+			if (chance(world, 2))
+				perform(world, transaction, &outcomes);
+			buf_done(&outcomes);
+		}
+		buf_done(&transaction->work);
+	}
+	memset(worker->sessions, 0, sizeof(worker->sessions));
+	memset(worker->transactions, 0, sizeof(worker->transactions));
+}
+
+/* Results that nobody has recorded die with their worker. */
+static void
+results_forget(struct world *world, int actor)
+{
+	struct worker *worker = worker_of(world, actor);
+
+	for (int i = 0; i < RESULTS_MAX; i++) {
+		struct result *result = &worker->results[i];
+
+		if (!result->is_used)
+			continue;
+		for (uint32_t m = 0; m < world->message_count; m++)
+			for (uint32_t r = 0; r < RECIPIENTS_MAX &&
+					     world->messages[m].queue_id == result->queue_id;
+				r++)
+				world->messages[m].recipients[r].uncertain = true;
+		buf_done(&result->frame);
+		result->is_used = false;
+	}
+}
+
+static void
+connect_actor(struct world *world, int actor, bool survivor)
+{
+	static const enum core_peer_kind kinds[] = { CORE_PEER_INTAKE, CORE_PEER_RESOLVER };
+	enum core_peer_kind kind = actor < ACTOR_WORKER ? kinds[actor] : CORE_PEER_SMTP;
+
+	world->peers[actor] = ++world->next_peer;
+	core_peer_up(world->core, world->peers[actor], kind, (uint32_t)world->next_peer, survivor,
+		false, world->now);
+}
+
+static void
+kill_worker(struct world *world, int actor)
+{
+	core_peer peer = world->peers[actor];
+
+	worker_forget(world, actor);
+	results_forget(world, actor);
+	drop_frames(world, actor);
+	world->peers[actor] = 0;
+	world->owes_inventory[actor] = false;
+	core_peer_down(world->core, peer, world->now);
+	connect_actor(world, actor, false);
+}
+
+static void
+send_inventory(struct world *world, int actor)
+{
+	struct worker *worker = worker_of(world, actor);
+	uint32_t count = 0;
+
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct transaction *transaction = &worker->transactions[i];
+		struct ipc_work work;
+		struct ipc_recipient recipient;
+		struct buf numbers;
+
+		if (!transaction->is_used)
+			continue;
+		CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+		buf_init(&numbers, 0);
+		for (struct slice list = work.recipients;
+			ipc_recipient_next(&list, &recipient) == ERR_OK;)
+			ipc_number_put(&numbers, recipient.number);
+		tell_core(world, actor, IPC_TYPE_inventory_item,
+			&(struct ipc_inventory_item){ .queue_id = work.queue_id,
+				.attempt = work.attempt,
+				.recipients = buf_slice(&numbers) });
+		buf_done(&numbers);
+		count++;
+	}
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < RESULTS_MAX; i++) {
+			struct result *kept = &worker->results[i];
+			struct ipc_result result;
+			struct ipc_outcome outcome;
+			struct buf numbers;
+
+			if (!kept->is_used)
+				continue;
+			CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&kept->frame), &result) ==
+				ERR_OK);
+			result.session = 0;
+			if (pass == 1) {
+				tell_core(world, actor, IPC_TYPE_result, &result);
+				continue;
+			}
+			buf_init(&numbers, 0);
+			for (struct slice list = result.outcomes;
+				ipc_outcome_next(&list, &outcome) == ERR_OK;)
+				ipc_number_put(&numbers, outcome.number);
+			tell_core(world, actor, IPC_TYPE_inventory_item,
+				&(struct ipc_inventory_item){ .queue_id = result.queue_id,
+					.attempt = result.attempt,
+					.recipients = buf_slice(&numbers),
+					.finished = 1 });
+			buf_done(&numbers);
+			count++;
+		}
+	world->owes_inventory[actor] = false;
+	tell_core(world, actor, IPC_TYPE_inventory_end,
+		&(struct ipc_inventory_end){ .count = count });
+}
+
+/* The queue manager is dead: sessions are void, what was not begun is dropped. */
+static void
+orphan(struct worker *worker)
+{
+	memset(worker->sessions, 0, sizeof(worker->sessions));
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct transaction *transaction = &worker->transactions[i];
+
+		if (transaction->is_used && !transaction->is_begun) {
+			buf_done(&transaction->work);
+			transaction->is_used = false;
+		}
+		transaction->session = 0;
+	}
+}
+
+static void
+start_core(struct world *world, uint32_t survivors)
+{
+	struct core_options options = {
+		.log = &world->log,
+		.disk = &world->disk.disk,
+		.config = world->config,
+		.out = &core_out,
+		.ctx = world,
+		.seed = rng_next(&world->rng),
+		.survivors = survivors,
+		.planted = world->planted,
+	};
+
+	world->is_open = false;
+	world->core = core_new(&options);
+	core_open(world->core, world->now);
+	for (unsigned i = 0; !world->is_open && world->bug == NULL; i++) {
+		while (disk_sim_step(&world->disk))
+			continue;
+		core_step(world->core, world->now);
+		if (i > 10000)
+			fail(world, "recovery does not end");
+	}
+}
+
+/* Everybody who lives meets the new queue manager. */
+static void
+reconnect(struct world *world, bool survivors)
+{
+	for (int actor = 0; actor < ACTOR_COUNT && world->bug == NULL; actor++) {
+		connect_actor(world, actor, survivors);
+		world->owes_inventory[actor] = actor >= ACTOR_WORKER && survivors;
+	}
+	world->id_next = world->id_end = 0;
+	tell_core(world, ACTOR_CLIENT, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = 1 });
+	for (uint32_t i = 0; i < world->message_count; i++) {
+		struct message *message = &world->messages[i];
+
+		if (message->is_answered)
+			continue;
+		if (survivors)
+			tell_core(world, ACTOR_CLIENT, IPC_TYPE_intake_query,
+				&(struct ipc_intake_query){
+					.txn = message->txn, .queue_id = message->queue_id });
+		else
+			message->is_answered = true; /* the client heard nothing */
+	}
+}
+
+static void
+crash(struct world *world, bool power)
+{
+	/* What lies in sockets is read by those who live on, but for the power. */
+	for (int actor = 0; actor < ACTOR_COUNT; actor++) {
+		if (actor >= ACTOR_WORKER && !power)
+			orphan(worker_of(world, actor));
+		if (actor >= ACTOR_WORKER && power) {
+			worker_forget(world, actor);
+			results_forget(world, actor);
+		}
+		drop_frames(world, actor);
+		world->peers[actor] = 0;
+	}
+	disk_sim_die(&world->disk);
+	if (power)
+		disk_sim_lose_power(&world->disk);
+	start_core(world, power ? 0 : WORKERS);
+	if (world->bug == NULL)
+		reconnect(world, !power);
+}
+
+/* --- a run ------------------------------------------------------------------------------------ */
+
+static void
+deliver_frame(struct world *world)
+{
+	int actor = (int)rng_below(&world->rng, ACTOR_COUNT);
+	struct frame *frame = STAILQ_FIRST(&world->frames[actor]);
+	union ipc_any any;
+
+	if (frame == NULL)
+		return;
+	STAILQ_REMOVE_HEAD(&world->frames[actor], link);
+	CHECK(ipc_decode(frame->type, buf_slice(&frame->payload), &any) == ERR_OK);
+	if (actor == ACTOR_CLIENT)
+		client_frame(world, frame->type, &any);
+	else if (actor == ACTOR_RESOLVER)
+		resolver_frame(world, frame->type, &any);
+	else
+		worker_frame(world, actor, buf_slice(&frame->payload), frame->type, &any);
+	buf_done(&frame->payload);
+	mem_free(frame);
+}
+
+static void
+pass_time(struct world *world)
+{
+	uint64_t ns = rng_below(&world->rng, 20 * NS_PER_MS);
+
+	if (chance(world, world->is_calm ? 20 : 100))
+		ns = rng_below(&world->rng, 2 * NS_PER_S);
+	world->now.mono.ns += ns;
+	world->now.wall.us += ns / 1000;
+}
+
+/* A survivor takes its time with its inventory; one that takes too long is killed. */
+static void
+survivors_act(struct world *world)
+{
+	for (int actor = ACTOR_WORKER; actor < ACTOR_COUNT; actor++) {
+		if (world->owes_inventory[actor] && chance(world, 5))
+			send_inventory(world, actor);
+		if (world->condemned != 0 && world->peers[actor] == world->condemned)
+			kill_worker(world, actor);
+	}
+	world->condemned = 0;
+}
+
+static void
+step(struct world *world)
+{
+	survivors_act(world);
+	for (uint64_t i = rng_below(&world->rng, 4); i > 0; i--)
+		(void)disk_sim_step(&world->disk);
+	for (uint64_t i = rng_below(&world->rng, 6); i > 0; i--)
+		deliver_frame(world);
+	worker_act(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
+	pass_time(world);
+	core_step(world->core, world->now);
+}
+
+static void
+fault_step(struct world *world)
+{
+	if (chance(world, 6))
+		send_message(world);
+	if (chance(world, 300))
+		kill_worker(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
+	if (chance(world, 200))
+		crash(world, chance(world, 3));
+}
+
+/* What went on hold because two workers died with it is let go by an operator. */
+static void
+release_held(struct world *world)
+{
+	core_peer tool = ++world->next_peer;
+	struct ipc_control_request request = { .request = 1, .command = SLICE_LIT("release") };
+	struct buf words, bytes;
+
+	buf_init(&words, 0);
+	buf_init(&bytes, 0);
+	ipc_bytes_put(&words, SLICE_LIT("ALL"));
+	request.arguments = buf_slice(&words);
+	ipc_encode(&bytes, IPC_TYPE_control_request, false, &request);
+	core_peer_up(world->core, tool, CORE_PEER_TOOL, (uint32_t)tool, false, true, world->now);
+	core_frame(world->core, tool, IPC_TYPE_control_request,
+		slice_from(buf_slice(&bytes), IPC_HEADER_SIZE), world->now);
+	core_step(world->core, world->now);
+	core_peer_down(world->core, tool, world->now);
+	buf_done(&words);
+	buf_done(&bytes);
+}
+
+static bool
+is_finished(const struct world *world)
+{
+	struct core_counts counts;
+
+	core_counts(world->core, &counts);
+	return counts.messages == 0 && counts.active == 0 && counts.changes == 0;
+}
+
+/* For whoever looks into a failing seed. */
+static void
+say_counts(const struct world *world)
+{
+	struct core_counts counts;
+
+	core_counts(world->core, &counts);
+	if (world->planted == 0)
+		printf("messages %llu, active %u, loading %u, leases %u, sessions %u, locked %u, "
+		       "changes %u\n",
+			(unsigned long long)counts.messages, counts.active, counts.loading,
+			counts.leases, counts.sessions, counts.locked, counts.changes);
+}
+
+static void
+judge(struct world *world)
+{
+	for (uint32_t m = 0; m < world->message_count; m++) {
+		const struct message *message = &world->messages[m];
+
+		for (uint32_t r = 0; r < message->recipient_count; r++) {
+			const struct recipient *recipient = &message->recipients[r];
+
+			if (recipient->reports > 1)
+				fail(world, "two reports about one recipient");
+			if (message->is_acknowledged &&
+				recipient->delivered + recipient->reports == 0)
+				fail(world, "an acknowledged recipient got lost");
+			if (!recipient->uncertain &&
+				recipient->delivered + recipient->reports > 1)
+				fail(world, "a finished recipient was repeated");
+		}
+	}
+}
+
+static const char *
+run(uint64_t seed, unsigned planted, struct config *config)
+{
+	struct world *world = MEM_NEW(struct world);
+	const char *bug;
+	unsigned steps = 0;
+
+	rng_init(&world->rng, seed);
+	world->config = config;
+	world->planted = planted;
+	log_init_null(&world->log);
+	world->now = (struct instant){ { NS_PER_S }, { UINT64_C(1700000000) * US_PER_S } };
+	for (int i = 0; i < ACTOR_COUNT; i++)
+		STAILQ_INIT(&world->frames[i]);
+	disk_sim_init(&world->disk, rng_next(&world->rng));
+	start_core(world, 0);
+	if (world->bug == NULL)
+		reconnect(world, false);
+	for (; steps < STEPS && world->bug == NULL; steps++) {
+		step(world);
+		fault_step(world);
+	}
+	world->is_calm = true;
+	for (steps = 0; steps < SETTLE_STEPS && world->bug == NULL && !is_finished(world);
+		steps++) {
+		step(world);
+		if (steps % 1000 == 999)
+			release_held(world);
+	}
+	if (world->bug == NULL && !is_finished(world)) {
+		fail(world, "something waits for ever");
+		say_counts(world);
+	}
+	if (world->bug == NULL)
+		judge(world);
+	bug = world->bug;
+	disk_sim_done(&world->disk);
+	mem_free(world);
+	return bug;
+}
+
+/* --- program ---------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	unsigned bit;
+} plants[] = {
+	{ "ack-early", CORE_PLANT_ACK_EARLY },
+	{ "result-lost", CORE_PLANT_RESULT_LOST },
+	{ "no-inventory", CORE_PLANT_NO_INVENTORY },
+	{ "bounce-twice", CORE_PLANT_BOUNCE_TWICE },
+	{ "forget-death", CORE_PLANT_FORGET_DEATH },
+	{ "lose-deferred", CORE_PLANT_LOSE_DEFERRED },
+	{ "done-early", CORE_PLANT_DONE_EARLY },
+	{ "unlock-early", CORE_PLANT_UNLOCK_EARLY },
+};
+
+static struct config *
+make_config(void)
+{
+	static const char *const overrides[] = { "myhostname=sim.test", "mydestination=",
+		"default_destination_concurrency_limit=3", "initial_destination_concurrency=2",
+		"minimal_backoff_time=1s", "maximal_backoff_time=4s",
+		"default_destination_concurrency_failed_cohort_limit=3",
+		"journal_segment_size=1048576" };
+	struct config_options options = { .directory_fd = -1,
+		.overrides = overrides,
+		.override_count = sizeof(overrides) / sizeof(overrides[0]),
+		.hostname = "sim.test",
+		.number = 1 };
+	static struct buf image;
+	struct buf warnings;
+	struct fault fault = { 0 };
+	struct config *config;
+
+	buf_init(&image, 0);
+	buf_init(&warnings, 0);
+	if (config_compile(&options, &image, &warnings, &fault) != ERR_OK ||
+		config_open(buf_slice(&image), &config, &fault) != ERR_OK) {
+		printf("configuration: %s\n", fault.text);
+		exit(2);
+	}
+	buf_done(&warnings);
+	return config;
+}
+
+/* An assertion of the core that trips over a planted bug has found it. */
+static void
+assertion_tripped(int signal)
+{
+	static const char words[] = "found by an assertion\n";
+
+	(void)signal;
+	(void)!write(STDOUT_FILENO, words, sizeof(words) - 1);
+	_exit(0);
+}
+
+static uint64_t
+number(const char *text)
+{
+	uint64_t value = 0;
+
+	if (num_parse_u64(slice_str(text), 0, UINT64_MAX, &value) != ERR_OK) {
+		printf("not a number: %s\n", text);
+		exit(2);
+	}
+	return value;
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t seed = 1, count = 1;
+	unsigned planted = 0;
+	struct config *config = make_config();
+
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--seed") == 0)
+			seed = number(argv[i + 1]);
+		else if (strcmp(argv[i], "--count") == 0)
+			count = number(argv[i + 1]);
+		for (size_t p = 0; p < sizeof(plants) / sizeof(plants[0]); p++)
+			if (strcmp(argv[i], "--plant") == 0 &&
+				strcmp(argv[i + 1], plants[p].name) == 0)
+				planted = plants[p].bit;
+	}
+	if (planted != 0)
+		(void)signal(SIGABRT, assertion_tripped);
+	for (uint64_t i = 0; i < count; i++) {
+		const char *bug = run(seed + i, planted, config);
+
+		if (bug == NULL)
+			continue;
+		printf("seed %llu: %s\n", (unsigned long long)(seed + i), bug);
+		if (planted != 0)
+			return 0;
+		printf("repeat with: %s --seed %llu\n", argv[0], (unsigned long long)(seed + i));
+		return 1;
+	}
+	printf("%llu seeds, %s\n", (unsigned long long)count,
+		planted != 0 ? "planted bug not found" : "nothing found");
+	return planted != 0;
+}
