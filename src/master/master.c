@@ -234,7 +234,9 @@ say_banner(const struct master *master)
 		if (bound->role == ROLE_SMTPD)
 			(void)printf("  SMTP   on %s\n", bound->address);
 		else if (bound->role == ROLE_ADMIN)
-			(void)printf("  admin  on http://%s/\n", bound->address);
+			(void)printf("  admin  on http://%s/healthz, /metrics, /api/status, "
+				     "/api/queue\n",
+				bound->address);
 	}
 	if (first != NULL)
 		(void)printf("Send a message:  swaks --server %s --from me@localhost --to "

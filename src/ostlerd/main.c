@@ -1,6 +1,7 @@
 /*
  * main.c - ostlerd: the supervisor, or, started by it, one of the roles
  */
+#include "admin/admin_main.h"
 #include "base/check.h"
 #include "base/num.h"
 #include "base/sandbox.h"
@@ -40,6 +41,7 @@ static const struct role_entry roles[ROLE_KIND_COUNT] = {
 	[ROLE_QMGR] = { qmgr_main, 0 },
 	[ROLE_SMTPD] = { smtpd_main, 0 },
 	[ROLE_PICKUP] = { pickup_main, 0 },
+	[ROLE_ADMIN] = { admin_main, 0 },
 	[ROLE_LOCAL] = { local_main, 0 },
 	[ROLE_RESOLVER] = { resolver_main, SANDBOX_SOCKETS | SANDBOX_READ_ETC },
 	[ROLE_SMTP] = { smtp_main, SANDBOX_SOCKETS },
