@@ -39,6 +39,8 @@ dns_new(const char *const *servers, struct dns **ret_dns)
 	/* Servers of a test, or of this machine, may well be on the loopback. */
 	(void)ub_ctx_set_option(ub, "do-not-query-localhost:", "no");
 	(void)ub_ctx_set_option(ub, "use-syslog:", "no");
+	/* Private addresses have names, too, where there is a server for them. */
+	(void)ub_ctx_set_option(ub, "unblock-lan-zones:", "yes");
 	if (servers[0] != NULL) {
 		error = add_servers(ub, servers);
 	} else {
@@ -50,6 +52,8 @@ dns_new(const char *const *servers, struct dns **ret_dns)
 		ub_ctx_delete(ub);
 		return ERR_IO;
 	}
+	/* Left to the servers: libunbound would deny it by itself. */
+	(void)ub_ctx_zone_remove(ub, "test.");
 	*ret_dns = mem_new(sizeof(**ret_dns));
 	(*ret_dns)->ub = ub;
 	return ERR_OK;

@@ -1,0 +1,124 @@
+"""Real peers and tools of the field: MX sets of a name server, LMTP, swaks, curl, pflogsumm."""
+import shutil
+import subprocess
+
+import pytest
+from aiosmtpd.lmtp import LMTP
+from aiosmtpd.controller import Controller
+from conftest import Sink, free_port, wait_for
+from dnslib import MX, QTYPE, RR, A
+from dnslib.server import BaseResolver, DNSServer
+
+
+class Names(BaseResolver):
+    """records: {(name, type): [RR, ...]}; names with nothing do not exist."""
+
+    def __init__(self, records):
+        self.records = records
+
+    def resolve(self, request, handler):
+        reply = request.reply()
+        name = str(request.q.qname).rstrip(".")
+        found = self.records.get((name, QTYPE[request.q.qtype]), [])
+        for data in found:
+            reply.add_answer(RR(name, request.q.qtype, rdata=data, ttl=60))
+        if not any(known == name for known, _ in self.records):
+            reply.header.rcode = 3
+        return reply
+
+
+@pytest.fixture
+def names():
+    made = []
+
+    def make(records):
+        port = free_port()
+        server = DNSServer(Names(records), port=port, address="127.0.0.1")
+        tcp = DNSServer(Names(records), port=port, address="127.0.0.1", tcp=True)
+        for one in (server, tcp):
+            one.start_thread()
+            made.append(one)
+        return f"127.0.0.1:{port}"
+
+    yield make
+    for one in made:
+        one.stop()
+        one.server.server_close()
+
+
+def settings(sink, server):
+    return {"resolver_nameservers": server, "smtp_tcp_port": str(sink.port), "relayhost": "",
+            "smtp_connect_timeout": "2s"}
+
+
+def test_mx__best_first__the_next_when_it_refuses(make_ostler, sink, names):
+    server = names({("dest.test", "MX"): [MX("bad.dest.test", 10), MX("good.dest.test", 20)],
+                    ("bad.dest.test", "A"): [A("127.0.0.9")], ("good.dest.test", "A"): [A("127.0.0.1")]})
+    ostler = make_ostler("", settings(sink, server))
+    ostler.send("a@dest.test")
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
+    assert "relay=good.dest.test[127.0.0.1]" in wait_for(lambda: "status=sent" in ostler.log() and ostler.log())
+    assert "connect to bad.dest.test[127.0.0.9]" in ostler.log()
+
+
+@pytest.mark.parametrize("domain,records,words", [
+    ("none.test", {}, "dsn=5.4.4, status=bounced (Host or domain name not found. Name service error "
+                      "for name=none.test type=MX: Host not found)"),
+    ("null.test", {("null.test", "MX"): [MX(".", 0)]},
+     "dsn=5.1.10, status=bounced (Domain null.test does not accept mail (nullMX))"),
+    ("loop.test", {("loop.test", "MX"): [MX("ostler.test", 5)], ("ostler.test", "A"): [A("127.0.0.1")]},
+     "dsn=5.4.6, status=bounced (mail for loop.test loops back to myself)")])
+def test_mx__what_cannot_be_delivered__bounces(make_ostler, sink, names, domain, records, words):
+    ostler = make_ostler("", settings(sink, names({("sender.test", "A"): [A("127.0.0.1")], **records})))
+    ostler.send(f"a@{domain}", sender="me@sender.test")
+    wait_for(lambda: words in ostler.log(), what=words)
+    wait_for(lambda: sink.recipients() == ["me@sender.test"], what="report")
+
+
+class LmtpController(Controller):
+    def factory(self):
+        return LMTP(self.handler)
+
+
+class LmtpSink(Sink):
+    def start(self):
+        self.controller = LmtpController(self, hostname="127.0.0.1", port=self.port)
+        self.controller.start()
+
+
+def test_lmtp__each_recipient_has_its_own_result(make_ostler):
+    sink = LmtpSink()
+    sink.start()
+    try:
+        sink.rcpt_replies["gone@dest.test"] = ["550 5.1.1 no such mailbox"]
+        ostler = make_ostler("", {"transport_maps": f"inline:{{ dest.test=lmtp:[127.0.0.1]:{sink.port} }}"})
+        ostler.send(["a@dest.test", "gone@dest.test"])
+        wait_for(lambda: ostler.log().count("status=") >= 2, what="results")
+        assert "to=<a@dest.test>" in ostler.log() and "status=sent" in ostler.log()
+        assert "said: 550 5.1.1 no such mailbox (in reply to RCPT TO command)" in ostler.log()
+    finally:
+        sink.stop()
+
+
+@pytest.mark.skipif(shutil.which("pflogsumm") is None, reason="pflogsumm is not installed")
+def test_log__pflogsumm__reports_what_happened(ostler, sink):
+    sink.rcpt_replies["gone@dest.test"] = ["550 5.1.1 no"]
+    for number in range(3):
+        ostler.send(f"a{number}@dest.test")
+    ostler.send("gone@dest.test")
+    wait_for(lambda: len(sink.messages) == 4 and ostler.log().count(": removed") == 5, what="five ends")
+    report = subprocess.run(["pflogsumm", "--syslog-name=ostler", ostler.log_path], capture_output=True,
+                            text=True, check=True).stdout
+    totals = {line.split()[1]: line.split()[0] for line in report.splitlines()
+              if len(line.split()) >= 2 and line.split()[0].isdigit()}
+    assert (totals["received"], totals["delivered"], totals["bounced"]) == ("4", "4", "1") or \
+        (totals["received"], totals["delivered"], totals["bounced"]) == ("5", "4", "1"), report[:800]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_client__curl(ostler, sink, tmp_path):
+    (tmp_path / "mail").write_text("Subject: from curl\r\n\r\n.x\r\n")
+    subprocess.run(["curl", "-s", f"smtp://127.0.0.1:{ostler.port}/c.test", "--mail-from", "c@c.test",
+                    "--mail-rcpt", "d@dest.test", "-T", tmp_path / "mail"], check=True, timeout=30)
+    wait_for(lambda: sink.recipients() == ["d@dest.test"], what="delivery")
+    assert sink.messages[0][2].endswith(b"\r\n.x\r\n")
