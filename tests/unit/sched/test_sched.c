@@ -103,6 +103,7 @@ test_take__oldest_first__and_s23_return_goes_back_to_the_front(void **state)
 	assert_ptr_equal(sched_entry_message(entry), &messages[1]);
 	sched_entry_return(bench->sched, entry);
 	assert_ptr_equal(sched_take(bench->sched, destination, false, bench->now), entry);
+	sched_entry_return(bench->sched, entry);
 }
 
 static void
