@@ -199,14 +199,18 @@ hello_reply(struct smtp_proto *proto)
 
 /* --- the envelope ----------------------------------------------------------------------------- */
 
+/* Something that is no address (a damaged record) must not become commands: '?' for its bytes. */
 static void
 put_address(struct buf *out, struct slice address)
 {
-	size_t start = out->len;
+	if (address.len == 0 || address_format(address, out) == ERR_OK)
+		return;
+	for (size_t i = 0; i < address.len; i++) {
+		uint8_t byte = address.ptr[i];
 
-	if (address.len > 0 && address_format(address, out) != ERR_OK) {
-		out->len = start;
-		buf_add(out, address);
+		bool is_safe = byte > ' ' && byte < 127 && byte != '<' && byte != '>';
+
+		buf_addf(out, "%c", is_safe ? byte : '?');
 	}
 }
 

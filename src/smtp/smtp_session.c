@@ -142,9 +142,18 @@ session_end(struct smtp_session *session, enum ipc_session_cause cause)
 	session_free(session);
 }
 
+/* Between two hosts: what the first one decided must not be lost. */
+static bool
+has_outcomes(const struct smtp_session *session)
+{
+	return session->current != NULL && session->current->left < session->current->count;
+}
+
 void
 session_abort(struct smtp_session *session)
 {
+	if (has_outcomes(session))
+		report_result(session, false);
 	session_free(session);
 }
 
@@ -237,6 +246,9 @@ connected(struct smtp_session *session)
 		(void)setsockopt(session->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	session->phase = SESSION_TALKING;
 	session->greetings_tried++;
+	session->use_count = 0;
+	session->is_greeted = false;
+	session->opened_at = loop_now(session->worker->role->loop).mono;
 	smtp_proto_init(&session->proto, session->is_lmtp,
 		config_cstr(session->worker->config, session->service, PARAM_SMTP_HELO_NAME),
 		slice_str(session->host->text));
@@ -273,17 +285,34 @@ start_connect(struct smtp_session *session)
 	}
 }
 
-static void
-session_next_host(struct smtp_session *session)
+static bool
+has_next_host(const struct smtp_session *session)
 {
 	uint64_t address_max = number_of(session, PARAM_SMTP_MX_ADDRESS_LIMIT);
 	uint64_t session_max = number_of(session, PARAM_SMTP_MX_SESSION_LIMIT);
 
+	return session->host_next < session->host_count && !session->worker->is_stopping &&
+	       (address_max == 0 || session->addresses_tried < address_max) &&
+	       (session_max == 0 || session->greetings_tried < session_max);
+}
+
+static bool
+has_begun_work(const struct smtp_session *session)
+{
+	return session->current != NULL && session->current->is_begun;
+}
+
+static void
+session_next_host(struct smtp_session *session)
+{
 	loop_timer_clear(&session->timer);
-	if (session->host_next == session->host_count || session->worker->is_stopping ||
-		(address_max > 0 && session->addresses_tried >= address_max) ||
-		(session_max > 0 && session->greetings_tried >= session_max)) {
-		session_end(session, IPC_SESSION_FAILED);
+	if (!has_next_host(session)) {
+		if (has_begun_work(session)) {
+			work_defer_rest(session, session->fail_dsn, session->fail_reason);
+			report_result(session, false);
+		}
+		session_end(session,
+			session->is_announced ? IPC_SESSION_LOST : IPC_SESSION_FAILED);
 		return;
 	}
 	session->host = &session->hosts[session->host_next++];
@@ -298,7 +327,6 @@ begin_work(struct smtp_session *session)
 {
 	struct work *work = session->current;
 
-	work->is_begun = true;
 	session->use_count++;
 	body_begin(session);
 	if (work->fd < 0 && body_is_corrupt(session)) {
@@ -307,7 +335,7 @@ begin_work(struct smtp_session *session)
 		session->current = NULL;
 		return;
 	}
-	smtp_proto_begin(&session->proto, &work->job);
+	smtp_proto_begin(&session->proto, work_begin(work));
 }
 
 void
@@ -320,15 +348,55 @@ session_give(struct smtp_session *session, struct work *work)
 	session_run(session);
 }
 
+/*
+ * A peer may end a session between two messages, and says so (421, or not at all) only when the
+ * next one comes. That message was never tried: session_end gives it back, and it goes at once.
+ */
+static bool
+was_over_before(const struct smtp_session *session)
+{
+	const struct smtp_proto *proto = &session->proto;
+
+	return session->use_count > 1 && proto->is_ending && !proto->mail_accepted &&
+	       proto->answered <= 1;
+}
+
+/* Leaves a host that deferred something; what is left of the work goes on at the next one. */
 static void
+go_on_elsewhere(struct smtp_session *session)
+{
+	if (session->proto.state == SMTP_IDLE) {
+		smtp_proto_quit(&session->proto);
+		(void)body_write(session);
+	}
+	close_connection(session);
+	session->is_spent = true;
+	session->started_at = loop_now(session->worker->role->loop);
+	session_next_host(session);
+}
+
+/* False: the session is somewhere else, or gone. */
+static bool
 finish_work(struct smtp_session *session)
 {
+	bool may_go_on = !session->is_closing && has_next_host(session);
+
+	if (was_over_before(session)) {
+		session_end(session, IPC_SESSION_LOST);
+		return false;
+	}
+	work_settle(session, may_go_on);
+	if (session->current->left > 0) {
+		go_on_elsewhere(session);
+		return false;
+	}
 	report_result(session, false);
 	work_free(session->current);
 	session->current = session->next;
 	session->next = NULL;
 	session->proto.finished = false;
 	session->proto.job = NULL;
+	return true;
 }
 
 static bool
@@ -339,7 +407,7 @@ is_used_up(const struct smtp_session *session)
 		PARAM_SMTP_CONNECTION_REUSE_TIME_LIMIT);
 	struct mono now = loop_now(session->worker->role->loop).mono;
 
-	return (count > 0 && session->use_count >= count) ||
+	return session->is_spent || (count > 0 && session->use_count >= count) ||
 	       mono_since_ns(now, session->opened_at) > time_s * NS_PER_S;
 }
 
@@ -352,9 +420,11 @@ idle(struct smtp_session *session)
 		session->connected_at = loop_now(session->worker->role->loop).wall;
 		report_ready(session);
 	}
+	session->is_greeted = true;
 	if (session->current == NULL && session->number == 0)
 		session->is_closing = true;
-	if (session->current != NULL && !session->is_closing && !is_used_up(session)) {
+	if (has_begun_work(session) ||
+		(session->current != NULL && !session->is_closing && !is_used_up(session))) {
 		begin_work(session);
 	} else if (session->is_closing || is_used_up(session)) {
 		/* What waits was not begun: qmgr takes it back when the session ends. */
@@ -371,9 +441,7 @@ idle(struct smtp_session *session)
 static void
 over(struct smtp_session *session)
 {
-	bool was_handshake = !session->is_announced;
-
-	if (was_handshake) {
+	if (!session->is_greeted) {
 		memcpy(session->fail_dsn, session->proto.site_dsn, sizeof(session->fail_dsn));
 		memcpy(session->fail_reason, session->proto.site_reason,
 			sizeof(session->fail_reason));
@@ -394,8 +462,8 @@ session_run(struct smtp_session *session)
 	if (session->phase != SESSION_TALKING)
 		return;
 	for (;;) {
-		if (proto->finished)
-			finish_work(session);
+		if (proto->finished && !finish_work(session))
+			return;
 		if (proto->state == SMTP_OVER) {
 			over(session);
 			return;
@@ -485,13 +553,13 @@ session_timeout(void *ctx)
 void
 session_close_soon(struct smtp_session *session)
 {
+	bool is_talking = session->phase == SESSION_TALKING && session->proto.state >= SMTP_IDLE;
+
 	session->is_closing = true;
-	if (session->phase == SESSION_CONNECTING)
-		session_end(session, IPC_SESSION_CLOSED);
-	else if (session->proto.state < SMTP_IDLE)
-		session_end(session, IPC_SESSION_CLOSED);
-	else
+	if (is_talking)
 		session_run(session);
+	else if (!has_begun_work(session))
+		session_end(session, IPC_SESSION_CLOSED);
 }
 
 bool
@@ -512,6 +580,6 @@ session_orphan(struct smtp_session *session)
 	work_free(session->next);
 	session->next = NULL;
 	if (session->phase == SESSION_CONNECTING || session->proto.state < SMTP_IDLE ||
-		session->current == NULL || !session->current->is_begun)
-		session_free(session);
+		!has_begun_work(session))
+		session_abort(session);
 }

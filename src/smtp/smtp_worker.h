@@ -2,8 +2,10 @@
  * smtp_worker.h - what the files of the delivering process share: worker, sessions, work (driver)
  *
  * A session is granted by qmgr, connects to one host after the other until one answers, and then
- * carries work after work. A result is kept until qmgr says that it is durable; when qmgr dies, its
- * successor gets an inventory first (smtp_ipc.c).
+ * carries work after work. What a host defers goes on to the next one (rule Y13); the session ends
+ * behind such a work, so that the next begins with the best host again. A work whose session turned
+ * out to be over before it was begun is given back. A result is kept until qmgr says that it is
+ * durable; when qmgr dies, its successor gets an inventory first (smtp_ipc.c).
  *
  *   CONNECTING -> TALKING -> (next host: CONNECTING) ... -> CLOSED
  *
@@ -24,22 +26,37 @@
 #include <uthash.h>
 
 enum { SMTP_SESSIONS_MAX = 20000, SMTP_HOSTS_MAX = 64, SMTP_PIECE = 64 * 1024 };
+enum { WORK_RELAY_SIZE = SMTP_PROTO_HOST_MAX + 8 };
 
-/* One transaction that was given to us. */
+struct smtp_host {
+	struct ipc_host ipc;
+	char text[SMTP_PROTO_HOST_MAX]; /* name[address] */
+};
+
+/* What is final about one recipient. */
+struct work_outcome {
+	struct smtp_outcome said; /* undecided: still to be tried */
+	const struct smtp_host *host;
+	bool dsn_passed; /* that host speaks DSN */
+};
+
+/* One transaction that was given to us; it may take several hosts. */
 struct work {
 	struct buf payload; /* of its frame; everything below points into it */
 	struct ipc_work ipc;
 	struct envelope envelope;
 	struct ipc_recipient *recipients;
+	struct work_outcome *outcomes;
+	uint32_t count, left;            /* recipients, and those without an outcome */
+	struct ipc_recipient *remaining; /* those, for a further host */
 	struct smtp_job job;
 	int fd; /* large content, or -1 */
 	struct wall received_at;
 	bool is_begun;
-};
-
-struct smtp_host {
-	struct ipc_host ipc;
-	char text[SMTP_PROTO_HOST_MAX]; /* name[address] */
+	/* Trouble of the site, unless one of its hosts worked (rule Y8). */
+	bool site_works;
+	char site_dsn[SMTP_REPLY_DSN_SIZE];
+	char site_reason[SMTP_PROTO_TEXT_MAX];
 };
 
 enum session_phase { SESSION_CONNECTING, SESSION_TALKING, SESSION_CLOSED };
@@ -63,6 +80,8 @@ struct smtp_session {
 	struct smtp_proto proto;
 	struct work *current, *next;
 	bool is_announced; /* session_ready was sent */
+	bool is_greeted;   /* this host has let us in */
+	bool is_spent;     /* it went on to a second-best host: one work, then over */
 	bool is_closing;   /* no further work */
 	uint32_t use_count;
 	struct mono opened_at;
@@ -118,9 +137,20 @@ void body_begin(struct smtp_session *session);
 /* The content does not match its checksum (known before anything was sent, or at its end). */
 bool body_is_corrupt(struct smtp_session *session);
 
-/* smtp_ipc.c */
-struct work *work_new(const struct ipc_work *ipc, struct slice payload, int fd, struct wall now);
+/* smtp_work.c */
+/* NULL: malformed; the descriptor is closed then. */
+struct work *work_new(struct slice payload, int fd, struct wall now);
 void work_free(struct work *work);
+/* The transaction for the host that is connected now: what is left. */
+const struct smtp_job *work_begin(struct work *work);
+/* Takes over what the conversation found out; with a next host, deferred recipients stay left. */
+void work_settle(struct smtp_session *session, bool has_next_host);
+/* No further host could be used. */
+void work_defer_rest(struct smtp_session *session, const char *dsn, const char *reason);
+void work_put_outcomes(const struct work *work, struct buf *list);
+void work_relay_name(const struct smtp_host *host, char text[WORK_RELAY_SIZE]);
+
+/* smtp_ipc.c */
 void report_result(struct smtp_session *session, bool is_corrupt);
 void report_ready(struct smtp_session *session);
 void report_end(struct smtp_session *session, enum ipc_session_cause cause);

@@ -534,6 +534,8 @@ do_bdat(struct smtpd_proto *proto, struct slice argument)
 			/* The chunk comes all the same, and is thrown away. */
 			proto->state = SMTPD_BDAT;
 			(void)snprintf(proto->refusal, sizeof(proto->refusal), "-");
+			if (length == 0)
+				(void)smtpd_bdat_input(proto, slice_make((const uint8_t *)"", 0));
 			return false;
 		}
 	}

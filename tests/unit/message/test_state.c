@@ -1,0 +1,161 @@
+/*
+ * test_state.c - unit tests of STATE and RESULT payloads
+ *
+ * Goal: a finished recipient never opens again; what is written is read back; a bad payload changes
+ * nothing. Method: every pair of classes; every prefix of an encoding.
+ */
+#include "message/state.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static const struct state_reason reason = { .dsn = { (const uint8_t *)"5.1.1", 5 },
+	.text = { (const uint8_t *)"gone", 4 },
+	.remote_mta = { (const uint8_t *)"mx.test", 7 },
+	.diagnostic = { (const uint8_t *)"550 gone", 8 },
+	.time_us = 77 };
+
+static void
+bring(struct state *state, enum state_class class)
+{
+	if (class == STATE_BOUNCED)
+		assert_true(state_set(state, 0, STATE_BOUNCE_PENDING, &reason));
+	if (class != STATE_OPEN)
+		assert_true(state_set(state, 0, class, &reason));
+}
+
+static void
+test_set__only_the_steps_of_the_picture(void **state_)
+{
+	static const unsigned allowed[STATE_CLASS_COUNT] = {
+		[STATE_OPEN] = 1 << STATE_OPEN | 1 << STATE_DELIVERED | 1 << STATE_DELIVERED_PENDING |
+			       1 << STATE_BOUNCE_PENDING | 1 << STATE_REMOVED,
+		[STATE_DELIVERED_PENDING] = 1 << STATE_DELIVERED,
+		[STATE_BOUNCE_PENDING] = 1 << STATE_BOUNCED,
+	};
+
+	(void)state_;
+	for (int from = 0; from < STATE_CLASS_COUNT; from++)
+		for (int to = 0; to < STATE_CLASS_COUNT; to++) {
+			struct state state;
+			bool want = (allowed[from] >> to & 1) != 0;
+
+			assert_int_equal(state_init(&state, 1), ERR_OK);
+			bring(&state, (enum state_class)from);
+			if (state_set(&state, 0, (enum state_class)to, &reason) != want)
+				fail_msg("from %d to %d", from, to);
+			assert_int_equal(state_class(&state, 0), want ? to : from);
+			state_done(&state);
+		}
+}
+
+static void
+test_encode__is_read_back__no_prefix_is(void **state_)
+{
+	struct state state, again;
+	struct state_reason got;
+	struct buf bytes;
+
+	(void)state_;
+	buf_init(&bytes, 0);
+	assert_int_equal(state_init(&state, 4), ERR_OK);
+	assert_true(state_set(&state, 1, STATE_BOUNCE_PENDING, &reason));
+	assert_true(state_set(&state, 2, STATE_DELIVERED, NULL));
+	assert_true(state_set(&state, 3, STATE_OPEN, &reason));
+	state.flags = STATE_HELD | STATE_WARNED;
+	state.attempts = 5;
+	state.next_attempt_us = 1234567;
+	assert_int_equal(state_encode(&state, &bytes), ERR_OK);
+	assert_int_equal(state_decode(buf_slice(&bytes), 4, &again), ERR_OK);
+	assert_int_equal(again.flags, state.flags);
+	assert_int_equal(again.next_attempt_us, 1234567);
+	assert_int_equal(state_class(&again, 1), STATE_BOUNCE_PENDING);
+	assert_true(state_reason(&again, 3, &got));
+	assert_true(slice_equal(got.text, reason.text) && slice_equal(got.dsn, reason.dsn));
+	assert_false(state_reason(&again, 0, &got));
+	state_done(&again);
+	assert_int_not_equal(state_decode(buf_slice(&bytes), 3, &again), ERR_OK);
+	state_done(&again);
+	for (size_t len = 0; len < bytes.len; len++) {
+		assert_int_not_equal(
+			state_decode(slice_head(buf_slice(&bytes), len), 4, &again), ERR_OK);
+		assert_int_equal(again.class_count[STATE_OPEN], 4);
+		state_done(&again);
+	}
+	state_done(&state);
+	buf_done(&bytes);
+}
+
+static void
+test_result__applies_whole_or_not_at_all(void **state_)
+{
+	struct state_result results[2] = { { .number = 0, .class = STATE_DELIVERED },
+		{ .number = 1, .class = STATE_OPEN, .reason = reason } };
+	struct state state;
+	struct buf bytes;
+
+	(void)state_;
+	buf_init(&bytes, 0);
+	state_result_begin(&bytes, 3, 99);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(state_result_put(&bytes, &results[i]), ERR_OK);
+	assert_int_equal(state_init(&state, 2), ERR_OK);
+	for (size_t len = 0; len < bytes.len; len++) {
+		enum err err = state_apply(&state, slice_head(buf_slice(&bytes), len));
+
+		/* A payload may end behind a whole result: then that one counts. */
+		if (err != ERR_OK)
+			assert_int_equal(state.class_count[STATE_OPEN], 2);
+		state_done(&state);
+		assert_int_equal(state_init(&state, 2), ERR_OK);
+	}
+	assert_int_equal(state_apply(&state, buf_slice(&bytes)), ERR_OK);
+	assert_int_equal(state_class(&state, 0), STATE_DELIVERED);
+	assert_int_equal(state_class(&state, 1), STATE_OPEN);
+	assert_int_equal(state.attempts, 3);
+	assert_int_equal(state.last_attempt_us, 99);
+	assert_true(state_is_live(&state));
+	state_done(&state);
+	/* A recipient that the message does not have. */
+	assert_int_equal(state_init(&state, 1), ERR_OK);
+	assert_int_not_equal(state_apply(&state, buf_slice(&bytes)), ERR_OK);
+	assert_int_equal(state_class(&state, 0), STATE_OPEN);
+	state_done(&state);
+	buf_done(&bytes);
+}
+
+static void
+test_late_result__never_opens_again(void **state_)
+{
+	struct state_result late = { .number = 0, .class = STATE_OPEN, .reason = reason };
+	struct state state;
+	struct buf bytes;
+
+	(void)state_;
+	buf_init(&bytes, 0);
+	state_result_begin(&bytes, 1, 1);
+	assert_int_equal(state_result_put(&bytes, &late), ERR_OK);
+	assert_int_equal(state_init(&state, 1), ERR_OK);
+	assert_true(state_set(&state, 0, STATE_DELIVERED, NULL));
+	assert_int_equal(state_apply(&state, buf_slice(&bytes)), ERR_OK);
+	assert_int_equal(state_class(&state, 0), STATE_DELIVERED);
+	assert_false(state_is_live(&state));
+	state_done(&state);
+	buf_done(&bytes);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_set__only_the_steps_of_the_picture),
+		cmocka_unit_test(test_encode__is_read_back__no_prefix_is),
+		cmocka_unit_test(test_result__applies_whole_or_not_at_all),
+		cmocka_unit_test(test_late_result__never_opens_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
