@@ -7,17 +7,19 @@
 #include <strings.h>
 #include <sys/socket.h>
 
+/* "IPv6:" is a mark of the text, no part of the address. */
 static bool
 parse_address(struct nexthop_text *nexthop)
 {
-	const char *text = nexthop->host;
+	char *text = nexthop->host;
 
 	if (inet_pton(AF_INET, text, nexthop->address) == 1)
 		nexthop->family = AF_INET;
 	else if (strncasecmp(text, "ipv6:", 5) == 0 &&
-		 inet_pton(AF_INET6, text + 5, nexthop->address) == 1)
+		 inet_pton(AF_INET6, text + 5, nexthop->address) == 1) {
 		nexthop->family = AF_INET6;
-	else if (inet_pton(AF_INET6, text, nexthop->address) == 1)
+		memmove(text, text + 5, strlen(text + 5) + 1);
+	} else if (inet_pton(AF_INET6, text, nexthop->address) == 1)
 		nexthop->family = AF_INET6;
 	return nexthop->family != 0;
 }

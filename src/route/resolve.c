@@ -137,8 +137,8 @@ route_resolve(const struct config *config, struct slice address, struct route *r
 	start_by_class(config, domain, ret_route);
 	if (!find_override(config, address, &value))
 		return;
-	/* An override without a next hop means the domain itself, not relayhost. */
-	if (ret_route->class != ROUTE_CLASS_LOCAL)
+	/* A transport alone means the domain itself, not relayhost; ":" changes nothing. */
+	if (value.len > 0 && value.ptr[0] != ':')
 		set_nexthop(ret_route, domain, false);
 	apply_spec(ret_route, value);
 }

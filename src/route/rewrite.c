@@ -105,32 +105,64 @@ find_parts(const struct config *config, struct slice first, const char *at, stru
 	return err;
 }
 
+/* *ret_suffix: delimiter and extension, if the key that was found went without them. */
 static enum err
-find_alias(const struct config *config, struct slice address, struct slice *ret_value)
+find_alias(const struct config *config, struct slice address, struct slice *ret_value,
+	struct slice *ret_suffix)
 {
 	const struct slice none = slice_make(NULL, 0);
-	struct slice local, domain, user, extension;
+	struct slice local, domain, user, extension, suffix;
 	struct slice delimiters = config_str(config, NULL, PARAM_RECIPIENT_DELIMITER);
 	enum err err;
 
 	address_split(address, &local, &domain);
 	user = address_strip_extension(local, delimiters, &extension);
+	suffix = slice_from(local, user.len);
+	*ret_suffix = none;
 	err = find_parts(config, local, "@", domain, ret_value);
-	if (err == ERR_NOTFOUND && extension.len > 0)
+	if (err == ERR_NOTFOUND && extension.len > 0) {
 		err = find_parts(config, user, "@", domain, ret_value);
+		*ret_suffix = err == ERR_OK ? suffix : none;
+	}
 	if (err == ERR_NOTFOUND && route_is_ours(config, domain)) {
 		err = find_parts(config, local, "", none, ret_value);
-		if (err == ERR_NOTFOUND && extension.len > 0)
+		if (err == ERR_NOTFOUND && extension.len > 0) {
 			err = find_parts(config, user, "", none, ret_value);
+			*ret_suffix = err == ERR_OK ? suffix : none;
+		}
 	}
 	if (err == ERR_NOTFOUND)
 		err = find_parts(config, none, "@", domain, ret_value);
 	return err;
 }
 
-/* One result of a table: "@domain" keeps the user. */
+/* user@domain becomes user+extension@domain. */
 static enum err
-take_result(struct expansion *expansion, struct slice from, struct slice word, uint32_t depth)
+add_suffix(struct buf *address, struct slice suffix)
+{
+	struct slice local, domain;
+	struct buf with;
+	enum err err;
+
+	if (suffix.len == 0)
+		return ERR_OK;
+	buf_init(&with, 0);
+	address_split(buf_slice(address), &local, &domain);
+	buf_add(&with, local);
+	buf_add(&with, suffix);
+	if (domain.len > 0)
+		buf_add_str(&with, "@");
+	buf_add(&with, domain);
+	buf_clear(address);
+	err = with.len <= ADDRESS_MAX ? buf_append(address, buf_slice(&with)) : ERR_LIMIT;
+	buf_done(&with);
+	return err;
+}
+
+/* One result of a table: "@domain" keeps the user, others get what was not looked up. */
+static enum err
+take_result(struct expansion *expansion, struct slice from, struct slice word,
+	struct slice suffix, uint32_t depth)
 {
 	struct slice local;
 	struct buf address;
@@ -149,6 +181,8 @@ take_result(struct expansion *expansion, struct slice from, struct slice word, u
 	}
 	buf_init(&address, 0);
 	err = address_parse(word, ADDRESS_UTF8 | ADDRESS_BARE, &address);
+	if (err == ERR_OK)
+		err = add_suffix(&address, suffix);
 	if (err == ERR_OK)
 		err = enqueue(expansion, buf_slice(&address), depth);
 	buf_done(&address);
@@ -171,7 +205,8 @@ emit(struct expansion *expansion, struct slice address)
 
 /* Whether the results name the address itself: then it is final, and the others go on. */
 static bool
-names_itself(const struct config *config, struct slice address, struct slice results)
+names_itself(const struct config *config, struct slice address, struct slice results,
+	struct slice suffix)
 {
 	struct slice word;
 	bool found = false;
@@ -181,6 +216,7 @@ names_itself(const struct config *config, struct slice address, struct slice res
 
 		buf_init(&complete, 0);
 		found = rewrite_complete(config, word, &complete) == ERR_OK &&
+			add_suffix(&complete, suffix) == ERR_OK &&
 			slice_equal_nocase(buf_slice(&complete), address);
 		buf_done(&complete);
 	}
@@ -190,21 +226,21 @@ names_itself(const struct config *config, struct slice address, struct slice res
 static enum err
 expand_one(struct expansion *expansion, struct slice address, uint32_t depth)
 {
-	struct slice value, word;
-	enum err err = find_alias(expansion->config, address, &value);
+	struct slice value, word, suffix;
+	enum err err = find_alias(expansion->config, address, &value, &suffix);
 
 	if (err == ERR_NOTFOUND)
 		return emit(expansion, address);
 	if (err != ERR_OK)
 		return err;
 	expansion->result.expanded = true;
-	if (names_itself(expansion->config, address, value)) {
+	if (names_itself(expansion->config, address, value, suffix)) {
 		err = emit(expansion, address);
 		if (err != ERR_OK)
 			return err;
 	}
 	while (slice_word(&value, ", \t", &word)) {
-		err = take_result(expansion, address, word, depth + 1);
+		err = take_result(expansion, address, word, suffix, depth + 1);
 		if (err != ERR_OK)
 			return err;
 	}

@@ -4,7 +4,9 @@
  * An incomplete address is completed with myorigin (and mydomain, if append_dot_mydomain), then
  * expanded through virtual_alias_maps, again and again, until nothing more is found or an address
  * gives itself. Keys, in this order: user+extension@domain, user@domain; for our own domains also
- * user+extension, user; then @domain. smtpd, pickup and qmgr (for its reports) use the same.
+ * user+extension, user; then @domain. An extension that the key went without is added to the
+ * results (propagate_unmatched_extensions' default for virtual aliases). smtpd, pickup and
+ * qmgr (for its reports) use the same.
  *
  * Ownership: results are appended to buffers of the caller, which stay as they were on failure.
  * Limits:    virtual_alias_expansion_limit results, virtual_alias_recursion_limit steps.

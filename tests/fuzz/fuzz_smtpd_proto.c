@@ -46,7 +46,7 @@ fuzz_config(void)
 	static struct config *config;
 	static struct buf image, warnings;
 	static const char *const overrides[] = { "smtpd_forbid_unauth_pipelining=no",
-		"virtual_alias_maps=inline:{ list@local.test={a@dest.test,b@dest.test} }",
+		"virtual_alias_maps=inline:{ { list@local.test = a@dest.test, b@dest.test } }",
 		"mydestination=local.test", "smtpd_recipient_limit=5", "message_size_limit=5000" };
 	struct config_options options = { .directory_fd = -1, .overrides = overrides,
 		.override_count = sizeof(overrides) / sizeof(overrides[0]), .hostname = "fuzz.test" };

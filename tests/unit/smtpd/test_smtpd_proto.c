@@ -1,0 +1,387 @@
+/*
+ * test_smtpd_proto.c - unit tests of the server's conversation
+ *
+ * Goal: replies, order of commands, relay rules, limits and what is stored, as RFC 5321 and rules J1
+ * to J5 say. Method: a script of the client's lines; replies are compared byte for byte.
+ */
+#include "smtpd/smtpd_proto.h"
+
+#include "config/compile.h"
+#include "message/dsn.h"
+#include "message/envelope.h"
+#include "message/recipient_list.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+struct world {
+	struct smtpd_proto proto;
+	struct log log;
+	struct buf image, warnings;
+	struct config *config;
+	uint64_t next_id;
+	unsigned commits, aborts;
+};
+
+static uint64_t
+world_queue_id(void *ctx)
+{
+	return ((struct world *)ctx)->next_id;
+}
+
+static void
+world_commit(void *ctx)
+{
+	((struct world *)ctx)->commits++;
+}
+
+static void
+world_abort(void *ctx)
+{
+	((struct world *)ctx)->aborts++;
+}
+
+static const struct smtpd_ops ops = { world_queue_id, world_commit, world_abort };
+
+static int
+start(void **state)
+{
+	static struct world world;
+	static const char *const overrides[] = { "mydestination=local.test",
+		"relay_domains=relay.test", "virtual_alias_domains=virtual.test",
+		"virtual_alias_maps=inline:{ { v@virtual.test = x@local.test, y@dest.test } }",
+		"smtpd_recipient_limit=3", "message_size_limit=1000", "hopcount_limit=2",
+		"smtpd_soft_error_limit=2", "smtpd_hard_error_limit=4", "myorigin=local.test" };
+	struct config_options options = { .directory_fd = -1, .overrides = overrides,
+		.override_count = sizeof(overrides) / sizeof(overrides[0]), .hostname = "me.test" };
+	struct fault fault = { 0 };
+
+	world = (struct world){ .next_id = 1000 };
+	buf_init(&world.image, 0);
+	buf_init(&world.warnings, 0);
+	if (config_compile(&options, &world.image, &world.warnings, &fault) != ERR_OK ||
+		config_open(buf_slice(&world.image), &world.config, &fault) != ERR_OK) {
+		print_error("%s\n", fault.text);
+		return -1;
+	}
+	log_init_null(&world.log);
+	world.proto = (struct smtpd_proto){ .config = world.config, .log = &world.log, .ops = &ops,
+		.ctx = &world, .name = "client.test", .address = "192.0.2.1", .is_trusted = true,
+		.bare_newline = CONFIG_BARE_NEWLINE_NORMALIZE };
+	smtpd_proto_init(&world.proto);
+	*state = &world;
+	return 0;
+}
+
+static int
+stop(void **state)
+{
+	struct world *world = *state;
+
+	smtpd_proto_done(&world->proto);
+	config_close(world->config);
+	buf_done(&world->image);
+	buf_done(&world->warnings);
+	return 0;
+}
+
+/* All of `text` in one packet; returns what was taken. */
+static size_t
+say(struct world *world, const char *text)
+{
+	return smtpd_proto_input(&world->proto, slice_str(text));
+}
+
+static void
+expect(struct world *world, const char *replies)
+{
+	struct slice out = buf_slice(&world->proto.out);
+
+	if (!slice_equal_str(out, replies))
+		print_error("said: %" SLICE_FMT "\nwanted: %s\n", SLICE_ARG(out), replies);
+	assert_true(slice_equal_str(out, replies));
+	buf_clear(&world->proto.out);
+}
+
+static void
+hello(struct world *world)
+{
+	(void)say(world, "EHLO client.test\r\n");
+	buf_clear(&world->proto.out);
+}
+
+static void
+test_ehlo__offers_what_is_there(void **state)
+{
+	(void)say(*state, "EHLO client.test\r\n");
+	expect(*state, "250-me.test\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-ENHANCEDSTATUSCODES\r\n"
+		       "250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250 CHUNKING\r\n");
+}
+
+static void
+test_message__pipelined__is_stored_and_acknowledged(void **state)
+{
+	struct world *world = *state;
+	struct recipient_list_reader reader;
+	struct recipient_entry entry;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<s@client.test>\r\nRCPT TO:<a@dest.test> NOTIFY=FAILURE\r\nDATA\r\n");
+	expect(world, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n");
+	(void)say(world, "Subject: x\r\n\r\n..dot\r\n.\r\nNOOP\r\n");
+	assert_int_equal(world->proto.state, SMTPD_WAIT);
+	assert_int_equal(world->commits, 1);
+	expect(world, "");
+	assert_true(slice_equal_str(buf_slice(&world->proto.content), "Subject: x\r\n\r\n.dot\r\n"));
+	reader = recipient_list_read(buf_slice(&world->proto.recipients));
+	assert_int_equal(recipient_list_next(&reader, &entry), ERR_OK);
+	assert_true(slice_equal_str(entry.address, "a@dest.test") && entry.notify == 4);
+	smtpd_proto_result(&world->proto, IPC_INTAKE_DURABLE, slice_make(NULL, 0));
+	assert_true(slice_starts(buf_slice(&world->proto.out), SLICE_LIT("250 2.0.0 Ok: queued as ")));
+}
+
+static void
+test_result__not_stored__is_a_temporary_error(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@dest.test>\r\nDATA\r\n");
+	(void)say(world, ".\r\n");
+	buf_clear(&world->proto.out);
+	smtpd_proto_result(&world->proto, IPC_INTAKE_FULL, SLICE_LIT("no\r\n250 room"));
+	expect(world, "452 4.3.1 no??250 room\r\n");
+	assert_int_equal(world->proto.state, SMTPD_COMMAND);
+}
+
+static void
+test_order__what_is_missing_is_named(void **state)
+{
+	struct world *world = *state;
+
+	(void)say(world, "RCPT TO:<a@dest.test>\r\n");
+	expect(world, "503 5.5.1 Error: need MAIL command\r\n");
+	(void)say(world, "DATA\r\n");
+	expect(world, "503 5.5.1 Error: need RCPT command\r\n");
+	world->proto.must_sleep = false;
+	(void)say(world, "MAIL FROM:<a@b.test>\r\n");
+	buf_clear(&world->proto.out);
+	(void)say(world, "DATA\r\n");
+	expect(world, "554 5.5.1 Error: no valid recipients\r\n");
+	assert_true(world->proto.must_sleep); /* smtpd_soft_error_limit is 2 */
+	world->proto.must_sleep = false;
+	(void)say(world, "MAIL FROM:<a@b.test>\r\n");
+	expect(world, "503 5.5.1 Error: nested MAIL command\r\n");
+	world->proto.must_sleep = false;
+	(void)say(world, "FOO\r\n");
+	expect(world, "421 4.7.0 me.test Error: too many errors\r\n");
+	assert_int_equal(world->proto.state, SMTPD_CLOSE);
+}
+
+static void
+test_relay__strangers_reach_only_our_domains(void **state)
+{
+	static const struct {
+		const char *address;
+		bool is_taken;
+	} cases[] = { { "a@local.test", true }, { "a@relay.test", true }, { "a@sub.relay.test", true },
+		{ "v@virtual.test", true }, { "a@dest.test", false }, { "a%dest.test@local.test", false },
+		{ "dest.test!a@local.test", false }, { "\"a@dest.test\"@local.test", false },
+		{ "@local.test:a@dest.test", false }, { "a@[192.0.2.9]", false } };
+	struct world *world = *state;
+
+	world->proto.is_trusted = false;
+	hello(world);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char line[200];
+
+		world->proto.errors = 0;
+		(void)snprintf(line, sizeof(line),
+			"RSET\r\nMAIL FROM:<s@client.test>\r\nRCPT TO:<%s>\r\n", cases[i].address);
+		(void)say(world, line);
+		if ((memmem(world->proto.out.ptr, world->proto.out.len, "554 5.7.1 <", 11) == NULL) !=
+			cases[i].is_taken)
+			fail_msg("%s: %" SLICE_FMT, cases[i].address,
+				SLICE_ARG(buf_slice(&world->proto.out)));
+		assert_int_equal(world->proto.recipient_count, cases[i].is_taken ? 1 : 0);
+		buf_clear(&world->proto.out);
+	}
+}
+
+static void
+test_virtual__is_expanded_once_and_unknown_refused(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<v@virtual.test>\r\nRCPT TO:<y@dest.test>\r\n");
+	expect(world, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n");
+	assert_int_equal(world->proto.stored_count, 2);
+	(void)say(world, "RCPT TO:<w@virtual.test>\r\n");
+	expect(world, "550 5.1.1 <w@virtual.test>: Recipient address rejected: User unknown in virtual "
+		      "alias table\r\n");
+}
+
+static void
+test_limits__recipients_size_hops(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<> SIZE=1001\r\n");
+	expect(world, "552 5.3.4 Message size exceeds fixed limit\r\n");
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nRCPT TO:<b@d.test>\r\nRCPT TO:<c@d.test>\r\n"
+			 "RCPT TO:<d@d.test>\r\n");
+	expect(world, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n"
+		      "452 4.5.3 Error: too many recipients\r\n");
+	(void)say(world, "DATA\r\n");
+	buf_clear(&world->proto.out);
+	for (int i = 0; i < 20; i++)
+		(void)say(world, "012345678901234567890123456789012345678901234567890123456789\r\n");
+	assert_int_equal(world->aborts, 1);
+	(void)say(world, ".\r\n");
+	expect(world, "552 5.3.4 Error: message file too big\r\n");
+	assert_int_equal(world->commits, 0);
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nDATA\r\n");
+	buf_clear(&world->proto.out);
+	(void)say(world, "Received: a\r\nReceived: b\r\nReceived: c\r\n\r\n.\r\n");
+	expect(world, "554 5.4.0 Error: too many hops\r\n");
+}
+
+static void
+test_line__too_long__ends_the_session(void **state)
+{
+	struct world *world = *state;
+	char line[SMTPD_LINE_MAX + 1];
+
+	memset(line, 'x', sizeof(line));
+	line[SMTPD_LINE_MAX] = '\0';
+	assert_int_equal(say(world, line), SMTPD_LINE_MAX);
+	expect(world, "500 5.5.2 Error: line too long\r\n");
+	assert_int_equal(world->proto.state, SMTPD_CLOSE);
+}
+
+static void
+test_early_talk__behind_data__is_refused(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nDATA\r\nSubject: x\r\n.\r\n");
+	expect(world, "554 5.5.0 Error: SMTP protocol synchronization\r\n");
+	assert_int_equal(world->commits, 0);
+}
+
+static void
+test_bare_newline__as_configured(void **state)
+{
+	static const struct {
+		enum config_bare_newline mode;
+		const char *content;
+	} cases[] = { { CONFIG_BARE_NEWLINE_NORMALIZE, "a\r\n.\r\nb c\r\n" },
+		{ CONFIG_BARE_NEWLINE_NOTE, "a\r\n.\r\nb c\r\n" } };
+	struct world *world = *state;
+
+	hello(world);
+	for (size_t i = 0; i < 2; i++) {
+		world->proto.bare_newline = cases[i].mode;
+		(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nDATA\r\n");
+		(void)say(world, "a\n..\nb\rc\r\n.\r\n");
+		assert_true(slice_equal_str(buf_slice(&world->proto.content), cases[i].content));
+		smtpd_proto_result(&world->proto, IPC_INTAKE_DURABLE, slice_make(NULL, 0));
+	}
+	buf_clear(&world->proto.out);
+	world->proto.bare_newline = CONFIG_BARE_NEWLINE_REJECT;
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nDATA\r\n");
+	buf_clear(&world->proto.out);
+	(void)say(world, "a\nb\r\n.\r\n");
+	expect(world, "550 5.5.2 Error: bare <LF> received\r\n");
+	assert_int_equal(world->proto.state, SMTPD_CLOSE);
+}
+
+static void
+test_bdat__chunks_are_one_message(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nBDAT 4\r\na\r\n.BDAT 4 LAST\r\n\r\nb\r");
+	assert_int_equal(world->commits, 1);
+	assert_true(slice_equal_str(buf_slice(&world->proto.content), "a\r\n.\r\nb \r\n"));
+	smtpd_proto_result(&world->proto, IPC_INTAKE_DURABLE, slice_make(NULL, 0));
+	buf_clear(&world->proto.out);
+	/* A chunk that nobody wants is swallowed whole, an empty one too. */
+	(void)say(world, "BDAT 5\r\nNOOP\nBDAT 0\r\nNOOP\r\n");
+	expect(world, "503 5.5.1 Error: need RCPT command\r\n503 5.5.1 Error: need RCPT command\r\n"
+		      "250 2.0.0 Ok\r\n");
+}
+
+static void
+test_no_queue_id__451(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	world->next_id = 0;
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\n");
+	buf_clear(&world->proto.out);
+	(void)say(world, "DATA\r\n");
+	expect(world, "451 4.3.0 Error: queue file write error\r\n");
+	assert_int_equal(world->proto.state, SMTPD_COMMAND);
+}
+
+static void
+test_envelope__has_what_the_client_gave(void **state)
+{
+	struct world *world = *state;
+	struct envelope envelope;
+	struct buf bytes;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<s> RET=HDRS ENVID=a+2Bb BODY=8BITMIME\r\nRCPT TO:<r>\r\nDATA\r\n");
+	(void)say(world, "Message-ID: <m@x>\r\n\r\nbody\r\n.\r\n");
+	buf_init(&bytes, 0);
+	smtpd_proto_envelope(&world->proto, &bytes);
+	assert_int_equal(envelope_decode(buf_slice(&bytes), &envelope), ERR_OK);
+	assert_true(slice_equal_str(envelope.sender, "s@local.test"));
+	assert_true(slice_equal_str(envelope.envid, "a+b"));
+	assert_true(slice_equal_str(envelope.message_id, "<m@x>"));
+	assert_true(slice_equal_str(envelope.protocol, "ESMTP"));
+	assert_int_equal(envelope.ret, DSN_RET_HDRS);
+	assert_int_equal(envelope.body_8bit, 1);
+	assert_int_equal(envelope.size, 27);
+	assert_int_equal(envelope.head_length, 21);
+	buf_clear(&bytes);
+	smtpd_proto_head(&world->proto, &bytes);
+	assert_true(slice_starts(buf_slice(&bytes),
+		SLICE_LIT("Received: from client.test (client.test [192.0.2.1])\r\n")));
+	buf_done(&bytes);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_ehlo__offers_what_is_there),
+		TEST(test_message__pipelined__is_stored_and_acknowledged),
+		TEST(test_result__not_stored__is_a_temporary_error),
+		TEST(test_order__what_is_missing_is_named),
+		TEST(test_relay__strangers_reach_only_our_domains),
+		TEST(test_virtual__is_expanded_once_and_unknown_refused),
+		TEST(test_limits__recipients_size_hops),
+		TEST(test_line__too_long__ends_the_session),
+		TEST(test_early_talk__behind_data__is_refused),
+		TEST(test_bare_newline__as_configured),
+		TEST(test_bdat__chunks_are_one_message),
+		TEST(test_no_queue_id__451),
+		TEST(test_envelope__has_what_the_client_gave),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
