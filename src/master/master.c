@@ -3,6 +3,8 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/rand.h"
+#include "ipc/client_table.h"
 #include "master/master_priv.h"
 
 #include <errno.h>
@@ -293,6 +295,7 @@ master_run(const struct master_options *options)
 	loop_timer_init(&master->stop_timer, master->loop, stop_time_up, master);
 	loop_hook_add(master->loop, &master->log_hook, flush_log, &master->log);
 	loop_hook_add(master->loop, &master->channel_hook, channel_flush_all, NULL);
+	master->client_table = client_table_create(rand_seed());
 	plan_processes(master);
 	prepare_pid_file(master);
 	log_event(&master->log.log, EV_master_started, LOG_Z("0.1.0"),

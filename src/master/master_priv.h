@@ -63,6 +63,7 @@ struct master {
 	int directories[ROLE_DIR_COUNT];
 	struct bound listeners[LISTENERS_MAX];
 	int listener_count;
+	int client_table; /* shared by the smtpd processes */
 	struct process processes[PROCESSES_MAX];
 	int process_count;
 	bool is_stopping;

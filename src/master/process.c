@@ -5,6 +5,7 @@
  * run for GOOD_LIFE begins anew at RESTART_MIN.
  */
 #include "base/check.h"
+#include "ipc/client_table.h"
 #include "master/master_priv.h"
 
 #include <errno.h>
@@ -132,6 +133,10 @@ send_descriptors(struct process *process)
 			channel_send_fd(&process->channel, IPC_TYPE_role_directory,
 				&(struct ipc_role_directory){ .kind = (uint8_t)i },
 				master->directories[i]);
+	if (process->kind == ROLE_SMTPD)
+		channel_send_fd(&process->channel, IPC_TYPE_role_table,
+			&(struct ipc_role_table){ .columns = CLIENT_TABLE_COLUMNS },
+			master->client_table);
 	for (int i = 0; i < master->listener_count; i++) {
 		const struct bound *bound = &master->listeners[i];
 

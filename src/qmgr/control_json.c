@@ -358,7 +358,7 @@ control_status(struct core *core, struct buf *out)
 	set_number(object, "removed", core->removed);
 	set_number(object, "destinations", sched.destinations);
 	set_number(object, "destinations_dead", sched.dead);
-	set(object, "accepts_mail", json_boolean(store_accepts(core->store)));
+	set(object, "accepts_mail", json_boolean(core_accepts(core)));
 	set_number(object, "config_number", config_number(core->config));
 	for (unsigned i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
 		destination = sched_destination_next(core->sched, destination);
@@ -398,5 +398,5 @@ control_metrics(struct core *core, struct buf *out)
 	metric(out, "bounced_total", "counter", "Recipients reported as failed.", core->bounced);
 	metric(out, "removed_total", "counter", "Messages ended.", core->removed);
 	metric(out, "accepts_mail", "gauge", "1: new mail is accepted, 0: the disk is full.",
-		store_accepts(core->store));
+		core_accepts(core));
 }

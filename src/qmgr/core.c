@@ -117,6 +117,36 @@ core_stop(struct core *core)
 	core->is_stopping = true;
 }
 
+static uint64_t
+minimum_free(const struct core *core)
+{
+	uint64_t configured = config_int(core->config, NULL, PARAM_QUEUE_MINFREE);
+
+	return configured > 0 ? configured
+			      : 2 * config_int(core->config, NULL, PARAM_MESSAGE_SIZE_LIMIT);
+}
+
+/* An eighth more than the minimum ends it, so that it does not flicker. */
+void
+core_disk_free(struct core *core, uint64_t bytes)
+{
+	uint64_t minimum = minimum_free(core);
+
+	if (!core->disk_is_low && bytes < minimum) {
+		core->disk_is_low = true;
+		log_event(core->log, EV_qmgr_disk_low, LOG_U(bytes), LOG_U(minimum));
+	} else if (core->disk_is_low && bytes >= minimum + minimum / 8) {
+		core->disk_is_low = false;
+		log_event(core->log, EV_qmgr_disk_room, LOG_U(bytes));
+	}
+}
+
+bool
+core_accepts(const struct core *core)
+{
+	return !core->disk_is_low && store_accepts(core->store);
+}
+
 bool
 core_is_quiet(const struct core *core)
 {

@@ -109,6 +109,9 @@ void core_frame(struct core *core, core_peer peer, uint16_t type, struct slice p
 /* A new configuration; it also frees the old one's transports when they are idle. */
 void core_config(struct core *core, const struct config *config, struct instant now);
 
+/* Free bytes of the queue's file system: below queue_minfree new mail gets 452. */
+void core_disk_free(struct core *core, uint64_t bytes);
+
 /* Acts on time and on what came in; call once per turn, and when core_due() says so. */
 void core_step(struct core *core, struct instant now);
 struct mono core_due(const struct core *core);

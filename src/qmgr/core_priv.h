@@ -208,6 +208,7 @@ struct core {
 	struct sched *sched;
 	bool is_open;
 	bool is_stopping;
+	bool disk_is_low; /* core_disk_free() */
 	bool is_dirty;               /* something may be granted or admitted */
 	struct peer *peers;          /* hash by number */
 	struct peer *resolver;
@@ -250,6 +251,7 @@ struct core {
 };
 
 /* core.c */
+bool core_accepts(const struct core *core); /* there is room for new mail */
 void core_mark(struct core *core); /* something changed: grant and admit in this step */
 struct peer *core_peer_find(struct core *core, core_peer number);
 bool core_may_deliver(const struct core *core); /* all inventories are in */

@@ -233,7 +233,7 @@ add_content(struct intake *intake, struct slice part)
 	if (goes_large(intake, part.len)) {
 		/* The queue ID is not known before the commit; the file needs a name of its own. */
 		intake->queue_id = intake_own_id(intake->core);
-		if (intake->queue_id == 0 || !store_accepts(intake->core->store)) {
+		if (intake->queue_id == 0 || !core_accepts(intake->core)) {
 			intake->is_failed = true;
 			return;
 		}
@@ -408,7 +408,7 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 	intake->is_committed = true;
 	intake->queue_id = commit->queue_id;
 	intake->commit = *commit;
-	if (intake->is_failed || core->is_stopping || !store_accepts(core->store)) {
+	if (intake->is_failed || core->is_stopping || !core_accepts(core)) {
 		intake_refuse(intake, core->is_stopping ? ERR_FAULTED : ERR_NOSPACE);
 		return;
 	}

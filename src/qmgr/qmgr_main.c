@@ -16,11 +16,13 @@
 #include <fcntl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sysexits.h>
 #include <unistd.h>
 #include <uthash.h>
 
 enum { TOOLS_MAX = 64 };
+#define SPACE_NS (1 * NS_PER_S)
 #define STOP_NS (5 * NS_PER_S)
 
 struct qmgr;
@@ -51,6 +53,7 @@ struct qmgr {
 	struct disk_file *disk;
 	struct loop_hook hook;
 	struct loop_timer timer;
+	struct loop_timer space_timer; /* looks at the free space every SPACE_NS */
 	struct control control[ROLE_LISTENERS_MAX];
 	int control_count;
 	struct qmgr_peer *peers; /* hash by number */
@@ -330,6 +333,17 @@ turn(void *ctx)
 }
 
 static void
+look_at_space(void *ctx)
+{
+	struct qmgr *qmgr = ctx;
+	struct statvfs st;
+
+	if (fstatvfs(qmgr->role->directories[ROLE_DIR_JOURNAL], &st) == 0)
+		core_disk_free(qmgr->core, (uint64_t)st.f_bavail * st.f_frsize);
+	loop_timer_set_ns(&qmgr->space_timer, SPACE_NS);
+}
+
+static void
 timer_fired(void *ctx)
 {
 	(void)ctx; /* the hook of this turn does the work */
@@ -439,6 +453,8 @@ qmgr_main(struct role *role)
 	qmgr->core = core_new(&options);
 	open_control(qmgr);
 	loop_timer_init(&qmgr->timer, role->loop, timer_fired, qmgr);
+	loop_timer_init(&qmgr->space_timer, role->loop, look_at_space, qmgr);
+	look_at_space(qmgr);
 	role_hook_add(role, &qmgr->hook, turn, qmgr);
 	core_open(qmgr->core, clock_read());
 	exit_code = role_run(role, &callbacks);

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "config/net.h"
+#include "ipc/client_table.h"
 #include "ipc/intake_client.h"
 #include "smtpd/smtpd_proto.h"
 
@@ -39,19 +40,15 @@ enum client_wait {
 	CLIENT_SLEEPS, /* smtpd_error_sleep_time */
 };
 
-struct client_count {
-	uint8_t address[16];
-	uint32_t count;
-	UT_hash_handle hh;
-};
-
 struct client {
 	struct server *server;
 	int fd;
 	struct loop_fd watch;
 	struct loop_timer timer;
 	enum client_wait wait;
-	uint8_t address[16]; /* IPv4 as mapped */
+	struct sockaddr_storage peer;
+	uint8_t address[CLIENT_ADDRESS_SIZE]; /* IPv4 as mapped */
+	bool is_counted;
 	uint64_t ptr_query;
 	struct smtpd_proto proto;
 	struct intake_txn txn;
@@ -74,7 +71,7 @@ struct server {
 	LIST_HEAD(, client) clients;
 	TAILQ_HEAD(, client) waiting; /* for credit */
 	unsigned client_count;
-	struct client_count *counts; /* hash by address */
+	struct client_table *table;
 	struct client *queries;      /* hash by ptr_query */
 	uint64_t query_next;
 	bool said_full;
@@ -115,37 +112,36 @@ update_listeners(struct server *server)
 		loop_fd_want(&server->listeners[i].watch, wanted);
 }
 
-static struct client_count *
-count_of(struct server *server, const uint8_t address[16])
+static bool
+is_exempt(const struct client *client)
 {
-	struct client_count *count;
+	const struct sockaddr *address = (const struct sockaddr *)&client->peer;
 
-	HASH_FIND(hh, server->counts, address, 16, count);
-	return count;
+	return config_net_match(client->server->config, client->proto.service,
+		PARAM_SMTPD_CLIENT_EVENT_LIMIT_EXCEPTIONS, address);
 }
 
-static uint32_t
-count_up(struct server *server, const uint8_t address[16])
+/* smtpd_client_message_rate_limit */
+static bool
+may_send(void *ctx)
 {
-	struct client_count *count = count_of(server, address);
+	struct client *client = ctx;
+	struct server *server = client->server;
+	const struct config_service *service = client->proto.service;
+	uint64_t limit =
+		config_int(server->config, service, PARAM_SMTPD_CLIENT_MESSAGE_RATE_LIMIT);
+	uint64_t unit_s = config_time_s(server->config, service, PARAM_ANVIL_RATE_TIME_UNIT);
+	uint64_t now_s = loop_now(server->role->loop).mono.ns / NS_PER_S;
+	uint32_t count;
 
-	if (count == NULL) {
-		count = MEM_NEW(struct client_count);
-		memcpy(count->address, address, 16);
-		HASH_ADD(hh, server->counts, address, 16, count);
-	}
-	return ++count->count;
-}
-
-static void
-count_down(struct server *server, const uint8_t address[16])
-{
-	struct client_count *count = count_of(server, address);
-
-	if (--count->count > 0)
-		return;
-	HASH_DELETE(hh, server->counts, count);
-	mem_free(count);
+	if (limit == 0 || is_exempt(client))
+		return true;
+	count = client_table_message(server->table, client->address, now_s, unit_s);
+	if (count <= limit)
+		return true;
+	log_event(client->proto.log, EV_smtpd_message_rate, LOG_U(count),
+		LOG_Z(client->proto.name), LOG_Z(client->proto.address));
+	return false;
 }
 
 /* --- the object ------------------------------------------------------------------------------- */
@@ -190,7 +186,8 @@ client_free(struct client *client)
 	smtpd_proto_done(&client->proto);
 	buf_done(&client->in);
 	buf_done(&client->out);
-	count_down(server, client->address);
+	if (client->is_counted)
+		client_table_leave(server->table, client->address);
 	LIST_REMOVE(client, link);
 	server->client_count--;
 	mem_free(client);
@@ -257,7 +254,12 @@ op_abort(void *ctx)
 	intake_txn_abort(&client->txn);
 }
 
-static const struct smtpd_ops ops = { op_queue_id, op_commit, op_abort };
+static const struct smtpd_ops ops = {
+	.queue_id = op_queue_id,
+	.commit = op_commit,
+	.may_send = may_send,
+	.abort = op_abort,
+};
 
 static void
 txn_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice text)
@@ -485,15 +487,16 @@ name_client(struct client *client, const struct sockaddr_storage *address)
 }
 
 static bool
-is_over_limit(struct client *client, uint32_t count, const struct sockaddr *address)
+is_over_limit(struct client *client)
 {
-	const struct config *config = client->server->config;
-	const struct config_service *service = client->proto.service;
-	uint64_t limit = config_int(config, service, PARAM_SMTPD_CLIENT_CONNECTION_COUNT_LIMIT);
+	struct server *server = client->server;
+	uint64_t now_s = loop_now(server->role->loop).mono.ns / NS_PER_S;
+	uint32_t count = client_table_enter(server->table, client->address, now_s);
+	uint64_t limit = config_int(server->config, client->proto.service,
+		PARAM_SMTPD_CLIENT_CONNECTION_COUNT_LIMIT);
 
-	if (limit == 0 || count <= limit ||
-		config_net_match(
-			config, service, PARAM_SMTPD_CLIENT_EVENT_LIMIT_EXCEPTIONS, address))
+	client->is_counted = count > 0;
+	if (limit == 0 || count <= limit || is_exempt(client))
 		return false;
 	log_event(client->proto.log, EV_smtpd_client_limit, LOG_U(count),
 		LOG_Z(client->proto.name), LOG_Z(client->proto.address));
@@ -539,6 +542,7 @@ client_new(struct listener *listener, int fd, const struct sockaddr_storage *add
 	client->txn = (struct intake_txn){ .client = &server->intake, .answer = txn_answer };
 	buf_init(&client->in, 0);
 	buf_init(&client->out, 0);
+	client->peer = *address;
 	name_client(client, address);
 	proto->is_trusted =
 		config_net_match(server->config, listener->service, PARAM_MYNETWORKS, plain);
@@ -551,7 +555,7 @@ client_new(struct listener *listener, int fd, const struct sockaddr_storage *add
 	loop_fd_open(&client->watch, server->role->loop, fd, 0, client_event, client);
 	LIST_INSERT_HEAD(&server->clients, client, link);
 	server->client_count++;
-	if (is_over_limit(client, count_up(server, client->address), plain)) {
+	if (is_over_limit(client)) {
 		client->wait = CLIENT_TALKS;
 		smtpd_proto_close(proto, "421 4.7.0 Error: too many connections from you");
 		client_run(client);
@@ -766,6 +770,10 @@ smtpd_main(struct role *role)
 		die(EX_CONFIG, "the configuration cannot be read: %s", fault.text);
 	(void)close(role->config_fd);
 	role->config_fd = -1;
+	if (role->table_fd < 0 ||
+		client_table_open(role->table_fd, role->slot % CLIENT_TABLE_COLUMNS,
+			&server->table) != ERR_OK)
+		die(EX_SOFTWARE, "no table of client counts from master");
 	intake_client_init(&server->intake, role, intake_changed);
 	loop_timer_init(&server->stop_timer, role->loop, stop_time_up, server);
 	open_listeners(server);

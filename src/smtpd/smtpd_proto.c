@@ -297,6 +297,14 @@ do_mail(struct smtpd_proto *proto, struct slice argument)
 		fail(proto, "503 5.5.1 Error: nested MAIL command");
 		return false;
 	}
+	if (!proto->ops->may_send(proto->ctx)) {
+		char reply[SMTPD_TEXT_MAX + 64];
+
+		(void)snprintf(reply, sizeof(reply), "450 4.7.1 Error: too much mail from %s",
+			proto->address);
+		fail(proto, reply);
+		return false;
+	}
 	if (!slice_starts_nocase(argument, SLICE_LIT("FROM:"))) {
 		fail(proto, "501 5.5.4 Syntax: MAIL FROM:<address>");
 		return false;

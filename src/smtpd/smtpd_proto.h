@@ -66,6 +66,8 @@ struct smtpd_ops {
 	uint64_t (*queue_id)(void *ctx);
 	/* All content is in or behind `content`; the answer is smtpd_proto_result(). */
 	void (*commit)(void *ctx);
+	/* Whether the client may send one more message now. */
+	bool (*may_send)(void *ctx);
 	/* What was passed on of the content is void. */
 	void (*abort)(void *ctx);
 };

@@ -38,7 +38,14 @@ fuzz_abort(void *ctx)
 	((struct fuzz *)ctx)->aborts++;
 }
 
-static const struct smtpd_ops ops = { fuzz_queue_id, fuzz_commit, fuzz_abort };
+static bool
+fuzz_may_send(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
+static const struct smtpd_ops ops = { fuzz_queue_id, fuzz_commit, fuzz_may_send, fuzz_abort };
 
 static const struct config *
 fuzz_config(void)

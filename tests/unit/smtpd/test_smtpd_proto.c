@@ -25,6 +25,7 @@ struct world {
 	struct config *config;
 	uint64_t next_id;
 	unsigned commits, aborts;
+	bool is_throttled;
 };
 
 static uint64_t
@@ -45,7 +46,13 @@ world_abort(void *ctx)
 	((struct world *)ctx)->aborts++;
 }
 
-static const struct smtpd_ops ops = { world_queue_id, world_commit, world_abort };
+static bool
+world_may_send(void *ctx)
+{
+	return !((struct world *)ctx)->is_throttled;
+}
+
+static const struct smtpd_ops ops = { world_queue_id, world_commit, world_may_send, world_abort };
 
 static int
 start(void **state)
@@ -362,6 +369,20 @@ test_envelope__has_what_the_client_gave(void **state)
 	buf_done(&bytes);
 }
 
+static void
+test_rate__mail_is_refused_for_now(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	world->is_throttled = true;
+	(void)say(world, "MAIL FROM:<>\r\n");
+	expect(world, "450 4.7.1 Error: too much mail from 192.0.2.1\r\n");
+	world->is_throttled = false;
+	(void)say(world, "MAIL FROM:<>\r\n");
+	expect(world, "250 2.1.0 Ok\r\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int
@@ -380,6 +401,7 @@ main(void)
 		TEST(test_bare_newline__as_configured),
 		TEST(test_bdat__chunks_are_one_message),
 		TEST(test_no_queue_id__451),
+		TEST(test_rate__mail_is_refused_for_now),
 		TEST(test_envelope__has_what_the_client_gave),
 	};
 
