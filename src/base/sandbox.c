@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,10 +16,9 @@
 
 /* No role ever needs these. */
 static const int never[] = {
-	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(ptrace),
+	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(vfork), SCMP_SYS(ptrace),
 	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp),
-	SCMP_SYS(pidfd_getfd), SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setreuid),
-	SCMP_SYS(setregid), SCMP_SYS(setresuid), SCMP_SYS(setresgid), SCMP_SYS(setgroups),
+	SCMP_SYS(pidfd_getfd), SCMP_SYS(setreuid), SCMP_SYS(setregid),
 	SCMP_SYS(setns), SCMP_SYS(unshare), SCMP_SYS(mount), SCMP_SYS(umount2),
 	SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(bpf), SCMP_SYS(perf_event_open),
 	SCMP_SYS(userfaultfd), SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key),
@@ -33,6 +33,12 @@ static const int networking[] = {
 	SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen),
 };
 
+/* Only for the agent; a fork by clone() is told from a thread by its flags. */
+static const int becoming[] = {
+	SCMP_SYS(fork), SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setresuid),
+	SCMP_SYS(setresgid), SCMP_SYS(setgroups), SCMP_SYS(capset),
+};
+
 static int
 deny(scmp_filter_ctx filter, const int *calls, size_t count)
 {
@@ -40,6 +46,20 @@ deny(scmp_filter_ctx filter, const int *calls, size_t count)
 
 	for (size_t i = 0; i < count && error == 0; i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[i], 0);
+	return error;
+}
+
+/* clone3() hides its flags behind a pointer: the C library falls back to clone(). */
+static int
+deny_fork(scmp_filter_ctx filter)
+{
+	int error = deny(filter, becoming, sizeof(becoming) / sizeof(becoming[0]));
+
+	if (error == 0)
+		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (error == 0)
+		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+			SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
 	return error;
 }
 
@@ -54,6 +74,8 @@ filter_calls(unsigned flags)
 	error = deny(filter, never, sizeof(never) / sizeof(never[0]));
 	if (error == 0 && !(flags & SANDBOX_SOCKETS))
 		error = deny(filter, networking, sizeof(networking) / sizeof(networking[0]));
+	if (error == 0 && !(flags & SANDBOX_BECOME))
+		error = deny_fork(filter);
 	if (error == 0)
 		error = seccomp_load(filter);
 	seccomp_release(filter);

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/sandbox.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,20 @@ role_name(enum role_kind kind)
 {
 	CHECK(kind < ROLE_KIND_COUNT);
 	return role_names[kind];
+}
+
+unsigned
+role_sandbox(enum role_kind kind)
+{
+	static const unsigned flags[ROLE_KIND_COUNT] = {
+		[ROLE_RESOLVER] = SANDBOX_SOCKETS | SANDBOX_READ_ETC,
+		[ROLE_SMTP] = SANDBOX_SOCKETS,
+		[ROLE_LOCAL] = SANDBOX_READ_ETC, /* the accounts' names */
+		[ROLE_AGENT] = SANDBOX_READ_ETC | SANDBOX_BECOME,
+	};
+
+	CHECK(kind < ROLE_KIND_COUNT);
+	return flags[kind];
 }
 
 enum err

@@ -87,6 +87,9 @@ const char *role_name(enum role_kind kind);
 /* ERR_NOTFOUND: no such role. */
 MUST_USE enum err role_find(const char *name, enum role_kind *ret_kind);
 
+/* What its sandbox lets it do (enum sandbox_flags). */
+unsigned role_sandbox(enum role_kind kind);
+
 /* Reads the start frames; dies (exit 70) if master does not speak the protocol. */
 struct role *role_open(enum role_kind kind, uint32_t slot);
 

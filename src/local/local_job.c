@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { HEADER_MAX = 128 * 1024 };
+
 static void job_next(struct local_job *job);
 
 /* --- the object ------------------------------------------------------------------------------- */
@@ -68,7 +70,7 @@ local_job_new(struct local_worker *worker, struct slice payload, int fd, struct 
 void
 local_job_free(struct local_job *job)
 {
-	CHECK(!job->in_pool);
+	CHECK(!job->in_pool && !job->in_agent);
 	intake_txn_abort(&job->txn);
 	for (uint32_t i = 0; i < job->count && job->outcomes != NULL; i++)
 		mem_free(job->outcomes[i].reason);
@@ -125,6 +127,15 @@ run_maildir(struct local_task *task)
 	};
 	struct maildir_file file;
 
+	struct slice path = slice_str(job->path);
+
+	job->wants_agent = job->has_agent &&
+			   local_agent_user(slice_head(path, slice_find(path, '/')), &job->uid);
+	if (job->wants_agent) {
+		job->err = local_agent_stage(
+			job->worker->mail_dir, &message, &job->staged, &job->fault);
+		return;
+	}
 	job->err = maildir_prepare(job->worker->mail_dir, job->path, job->worker->hostname,
 		&message, &file, &job->fault);
 	if (job->err == ERR_OK)
@@ -132,12 +143,10 @@ run_maildir(struct local_task *task)
 }
 
 static void
-maildir_done(struct local_task *task)
+maildir_result(struct local_job *job)
 {
-	struct local_job *job = (struct local_job *)task;
 	char reason[FAULT_TEXT_SIZE + 64];
 
-	job->in_pool = false;
 	if (job->err == ERR_OK) {
 		target_done(job, "delivered to maildir");
 	} else if (job->err == ERR_CORRUPT) {
@@ -153,16 +162,41 @@ maildir_done(struct local_task *task)
 }
 
 static void
+agent_done(struct local_ask *ask, enum agent_status status, struct slice reason)
+{
+	static const enum err errors[] = { [AGENT_DONE] = ERR_OK, [AGENT_TEMPORARY] = ERR_IO,
+		[AGENT_FULL] = ERR_NOSPACE, [AGENT_CORRUPT] = ERR_IO };
+	struct local_job *job = (struct local_job *)((char *)ask - offsetof(struct local_job, ask));
+
+	job->in_agent = false;
+	job->err = status <= AGENT_CORRUPT ? errors[status] : ERR_IO;
+	(void)snprintf(job->fault.text, sizeof(job->fault.text), "%" SLICE_FMT,
+		SLICE_ARG(slice_head(reason, FAULT_TEXT_SIZE - 1)));
+	maildir_result(job);
+}
+
+static void
+maildir_done(struct local_task *task)
+{
+	struct local_job *job = (struct local_job *)task;
+
+	job->in_pool = false;
+	if (!job->wants_agent || job->err != ERR_OK) {
+		maildir_result(job);
+		return;
+	}
+	job->in_agent = true;
+	job->ask.done = agent_done;
+	local_agent_ask(&job->worker->agent, &job->ask, job->uid, job->path,
+		job->worker->hostname, &job->staged);
+}
+
+static void
 put_field_address(struct buf *out, const char *before, struct slice address, const char *after)
 {
-	size_t start;
-
 	buf_add_str(out, before);
-	start = out->len;
-	if (address.len > 0 && address_format(address, out) != ERR_OK) {
-		out->len = start;
-		buf_add(out, address);
-	}
+	if (address.len > 0 && address_format(address, out) != ERR_OK)
+		buf_add_str(out, "(damaged)");
 	buf_add_str(out, after);
 }
 
@@ -178,6 +212,7 @@ start_maildir(struct local_job *job, const struct local_target *target)
 	put_field_address(&job->prefix, "Delivered-To: ", recipient->address, "\n");
 	(void)snprintf(job->path, sizeof(job->path), "%s", target->path);
 	job->fault = (struct fault){ 0 };
+	job->has_agent = local_agent_is_there(&job->worker->agent);
 	job->task.run = run_maildir;
 	job->task.done = maildir_done;
 	job->in_pool = true;
@@ -333,6 +368,17 @@ name_exists(void *ctx, struct slice key)
 		       ERR_OK;
 }
 
+/* The header of large content, as far as HEADER_MAX goes. */
+static bool
+names_it_in_file(const struct local_job *job, struct slice address)
+{
+	static uint8_t header[HEADER_MAX];
+	ssize_t got = pread(job->fd, header, sizeof(header), 0);
+
+	return got > 0 &&
+	       local_delivered_to_find(slice_make(header, (size_t)got), address, NULL);
+}
+
 static void
 make_plan(struct local_job *job)
 {
@@ -347,7 +393,8 @@ make_plan(struct local_job *job)
 		.delimiters = config_str(worker->config, NULL, PARAM_RECIPIENT_DELIMITER),
 	};
 	bool loops = local_delivered_to_find(job->ipc.head, address, NULL) ||
-		     local_delivered_to_find(job->ipc.content, address, NULL);
+		     local_delivered_to_find(job->ipc.content, address, NULL) ||
+		     (job->fd >= 0 && names_it_in_file(job, address));
 
 	local_plan_make(&job->plan, &names, address, loops);
 	job->has_plan = true;
@@ -385,7 +432,7 @@ start_target(struct local_job *job)
 static void
 job_next(struct local_job *job)
 {
-	while (!job->in_pool && !job->is_forwarding) {
+	while (!job->in_pool && !job->in_agent && !job->is_forwarding) {
 		if (job->recipient >= job->count) {
 			job->worker->finished(job);
 			return;

@@ -1,12 +1,14 @@
 /*
  * local_job.h - one transaction of local delivery: its recipients, their targets, one after another
  *
- *   PLAN -> (Maildir: in the pool | forward: to qmgr) ... -> next recipient ... -> FINISHED
+ *   PLAN -> (Maildir: in the pool, then maybe at the agent | forward: to qmgr) ...
+ *        -> next recipient ... -> FINISHED
  *
  * A recipient is delivered when all its targets are. If a later target fails after an earlier one
  * is done, the recipient is deferred and may get its copy twice: never not at all.
  *
- * Ownership: owned by the worker; local_job_free() only when nothing is in the pool.
+ * Ownership: owned by the worker; local_job_free() only when nothing is in the pool or at the
+ *            agent.
  * Callbacks: `finished` once, from the loop.
  * Threads:   main thread, but for the task in the pool.
  */
@@ -15,6 +17,7 @@
 
 #include "config/snapshot.h"
 #include "ipc/intake_client.h"
+#include "local/local_agent.h"
 #include "local/local_core.h"
 #include "local/local_pool.h"
 #include "local/maildir.h"
@@ -54,6 +57,11 @@ struct local_job {
 	enum err err;
 	struct fault fault;
 	bool in_pool;
+	/* At the agent: the user's mailbox is written as that user. */
+	struct local_ask ask;
+	bool has_agent, wants_agent, in_agent;
+	uint32_t uid;
+	struct local_staged staged;
 	/* Forwarding. */
 	struct intake_txn txn;
 	bool is_forwarding;
@@ -65,6 +73,7 @@ struct local_worker {
 	struct config *config;
 	struct local_pool pool;
 	struct intake_client intake;
+	struct local_agent agent;
 	int mail_dir;
 	char hostname[256];
 	void (*finished)(struct local_job *job);

@@ -196,7 +196,7 @@ run_session(struct local *local, struct local_session *session)
 		end_session(local, session);
 		return;
 	}
-	if (job == NULL || job->in_pool || job->is_forwarding)
+	if (job == NULL || job->in_pool || job->in_agent || job->is_forwarding)
 		return;
 	LIST_INSERT_HEAD(&local->jobs, job, link);
 	local_job_start(job);
@@ -434,8 +434,21 @@ master_down(struct role *role)
 	stop(role, MASTER_DOWN_MS);
 }
 
+static void
+master_frame(struct role *role, uint16_t type, struct slice payload, int fd)
+{
+	struct local *local = role->ctx;
+
+	(void)payload;
+	if (type == IPC_TYPE_role_agent && fd >= 0)
+		local_agent_connect(&local->worker.agent, fd);
+	else if (fd >= 0)
+		(void)close(fd);
+}
+
 static const struct role_callbacks callbacks = {
 	.config = new_config,
+	.master_frame = master_frame,
 	.qmgr_up = qmgr_up,
 	.qmgr_frame = qmgr_frame,
 	.qmgr_down = qmgr_down,
@@ -461,6 +474,7 @@ local_main(struct role *role)
 	role->config_fd = -1;
 	(void)snprintf(local->worker.hostname, sizeof(local->worker.hostname), "%s",
 		config_cstr(local->worker.config, NULL, PARAM_MYHOSTNAME));
+	local_agent_init(&local->worker.agent, role->loop);
 	local_pool_open(&local->worker.pool, role->loop);
 	intake_client_init(&local->worker.intake, role, intake_changed);
 	loop_timer_init(&local->stop_timer, role->loop, stop_time_up, local);

@@ -72,8 +72,7 @@ maildir_open(int root, const char *path)
 			return -1;
 		fd = next;
 	}
-	CHECK(fd >= 0);
-	return fd;
+	return fd >= 0 ? fd : fcntl(root, F_DUPFD_CLOEXEC, 0);
 }
 
 /* tmp or new of a Maildir, made together with cur when missing. */
@@ -226,8 +225,8 @@ maildir_copy_file(struct maildir_sink *sink, const struct maildir_message *messa
 	return err;
 }
 
-static enum err
-maildir_copy(int fd, const struct maildir_message *message, struct fault *reterr_fault)
+enum err
+maildir_write(int fd, const struct maildir_message *message, struct fault *reterr_fault)
 {
 	struct maildir_sink *sink = mem_new(sizeof(*sink));
 	enum err err = ERR_OK;
@@ -241,8 +240,6 @@ maildir_copy(int fd, const struct maildir_message *message, struct fault *reterr
 		err = maildir_copy_inline(sink, message, reterr_fault);
 	if (err == ERR_OK && !maildir_sink_end(sink))
 		err = maildir_write_failed(sink, reterr_fault);
-	if (err == ERR_OK && fsync(fd) < 0)
-		err = fault_errno(reterr_fault, errno, "flush");
 	mem_free(sink);
 	return err;
 }
@@ -303,7 +300,9 @@ maildir_prepare(int root, const char *path, const char *host,
 		(void)close(tmp);
 		return err;
 	}
-	err = maildir_copy(fd, message, reterr_fault);
+	err = maildir_write(fd, message, reterr_fault);
+	if (err == ERR_OK && fsync(fd) < 0)
+		err = fault_errno(reterr_fault, errno, "flush");
 	if (close(fd) < 0 && err == ERR_OK)
 		err = fault_errno(reterr_fault, errno, "close");
 	if (err != ERR_OK)

@@ -37,10 +37,17 @@ struct maildir_file {
 	char name[MAILDIR_NAME_SIZE]; /* in tmp/, then in new/ */
 };
 
-/* Writes tmp/NAME of the Maildir `path` below `root`. `host` becomes part of the name. */
+/*
+ * Writes tmp/NAME of the Maildir `path` below `root` ("": root itself). `host` becomes part of the
+ * name.
+ */
 MUST_USE enum err maildir_prepare(int root, const char *path, const char *host,
 	const struct maildir_message *message, struct maildir_file *ret_file,
 	struct fault *reterr_fault);
+
+/* The message as it would stand in the Maildir, written to fd; not flushed. */
+MUST_USE enum err maildir_write(
+	int fd, const struct maildir_message *message, struct fault *reterr_fault);
 
 /* Makes a prepared file visible and durable in new/. */
 MUST_USE enum err maildir_commit(int root, const char *path, const struct maildir_file *file,

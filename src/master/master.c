@@ -49,6 +49,7 @@ plan_processes(struct master *master)
 	add_processes(master, ROLE_RESOLVER, 1);
 	add_processes(master, ROLE_QMGR, 1);
 	add_processes(master, ROLE_SMTP, config_int(config, NULL, PARAM_SMTP_PROCESSES));
+	add_processes(master, ROLE_AGENT, master->is_root ? 1 : 0);
 	add_processes(master, ROLE_LOCAL, config_int(config, NULL, PARAM_LOCAL_PROCESSES));
 	add_processes(master, ROLE_SMTPD, config_int(config, NULL, PARAM_SMTPD_PROCESSES));
 	add_processes(master, ROLE_PICKUP, 1);
@@ -68,8 +69,8 @@ stage_of(enum role_kind kind)
 		return 0;
 	case ROLE_SMTP:
 	case ROLE_LOCAL:
-	case ROLE_AGENT:
 		return 1;
+	case ROLE_AGENT:
 	case ROLE_RESOLVER:
 	case ROLE_QMGR:
 	case ROLE_MASTER:

@@ -78,7 +78,8 @@ child(const struct process *process, int fd)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid();
-	child_drop_rights(master);
+	if (process->kind != ROLE_AGENT)
+		child_drop_rights(master);
 	(void)execl("/proc/self/exe", "ostlerd", "--role", role_name(process->kind), "--slot", slot,
 		(char *)NULL);
 	_exit(EX_OSERR);
@@ -117,7 +118,7 @@ needs_directory(enum role_kind kind, int directory)
 	case ROLE_DIR_MAILDROP:
 		return kind == ROLE_PICKUP;
 	case ROLE_DIR_MAIL:
-		return kind == ROLE_LOCAL;
+		return kind == ROLE_LOCAL || kind == ROLE_AGENT;
 	default:
 		return false;
 	}
@@ -205,8 +206,48 @@ connect_all(struct master *master)
 	for (int i = 0; i < master->process_count; i++) {
 		struct process *process = &master->processes[i];
 
-		if (process->kind != ROLE_QMGR)
+		if (process->kind != ROLE_QMGR && process->kind != ROLE_AGENT)
 			connect_to_qmgr(process, is_worker(process) && process->had_qmgr);
+	}
+}
+
+/* --- local's channel to the agent ------------------------------------------------------------- */
+
+static void
+connect_to_agent(struct process *local, struct process *agent)
+{
+	int pair[2];
+
+	if (!is_up(local) || !is_up(agent))
+		return;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+		die(EX_OSERR, "socketpair: %s", strerror(errno));
+	channel_send_fd(&agent->channel, IPC_TYPE_role_peer,
+		&(struct ipc_role_peer){ .kind = (uint8_t)local->kind,
+			.pid = (uint32_t)local->pid,
+			.slot = local->slot },
+		pair[0]);
+	channel_send_fd(&local->channel, IPC_TYPE_role_agent,
+		&(struct ipc_role_agent){ .pid = (uint32_t)agent->pid }, pair[1]);
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+}
+
+/* A new process of one of the two kinds is joined with all of the other. */
+static void
+join_agent(struct process *process)
+{
+	struct master *master = process->master;
+	bool is_agent = process->kind == ROLE_AGENT;
+
+	if (!is_agent && process->kind != ROLE_LOCAL)
+		return;
+	for (int i = 0; i < master->process_count; i++) {
+		struct process *other = &master->processes[i];
+
+		if (other->kind != (is_agent ? ROLE_LOCAL : ROLE_AGENT))
+			continue;
+		connect_to_agent(is_agent ? other : process, is_agent ? process : other);
 	}
 }
 
@@ -243,8 +284,9 @@ process_start(struct process *process)
 		&(struct ipc_role_start){ .peers = survivors });
 	if (process->kind == ROLE_QMGR)
 		connect_all(master);
-	else
+	else if (process->kind != ROLE_AGENT)
 		connect_to_qmgr(process, false);
+	join_agent(process);
 }
 
 void

@@ -7,6 +7,7 @@
 #include "base/sandbox.h"
 #include "config/compile.h"
 #include "ipc/role.h"
+#include "local/agent_main.h"
 #include "local/local_main.h"
 #include "master/master.h"
 #include "qmgr/qmgr_main.h"
@@ -32,19 +33,15 @@ __asan_default_options(void)
 }
 #endif
 
-struct role_entry {
-	int (*main)(struct role *role);
-	unsigned sandbox;
-};
-
-static const struct role_entry roles[ROLE_KIND_COUNT] = {
-	[ROLE_QMGR] = { qmgr_main, 0 },
-	[ROLE_SMTPD] = { smtpd_main, 0 },
-	[ROLE_PICKUP] = { pickup_main, 0 },
-	[ROLE_ADMIN] = { admin_main, 0 },
-	[ROLE_LOCAL] = { local_main, 0 },
-	[ROLE_RESOLVER] = { resolver_main, SANDBOX_SOCKETS | SANDBOX_READ_ETC },
-	[ROLE_SMTP] = { smtp_main, SANDBOX_SOCKETS },
+static int (*const mains[ROLE_KIND_COUNT])(struct role *) = {
+	[ROLE_QMGR] = qmgr_main,
+	[ROLE_SMTPD] = smtpd_main,
+	[ROLE_PICKUP] = pickup_main,
+	[ROLE_ADMIN] = admin_main,
+	[ROLE_LOCAL] = local_main,
+	[ROLE_AGENT] = agent_main,
+	[ROLE_RESOLVER] = resolver_main,
+	[ROLE_SMTP] = smtp_main,
 };
 
 static int
@@ -72,7 +69,7 @@ run_role(const char *name, const char *slot_text)
 	struct role *role;
 	uint64_t slot;
 
-	if (role_find(name, &kind) != ERR_OK || roles[kind].main == NULL ||
+	if (role_find(name, &kind) != ERR_OK || mains[kind] == NULL ||
 		num_parse_u64(slot_text == NULL ? slice_make(NULL, 0) : slice_str(slot_text), 0,
 			UINT32_MAX, &slot) != ERR_OK) {
 		(void)fprintf(stderr, "ostlerd: --role is for ostlerd itself\n");
@@ -82,9 +79,9 @@ run_role(const char *name, const char *slot_text)
 	for (int i = 0; i < ROLE_DIR_COUNT; i++)
 		if (role->directories[i] >= 0)
 			directories[count++] = role->directories[i];
-	if (sandbox_enter(roles[kind].sandbox, directories, count) != ERR_OK)
+	if (sandbox_enter(role_sandbox(kind), directories, count) != ERR_OK)
 		die(EX_OSERR, "%s: the sandbox cannot be entered", role_name(kind));
-	return roles[kind].main(role);
+	return mains[kind](role);
 }
 
 /* --- options ---------------------------------------------------------------------------------- */
@@ -157,6 +154,6 @@ main(int argc, char **argv)
 	arguments.master.overrides = arguments.overrides;
 	arguments.master.directory = config_directory_choose(arguments.master.directory);
 	for (int i = 0; i < ROLE_KIND_COUNT; i++)
-		arguments.master.has_role[i] = roles[i].main != NULL;
+		arguments.master.has_role[i] = mains[i] != NULL;
 	return master_run(&arguments.master);
 }

@@ -178,6 +178,15 @@ smtpd_proto_greet(struct smtpd_proto *proto, bool early)
 		config_cstr(proto->config, proto->service, PARAM_SMTPD_BANNER));
 }
 
+/* The client begins anew: chunks that were passed on already must not become part of the next. */
+static void
+drop_transaction(struct smtpd_proto *proto)
+{
+	if (proto->in_bdat)
+		proto->ops->abort(proto->ctx);
+	smtpd_proto_reset(proto);
+}
+
 /* --- HELO, EHLO ------------------------------------------------------------------------------- */
 
 static void
@@ -196,7 +205,7 @@ do_helo(struct smtpd_proto *proto, struct slice argument, bool is_esmtp)
 		fail(proto, is_esmtp ? "501 Syntax: EHLO hostname" : "501 Syntax: HELO hostname");
 		return false;
 	}
-	smtpd_proto_reset(proto);
+	drop_transaction(proto);
 	set_helo(proto, name);
 	proto->is_esmtp = is_esmtp;
 	if (!is_esmtp) {
@@ -689,9 +698,7 @@ run_command(struct smtpd_proto *proto, enum smtpd_command_id id, struct slice wo
 		return do_bdat(proto, argument);
 	case SMTPD_RSET:
 		count_junk(proto);
-		if (proto->in_bdat)
-			proto->ops->abort(proto->ctx);
-		smtpd_proto_reset(proto);
+		drop_transaction(proto);
 		say(proto, "250 2.0.0 Ok");
 		return true;
 	case SMTPD_NOOP:

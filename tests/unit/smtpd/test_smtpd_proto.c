@@ -328,6 +328,22 @@ test_bdat__chunks_are_one_message(void **state)
 }
 
 static void
+test_bdat__begun_and_left__is_aborted(void **state)
+{
+	static const char *const ways[] = { "RSET\r\n", "EHLO x\r\n", "HELO x\r\n" };
+	struct world *world = *state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		hello(world);
+		(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nBDAT 3\r\na\r\n");
+		assert_int_equal(world->aborts, i);
+		(void)say(world, ways[i]);
+		assert_int_equal(world->aborts, i + 1);
+		assert_int_equal(world->proto.content.len, 0);
+	}
+}
+
+static void
 test_no_queue_id__451(void **state)
 {
 	struct world *world = *state;
@@ -400,6 +416,7 @@ main(void)
 		TEST(test_early_talk__behind_data__is_refused),
 		TEST(test_bare_newline__as_configured),
 		TEST(test_bdat__chunks_are_one_message),
+		TEST(test_bdat__begun_and_left__is_aborted),
 		TEST(test_no_queue_id__451),
 		TEST(test_rate__mail_is_refused_for_now),
 		TEST(test_envelope__has_what_the_client_gave),

@@ -1,0 +1,57 @@
+/*
+ * local_agent.h - local's side of the agent: mailboxes of users are written as those users
+ *
+ * Ownership: requests point to jobs, which must stay until they are answered.
+ * Callbacks: job->agent_done once per request, from the loop; when the agent goes away all that is
+ *            open ends as temporary failures.
+ * Threads:   local_agent_user() and local_agent_stage(): any; the others: main thread.
+ */
+#ifndef OSTLER_LOCAL_LOCAL_AGENT_H
+#define OSTLER_LOCAL_LOCAL_AGENT_H
+
+#include "ipc/channel.h"
+#include "local/agent_main.h"
+#include "local/maildir.h"
+
+#include <uthash.h>
+
+struct local_agent;
+
+struct local_ask {
+	uint64_t number;
+	struct local_agent *agent;
+	/* `reason` is borrowed. */
+	void (*done)(struct local_ask *ask, enum agent_status status, struct slice reason);
+	UT_hash_handle hh;
+};
+
+struct local_agent {
+	struct loop *loop;
+	struct channel channel;
+	struct local_ask *asks;
+	uint64_t next;
+};
+
+/* A complete message on its way to the agent. */
+struct local_staged {
+	int fd;
+	uint64_t length, hash;
+};
+
+void local_agent_init(struct local_agent *agent, struct loop *loop);
+/* A new channel from master; the old one's requests end. */
+void local_agent_connect(struct local_agent *agent, int fd);
+bool local_agent_is_there(const struct local_agent *agent);
+
+/* The account of that name in /etc/passwd, unless it is root; false: there is none. */
+bool local_agent_user(struct slice name, uint32_t *ret_uid);
+
+/* Writes the message into a file without a name in `directory`. */
+MUST_USE enum err local_agent_stage(int directory, const struct maildir_message *message,
+	struct local_staged *ret_staged, struct fault *reterr_fault);
+
+/* Asks; takes staged->fd. */
+void local_agent_ask(struct local_agent *agent, struct local_ask *ask, uint32_t uid,
+	const char *maildir, const char *host, const struct local_staged *staged);
+
+#endif
