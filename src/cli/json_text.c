@@ -35,7 +35,8 @@ json_text_members(const json_t *object, const char *skipped, unsigned depth, str
 
 	json_object_foreach((json_t *)object, name, value)
 	{
-		if (skipped != NULL && strcmp(name, skipped) == 0)
+		if (skipped != NULL &&
+			(strcmp(name, skipped) == 0 || strcmp(name, "content_head") == 0))
 			continue;
 		err = buf_printf(text, "%*s%s:", (int)(2 * depth), "", json_text_clean(name).text);
 		if (err == ERR_OK)
@@ -106,6 +107,10 @@ json_text_format(struct slice json, const char *verbatim, struct buf *text)
 	}
 	err = json_text_members(object, verbatim, 0, text);
 	last = verbatim != NULL ? json_string_value(json_object_get(object, verbatim)) : NULL;
+	if (err == ERR_OK && last != NULL)
+		err = buf_printf(text, "\n%s", last);
+	/* Large content is a file of its own; these fields stand in front of it. */
+	last = verbatim != NULL ? json_string_value(json_object_get(object, "content_head")) : NULL;
 	if (err == ERR_OK && last != NULL)
 		err = buf_printf(text, "\n%s", last);
 	json_decref(object);

@@ -8,21 +8,27 @@
 #include "cli/json_text.h"
 #include "cli/queue_list.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 enum operator_form {
 	OPERATOR_LIST,	/* mailq */
 	OPERATOR_LINES, /* lines of JSON as they come, those of messages */
 	OPERATOR_RAW,	/* as it comes */
 	OPERATOR_TEXT,	/* JSON as people read it */
+	OPERATOR_SHOW,	/* the same, messages only */
 	OPERATOR_LAST,	/* only the last line counts */
 };
 
 struct request {
 	enum operator_form form;
-	const char *verbatim; /* OPERATOR_TEXT: see json_text_format() */
+	const char *verbatim; /* OPERATOR_SHOW: see json_text_format() */
+	struct buf file;      /* OPERATOR_SHOW: name of large content below the queue directory */
 	struct queue_list list;
 	struct buf text; /* output of one line */
 	struct buf last; /* what the last frame said */
@@ -34,6 +40,17 @@ static bool
 operator_is_message(struct slice line)
 {
 	return memmem(line.ptr, line.len, "\"queue_id\"", 10) != NULL;
+}
+
+static void
+operator_note_file(struct request *request, struct slice line)
+{
+	json_t *object = json_loadb((const char *)line.ptr, line.len, 0, NULL);
+	const char *name = json_string_value(json_object_get(object, "content_file"));
+
+	if (name != NULL && request->file.len == 0)
+		buf_add(&request->file, slice_make(name, strlen(name) + 1));
+	json_decref(object);
 }
 
 static enum err
@@ -50,6 +67,11 @@ operator_format(struct request *request, struct slice line)
 		if (!operator_is_message(line))
 			return ERR_OK;
 		break;
+	case OPERATOR_SHOW:
+		if (!operator_is_message(line))
+			return ERR_OK;
+		operator_note_file(request, line);
+		__attribute__((fallthrough));
 	case OPERATOR_TEXT:
 		if (line.len > 0 && line.ptr[0] == '{'
 			&& json_text_format(line, request->verbatim, &request->text) == ERR_OK)
@@ -107,6 +129,7 @@ operator_init(struct request *request, enum operator_form form)
 	*request = (struct request) { .form = form };
 	buf_init(&request->text, 0);
 	buf_init(&request->last, 0);
+	buf_init(&request->file, 0);
 }
 
 static void
@@ -114,6 +137,7 @@ operator_done(struct request *request)
 {
 	buf_done(&request->text);
 	buf_done(&request->last);
+	buf_done(&request->file);
 }
 
 /* Asks, prints what comes; a refusal's words go to stderr. */
@@ -176,6 +200,37 @@ operator_flush(struct cli *cli, const char *site, const char *id)
 	return exit_code;
 }
 
+/* Copies a file below the queue directory to stdout. */
+static int
+operator_copy(struct cli *cli, const char *id, const char *name)
+{
+	char *queue = cli_value(cli, PARAM_QUEUE_DIRECTORY);
+	int dir = queue == NULL ? -1 : open(queue, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = dir < 0 ? -1 : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	static uint8_t bytes[64 * 1024];
+	int exit_code = EX_OK;
+	ssize_t got = -1;
+
+	(void)fflush(stdout);
+	if (fd < 0)
+		exit_code = cli_complain(cli, errno == ENOENT ? EX_NOINPUT : EX_NOPERM,
+			"%s: content %s/%s: %s", id, queue != NULL ? queue : "", name,
+			strerror(errno));
+	while (fd >= 0 && (got = read(fd, bytes, sizeof(bytes))) > 0)
+		if (!cli_write(STDOUT_FILENO, slice_make(bytes, (size_t)got))) {
+			exit_code = EX_IOERR;
+			break;
+		}
+	if (fd >= 0 && got < 0)
+		exit_code = cli_complain(cli, EX_IOERR, "%s: read: %s", id, strerror(errno));
+	if (fd >= 0)
+		(void)close(fd);
+	if (dir >= 0)
+		(void)close(dir);
+	mem_free(queue);
+	return exit_code;
+}
+
 int
 operator_show(struct cli *cli, const char *id, bool with_content)
 {
@@ -183,11 +238,13 @@ operator_show(struct cli *cli, const char *id, bool with_content)
 	struct request request;
 	int exit_code;
 
-	operator_init(&request, OPERATOR_TEXT);
+	operator_init(&request, OPERATOR_SHOW);
 	request.verbatim = "content";
 	exit_code = operator_run(&request, cli, "show", words, with_content ? 2 : 1);
 	if (exit_code == EX_NOINPUT)
 		(void)cli_complain(cli, exit_code, "%s: no such message", id);
+	if (exit_code == EX_OK && request.file.len > 0)
+		exit_code = operator_copy(cli, id, (const char *)request.file.ptr);
 	operator_done(&request);
 	return exit_code;
 }

@@ -145,6 +145,7 @@ add_content(const struct listed *listed, json_t *object)
 
 		store_large_name(listed->large, name);
 		set(object, "content_file", json_sprintf("large/%s", name));
+		set(object, "content_head", text(listed->head));
 		return;
 	}
 	buf_init(&content, 0);

@@ -34,9 +34,10 @@ get_body(struct message *message, struct slice *ret_body)
 {
 	struct core *core = message->core;
 
+	/* The file of large content goes over to the copy as it is. */
 	if (message->large != 0) {
-		refuse(message, "its content is a file of its own");
-		return REFUSED;
+		*ret_body = slice_make(NULL, 0);
+		return NO_PROBLEM;
 	}
 	if (message->body_missing) {
 		refuse(message, "its content cannot be read");
@@ -79,6 +80,7 @@ fill_copy(struct message *message, struct change *change, struct slice body)
 		.content_length = message->content_length,
 		.content_hash = message->content_hash,
 		.dotted = message->dotted,
+		.large_of = message->large != 0 ? message->ref : 0,
 		.head = message->head,
 	};
 	return err;

@@ -64,6 +64,7 @@ struct cache_entry {
 	unsigned in_flight;  /* records being written */
 	enum err read_err;
 	uint64_t large;
+	store_ref large_from; /* until durable the file is that message's */
 	struct store_large *taken; /* while its transaction is under construction */
 	uint64_t content_length;
 	uint64_t content_hash;

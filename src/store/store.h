@@ -81,6 +81,9 @@ struct store_message {
 	struct slice head;
 	struct slice body;
 	struct store_large *large; /* finished; the transaction takes it over, if it succeeds */
+	/* Or the large content of this message, pinned, which the same transaction must end: the
+	 * file changes its owner when the transaction is durable. 0: none. */
+	store_ref large_of;
 };
 
 struct store_txn {

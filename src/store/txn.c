@@ -79,6 +79,21 @@ txn_message_check(const struct store_txn *txn, const struct store_message *messa
 	return ERR_OK;
 }
 
+/* The number of the file that holds its content; 0: none. */
+static uint64_t
+txn_large_number(const struct store *store, const struct store_message *message)
+{
+	const struct cache_entry *from;
+
+	if (message->large != NULL)
+		return message->large->number;
+	if (message->large_of == 0)
+		return 0;
+	from = cache_find(&store->cache, message->large_of);
+	CHECK(from != NULL && from->large != 0 && message->body.len == 0);
+	return from->large;
+}
+
 store_ref
 store_txn_message(struct store_txn *txn, const struct store_message *message)
 {
@@ -88,7 +103,7 @@ store_txn_message(struct store_txn *txn, const struct store_message *message)
 		.arrival_us = message->arrival_us,
 		.content_length = message->content_length,
 		.content_hash = message->content_hash,
-		.large = message->large != NULL ? message->large->number : 0,
+		.large = txn_large_number(store, message),
 		.flags = message->dotted ? RECORD_MESSAGE_DOTTED : 0,
 		.envelope = message->envelope,
 		.recipients = message->recipients,
@@ -111,6 +126,7 @@ store_txn_message(struct store_txn *txn, const struct store_message *message)
 	entry = store_entry(store, ref);
 	entry->is_new = entry->is_pinned = true;
 	entry->taken = message->large;
+	entry->large_from = message->large_of;
 	cache_put_message(&store->cache, entry, &record);
 	return ref;
 }
@@ -176,6 +192,9 @@ txn_message_durable(struct store *store, const struct store_change *change)
 
 	CHECK(entry != NULL && entry->is_new);
 	entry->is_new = false;
+	if (entry->large_from != 0)
+		cache_find(&store->cache, entry->large_from)->large = 0;
+	entry->large_from = 0;
 	slot->is_durable = 1;
 	store_hold(store, change->lsn, change->kib);
 }
@@ -260,7 +279,7 @@ txn_forget_new(struct store *store, store_ref ref, bool was_refused)
 	struct cache_entry *entry = cache_find(&store->cache, ref);
 
 	CHECK(entry != NULL && entry->is_new);
-	if (was_refused && entry->large != 0)
+	if (was_refused && entry->large != 0 && entry->large_from == 0)
 		large_doom(store, entry->large);
 	store_message_end(store, ref);
 }

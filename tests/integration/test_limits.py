@@ -2,10 +2,11 @@
 import os
 import smtplib
 import socket
+import subprocess
 import time
 
 import pytest
-from conftest import wait_for
+from conftest import BUILD, wait_for
 from test_kill import Load, SETTINGS
 
 
@@ -115,6 +116,27 @@ def test_loop__a_next_hop_that_sends_back__ends_by_hops(make_ostler, sink):
     wait_for(lambda: sink.recipients() == ["sender@client.test"], what="report")
     assert b"too many hops" in sink.messages[0][2]
     assert ostler.log().count(": client=") <= 13
+
+
+def test_size__large_content__can_be_shown_and_requeued(make_ostler, sink):
+    sink.stop()
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}")
+    body = "".join(f"{n:09} {'x' * 60}\r\n" for n in range(10000))
+    ostler.send("a@dest.test", body=body)
+    wait_for(lambda: "status=deferred" in ostler.log(), what="deferral")
+    entry, = wait_for(lambda: [e for e in ostler.queue() if e["queue_name"] == "deferred"], what="entry")
+    shown = subprocess.run([BUILD / "ostler", "-c", ostler.etc, "show", entry["queue_id"], "--content"],
+                           capture_output=True, check=True).stdout
+    assert b"\nReceived: from " in shown and shown.endswith(body.encode())
+    ostler.tool("requeue", entry["queue_id"])
+    again, = wait_for(lambda: [e for e in ostler.queue() if e["queue_id"] != entry["queue_id"]], what="copy")
+    ostler.kill_tree()
+    sink.start()
+    ostler.start()
+    ostler.tool("flush")
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery of the copy after a crash")
+    assert sink.messages[0][2].endswith(body.encode())
+    wait_for(lambda: list((ostler.dir / "queue/large").iterdir()) == [], what="the file to go")
 
 
 def test_size__large_content__streams_through_bounded_memory(make_ostler, sink):
