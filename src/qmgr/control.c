@@ -185,7 +185,12 @@ static bool
 job_one(struct job *job, store_ref ref)
 {
 	bool must_read = job->kind == JOB_QUEUE || job->kind == JOB_SHOW || job->site != NULL;
+	struct store_info info;
 
+	/* Until it is durable it belongs to its intake, or to the report that makes it. */
+	store_info(job->core->store, ref, &info);
+	if (!info.is_durable)
+		return false;
 	return must_read ? job_read(job, ref) : job_change(job, ref);
 }
 

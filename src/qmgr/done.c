@@ -148,6 +148,12 @@ settle_wish(struct message *message)
 		stage_end(message);
 		return true;
 	case WISH_REQUEUE:
+		/* A copy takes only what is open along: reports that are owed come first. */
+		if (message->state.class_count[STATE_BOUNCE_PENDING] > 0 &&
+			!message->report_failed) {
+			message->wish = WISH_REQUEUE;
+			return false;
+		}
 		return requeue_message(message);
 	}
 	return false;
@@ -159,6 +165,8 @@ settle(struct message *message)
 	if (settle_suspect(message) || settle_wish(message))
 		return;
 	if (stage_report_failures(message))
+		return;
+	if (message->wish != WISH_NONE && settle_wish(message))
 		return;
 	if (stage_expire(message) && stage_report_failures(message))
 		return;

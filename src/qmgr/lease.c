@@ -73,13 +73,16 @@ lease_return(struct peer *peer, const struct ipc_work_return *back)
 	struct lease *lease =
 		lease_find(peer, back->session, back->queue_id, back->attempt);
 	struct session *session;
+	struct message *message;
 
 	if (lease == NULL || lease->session == NULL)
 		return;
 	session = lease->session;
+	message = lease->message;
 	sched_entry_return(peer->core->sched, lease->entry);
 	session_lease_over(session, lease);
 	lease_free(lease);
+	done_check(message);
 	core_mark(peer->core);
 }
 

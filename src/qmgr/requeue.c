@@ -93,6 +93,10 @@ requeue_message(struct message *message)
 	struct slice body;
 	enum problem problem = get_body(message, &body);
 
+	if (message->state.class_count[STATE_BOUNCE_PENDING] > 0) {
+		refuse(message, "a report about it could not be made");
+		return false;
+	}
 	if (message->state.class_count[STATE_OPEN] == 0 || problem == REFUSED)
 		return false;
 	if (problem == WAIT)

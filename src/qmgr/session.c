@@ -185,6 +185,8 @@ return_lease(struct lease *lease)
 		sched_entry_return(message->core->sched, lease->entry);
 	session_lease_over(lease->session, lease);
 	lease_free(lease);
+	/* It may have been the last thing that an operator or a death made the message wait for. */
+	done_check(message);
 }
 
 static void

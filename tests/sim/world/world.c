@@ -1,16 +1,21 @@
 /*
  * world.c - the production core of the queue manager in a simulated world, from a seed
  *
- * usage: world [--seed N] [--count M] [--plant NAME]
+ * usage: world [--seed N] [--count M] [--plant NAME] [--log 1]: the core's log, and what happens
  *
- * Disk, clock, clients, workers and resolver are simulated; frames are the real ones. At random
- * moments the queue manager or a worker is killed, or the power of the whole machine fails. Then
- * faults end, time goes on, and the oracle judges:
+ * Disk, clock, clients, operators, workers and resolver are simulated; frames are the real ones. At
+ * random moments the queue manager or a worker is killed, or the power of the whole machine fails;
+ * workers and the resolver stall, a worker lies (it tells results that it was not asked for), an
+ * operator holds, releases, deletes, requeues and flushes. Then faults end, time goes on, and the
+ * oracle judges:
  *
  *   - every recipient of an acknowledged message was delivered or reported, exactly once; more often
  *     only where a transaction was in flight when its worker died or the power failed
+ *   - what an operator deleted by name need not, but may not be both
  *   - one report per recipient, ever
- *   - never more sessions to a destination than its limit
+ *   - no recipient is given out while it is given out: not by the same queue manager, not by the next
+ *   - never more sessions to a destination than its limit, never more messages active than theirs
+ *   - a liar is found out, an honest peer is not called bad
  *   - nothing waits for ever
  *
  * The world is one thread and has no time of its own: a seed always gives the same history.
@@ -21,12 +26,14 @@
 #include "base/num.h"
 #include "config/compile.h"
 #include "message/envelope.h"
+#include "message/queue_id.h"
 #include "message/recipient_list.h"
 #include "qmgr/core.h"
 #include "sim/disk_sim.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -39,6 +46,8 @@ enum {
 	SESSIONS_MAX = 64,
 	RESULTS_MAX = 64,
 	LIMIT = 3, /* default_destination_concurrency_limit */
+	ACTIVE_LIMIT = 25, /* qmgr_message_active_limit */
+	LARGE = 5 * IPC_CONTENT_PART_MAX, /* beyond IPC_CONTENT_INLINE_MAX */
 	STEPS = 1500,
 	SETTLE_STEPS = 60000,
 };
@@ -63,6 +72,7 @@ struct recipient {
 
 struct message {
 	bool is_sent, is_acknowledged, is_answered;
+	bool is_removed; /* an operator has said so: it may be gone */
 	uint64_t queue_id;
 	uint64_t txn;
 	uint32_t recipient_count;
@@ -81,6 +91,7 @@ struct result {
 	uint64_t queue_id;
 	uint32_t attempt;
 	struct buf frame;
+	struct buf work; /* what it is the result of */
 };
 
 struct worker_session {
@@ -109,6 +120,10 @@ struct world {
 	core_peer peers[ACTOR_COUNT]; /* 0: not connected */
 	bool owes_inventory[ACTOR_COUNT];
 	uint32_t condemned; /* pid of a worker that the core wants killed */
+	bool has_operator;  /* one half of the seeds */
+	bool had_survivors; /* this queue manager met workers of the former one */
+	core_peer liar;     /* it has lied: the core must call it bad */
+	unsigned stalled[ACTOR_COUNT]; /* steps for which it does nothing */
 	struct frame_list frames[ACTOR_COUNT];
 	struct worker workers[WORKERS];
 	struct message messages[MESSAGES_MAX];
@@ -117,6 +132,32 @@ struct world {
 	uint64_t txn_next;
 	const char *bug;
 };
+
+/* --log 1: for whoever looks into a failing seed. */
+static bool is_verbose;
+
+static void say(const char *format, ...) FORMAT_PRINTF(1, 2);
+
+static void
+say(const char *format, ...)
+{
+	va_list arguments;
+
+	if (!is_verbose)
+		return;
+	va_start(arguments, format);
+	(void)vprintf(format, arguments);
+	va_end(arguments);
+}
+
+static void
+say_line(struct log *log, enum log_event_id id, enum log_level level, struct slice text)
+{
+	(void)log;
+	(void)id;
+	(void)level;
+	say("  core: %" SLICE_FMT "\n", SLICE_ARG(text));
+}
 
 static bool
 chance(struct world *world, uint64_t one_in)
@@ -183,12 +224,17 @@ out_kill(void *ctx, uint32_t pid)
 	world->condemned = pid;
 }
 
+/* The driver closes its channel, so master sees it end. */
 static void
 out_bad_peer(void *ctx, core_peer peer, const char *why)
 {
-	(void)peer;
+	struct world *world = ctx;
+
 	(void)why;
-	fail(ctx, "the core calls an honest peer bad");
+	if (peer != world->liar)
+		fail(world, "the core calls an honest peer bad");
+	world->condemned = (uint32_t)peer;
+	world->liar = 0;
 }
 
 static void
@@ -233,24 +279,45 @@ drop_frames(struct world *world, int actor)
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
+/* Content that becomes a file of its own, in parts; returns it. */
+static struct slice
+send_large(struct world *world, uint64_t txn)
+{
+	static uint8_t content[LARGE];
+
+	memset(content, 'x', sizeof(content));
+	memcpy(content, "Subject: t\r\n\r\n", 14);
+	for (size_t at = 0; at < sizeof(content); at += IPC_CONTENT_PART_MAX)
+		tell_core(world, ACTOR_CLIENT, IPC_TYPE_intake_data,
+			&(struct ipc_intake_data){ .txn = txn,
+				.content = slice_make(content + at, IPC_CONTENT_PART_MAX) });
+	return slice_make(content, sizeof(content));
+}
+
 static void
 send_message(struct world *world)
 {
 	static const char content[] = "Subject: t\r\n\r\nbody\r\n";
-	struct slice body = slice_str(content);
+	struct slice body = slice_str(content), rest = body;
 	uint32_t index = world->message_count;
 	struct message *message = &world->messages[index];
 	struct envelope envelope;
 	struct buf bytes, list;
-	char address[64];
+	char address[64], id[QUEUE_ID_TEXT_SIZE];
 
 	if (index == MESSAGES_MAX || world->id_next >= world->id_end)
 		return;
 	world->message_count++;
 	message->is_sent = true;
 	message->queue_id = world->id_next++;
+	(void)queue_id_format(message->queue_id, id);
+	say("message %u: %s\n", index, id);
 	message->txn = ++world->txn_next;
 	message->recipient_count = 1 + (uint32_t)rng_below(&world->rng, RECIPIENTS_MAX);
+	if (chance(world, 15)) {
+		body = send_large(world, message->txn);
+		rest = slice_make(NULL, 0);
+	}
 	buf_init(&bytes, 0);
 	buf_init(&list, 0);
 	envelope_init(&envelope);
@@ -271,7 +338,7 @@ send_message(struct world *world)
 			.queue_id = message->queue_id,
 			.envelope = buf_slice(&bytes),
 			.recipients = buf_slice(&list),
-			.content = body,
+			.content = rest,
 			.content_length = body.len,
 			.content_hash = hash_bytes(body) });
 	buf_done(&bytes);
@@ -365,9 +432,40 @@ take_session(struct world *world, struct worker *worker, const struct ipc_sessio
 	check_limit(world, session->nexthop);
 }
 
-static void
-take_work(struct worker *worker, struct slice payload, const struct ipc_work *work)
+static bool
+share_a_recipient(const struct ipc_work *a, const struct ipc_work *b)
 {
+	struct ipc_recipient one, other;
+
+	for (struct slice list = a->recipients; ipc_recipient_next(&list, &one) == ERR_OK;)
+		for (struct slice more = b->recipients; ipc_recipient_next(&more, &other) == ERR_OK;)
+			if (one.number == other.number)
+				return true;
+	return false;
+}
+
+/* Nobody else may have these recipients, not even for a queue manager that is dead. */
+static void
+check_lease(struct world *world, const struct ipc_work *work)
+{
+	for (int w = 0; w < WORKERS; w++)
+		for (int i = 0; i < SESSIONS_MAX; i++) {
+			const struct transaction *other = &world->workers[w].transactions[i];
+			struct ipc_work theirs;
+
+			if (!other->is_used)
+				continue;
+			CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&other->work), &theirs) == ERR_OK);
+			if (theirs.queue_id == work->queue_id && share_a_recipient(&theirs, work))
+				fail(world, "a recipient was given out twice at a time");
+		}
+}
+
+static void
+take_work(struct world *world, struct worker *worker, struct slice payload,
+	const struct ipc_work *work)
+{
+	check_lease(world, work);
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct transaction *transaction = &worker->transactions[i];
 
@@ -390,6 +488,7 @@ forget_result(struct worker *worker, const struct ipc_result_ack *ack)
 		if (result->is_used && result->queue_id == ack->queue_id &&
 			result->attempt == ack->attempt) {
 			buf_done(&result->frame);
+			buf_done(&result->work);
 			result->is_used = false;
 		}
 	}
@@ -404,7 +503,7 @@ worker_frame(struct world *world, int actor, struct slice payload, uint16_t type
 	if (type == IPC_TYPE_session_open)
 		take_session(world, worker, &any->session_open);
 	else if (type == IPC_TYPE_work && session_find(worker, any->work.session) != NULL)
-		take_work(worker, payload, &any->work);
+		take_work(world, worker, payload, &any->work);
 	else if (type == IPC_TYPE_result_ack)
 		forget_result(worker, &any->result_ack);
 }
@@ -432,6 +531,7 @@ count_reports(struct world *world, const struct ipc_work *work)
 		}
 		struct recipient *recipient = &world->messages[message].recipients[number];
 
+		say("report about r%u-%u\n", message, number);
 		/* The same report may come twice, another one may not. */
 		if (recipient->reports == 0 || recipient->report_id != work->queue_id)
 			recipient->reports++;
@@ -492,6 +592,7 @@ perform(struct world *world, struct transaction *transaction, struct buf *outcom
 			count_reports(world, &work);
 		else if (kind == IPC_OUTCOME_DELIVERED && target != NULL)
 			target->delivered++;
+		say("outcome %d for %" SLICE_FMT "\n", kind, SLICE_ARG(recipient.address));
 		ipc_outcome_put(outcomes, &outcome);
 	}
 }
@@ -535,7 +636,7 @@ finish(struct world *world, int actor, struct transaction *transaction)
 		.host = SLICE_LIT("mx.test"),
 	};
 
-	*kept = (struct result){ true, work.queue_id, work.attempt, { 0 } };
+	*kept = (struct result){ true, work.queue_id, work.attempt, { 0 }, transaction->work };
 	buf_init(&kept->frame, 0);
 	ipc_encode(&kept->frame, IPC_TYPE_result, false, &result);
 	buf_consume(&kept->frame, IPC_HEADER_SIZE);
@@ -543,7 +644,6 @@ finish(struct world *world, int actor, struct transaction *transaction)
 	if (!world->owes_inventory[actor])
 		tell_core(world, actor, IPC_TYPE_result, &result);
 	buf_done(&outcomes);
-	buf_done(&transaction->work);
 	transaction->is_used = false;
 }
 
@@ -625,6 +725,40 @@ worker_act(struct world *world, int actor)
 	}
 }
 
+/* A result for a recipient that it was not given: the core must not believe any of it. */
+static void
+lie(struct world *world, int actor)
+{
+	struct worker *worker = worker_of(world, actor);
+	struct ipc_work work;
+	struct buf outcomes;
+
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct transaction *transaction = &worker->transactions[i];
+		struct ipc_outcome outcome = { .number = RECIPIENTS_MAX + 7,
+			.kind = IPC_OUTCOME_DELIVERED, .dsn = SLICE_LIT("2.0.0"),
+			.reason = SLICE_LIT("believe me") };
+
+		if (!transaction->is_used || transaction->session == 0 ||
+			world->owes_inventory[actor])
+			continue;
+		CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+		buf_init(&outcomes, 0);
+		ipc_outcome_put(&outcomes, &outcome);
+		world->liar = world->peers[actor];
+		tell_core(world, actor, IPC_TYPE_result,
+			&(struct ipc_result){ .session = transaction->session,
+				.queue_id = work.queue_id,
+				.attempt = work.attempt,
+				.outcomes = buf_slice(&outcomes) });
+		buf_done(&outcomes);
+		if (world->liar != 0)
+			fail(world, "a liar was believed");
+		world->liar = 0;
+		return;
+	}
+}
+
 /* --- deaths ----------------------------------------------------------------------------------- */
 
 static void
@@ -663,12 +797,9 @@ results_forget(struct world *world, int actor)
 
 		if (!result->is_used)
 			continue;
-		for (uint32_t m = 0; m < world->message_count; m++)
-			for (uint32_t r = 0; r < RECIPIENTS_MAX &&
-					     world->messages[m].queue_id == result->queue_id;
-				r++)
-				world->messages[m].recipients[r].uncertain = true;
+		mark_uncertain(world, buf_slice(&result->work));
 		buf_done(&result->frame);
+		buf_done(&result->work);
 		result->is_used = false;
 	}
 }
@@ -689,6 +820,7 @@ kill_worker(struct world *world, int actor)
 {
 	core_peer peer = world->peers[actor];
 
+	say("worker %d is killed\n", actor - ACTOR_WORKER);
 	worker_forget(world, actor);
 	results_forget(world, actor);
 	drop_frames(world, actor);
@@ -788,6 +920,7 @@ start_core(struct world *world, uint32_t survivors)
 	};
 
 	world->is_open = false;
+	world->had_survivors = survivors > 0;
 	world->core = core_new(&options);
 	core_open(world->core, world->now);
 	for (unsigned i = 0; !world->is_open && world->bug == NULL; i++) {
@@ -837,6 +970,7 @@ crash(struct world *world, bool power)
 		drop_frames(world, actor);
 		world->peers[actor] = 0;
 	}
+	say(power ? "power fails\n" : "the queue manager is killed\n");
 	disk_sim_die(&world->disk);
 	if (power)
 		disk_sim_lose_power(&world->disk);
@@ -854,7 +988,7 @@ deliver_frame(struct world *world)
 	struct frame *frame = STAILQ_FIRST(&world->frames[actor]);
 	union ipc_any any;
 
-	if (frame == NULL)
+	if (frame == NULL || world->stalled[actor] > 0)
 		return;
 	STAILQ_REMOVE_HEAD(&world->frames[actor], link);
 	CHECK(ipc_decode(frame->type, buf_slice(&frame->payload), &any) == ERR_OK);
@@ -884,12 +1018,33 @@ static void
 survivors_act(struct world *world)
 {
 	for (int actor = ACTOR_WORKER; actor < ACTOR_COUNT; actor++) {
-		if (world->owes_inventory[actor] && chance(world, 5))
+		if (world->owes_inventory[actor] && world->stalled[actor] == 0 && chance(world, 5))
 			send_inventory(world, actor);
 		if (world->condemned != 0 && world->peers[actor] == world->condemned)
 			kill_worker(world, actor);
 	}
 	world->condemned = 0;
+}
+
+static void
+let_act(struct world *world, int actor)
+{
+	for (int i = 0; i < ACTOR_COUNT; i++)
+		if (world->stalled[i] > 0)
+			world->stalled[i]--;
+	if (world->stalled[actor] == 0)
+		worker_act(world, actor);
+}
+
+/* What survivors hold or operators want comes into memory whatever the limit. */
+static void
+check_active(struct world *world)
+{
+	struct core_counts counts;
+
+	core_counts(world->core, &counts);
+	if (counts.active > ACTIVE_LIMIT && !world->had_survivors && !world->has_operator)
+		fail(world, "more messages in memory than qmgr_message_active_limit");
 }
 
 static void
@@ -900,33 +1055,24 @@ step(struct world *world)
 		(void)disk_sim_step(&world->disk);
 	for (uint64_t i = rng_below(&world->rng, 6); i > 0; i--)
 		deliver_frame(world);
-	worker_act(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
+	let_act(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
 	pass_time(world);
 	core_step(world->core, world->now);
+	check_active(world);
 }
 
+/* An operator's tool asks for one thing and leaves. */
 static void
-fault_step(struct world *world)
-{
-	if (chance(world, 6))
-		send_message(world);
-	if (chance(world, 300))
-		kill_worker(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
-	if (chance(world, 200))
-		crash(world, chance(world, 3));
-}
-
-/* What went on hold because two workers died with it is let go by an operator. */
-static void
-release_held(struct world *world)
+command(struct world *world, const char *what, const char *which)
 {
 	core_peer tool = ++world->next_peer;
-	struct ipc_control_request request = { .request = 1, .command = SLICE_LIT("release") };
+	struct ipc_control_request request = { .request = 1, .command = slice_str(what) };
 	struct buf words, bytes;
 
 	buf_init(&words, 0);
 	buf_init(&bytes, 0);
-	ipc_bytes_put(&words, SLICE_LIT("ALL"));
+	if (which != NULL)
+		ipc_bytes_put(&words, slice_str(which));
 	request.arguments = buf_slice(&words);
 	ipc_encode(&bytes, IPC_TYPE_control_request, false, &request);
 	core_peer_up(world->core, tool, CORE_PEER_TOOL, (uint32_t)tool, false, true, world->now);
@@ -936,6 +1082,51 @@ release_held(struct world *world)
 	core_peer_down(world->core, tool, world->now);
 	buf_done(&words);
 	buf_done(&bytes);
+}
+
+static void
+operate(struct world *world)
+{
+	static const char *const commands[] = { "hold", "release", "requeue", "flush", "delete" };
+	const char *what = commands[rng_below(&world->rng, 5)];
+	char id[QUEUE_ID_TEXT_SIZE];
+	struct message *message;
+
+	if (world->message_count == 0)
+		return;
+	message = &world->messages[rng_below(&world->rng, world->message_count)];
+	(void)queue_id_format(message->queue_id, id);
+	if (strcmp(what, "delete") == 0 && !chance(world, 4))
+		return;
+	if (strcmp(what, "delete") == 0)
+		message->is_removed = true;
+	say("operator: %s %s\n", what, id);
+	command(world, what, strcmp(what, "flush") == 0 ? NULL : id);
+}
+
+static void
+fault_step(struct world *world)
+{
+	if (chance(world, 6))
+		send_message(world);
+	if (chance(world, 300))
+		kill_worker(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
+	if (chance(world, 250))
+		world->stalled[rng_below(&world->rng, ACTOR_COUNT)] =
+			(unsigned)rng_below(&world->rng, 300);
+	if (chance(world, 400))
+		lie(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
+	if (world->has_operator && chance(world, 60))
+		operate(world);
+	if (chance(world, 200))
+		crash(world, chance(world, 3));
+}
+
+/* What is on hold, also because two workers died with it, is let go by an operator. */
+static void
+release_held(struct world *world)
+{
+	command(world, "release", "ALL");
 }
 
 static bool
@@ -972,12 +1163,17 @@ judge(struct world *world)
 
 			if (recipient->reports > 1)
 				fail(world, "two reports about one recipient");
-			if (message->is_acknowledged &&
+			if (message->is_acknowledged && !message->is_removed &&
 				recipient->delivered + recipient->reports == 0)
+				{
+				say("lost: r%u-%u\n", m, r);
 				fail(world, "an acknowledged recipient got lost");
+			}
 			if (!recipient->uncertain &&
-				recipient->delivered + recipient->reports > 1)
+				recipient->delivered + recipient->reports > 1) {
+				say("repeated: r%u-%u\n", m, r);
 				fail(world, "a finished recipient was repeated");
+			}
 		}
 	}
 }
@@ -992,7 +1188,8 @@ run(uint64_t seed, unsigned planted, struct config *config)
 	rng_init(&world->rng, seed);
 	world->config = config;
 	world->planted = planted;
-	log_init_null(&world->log);
+	world->has_operator = seed % 2 == 0;
+	world->log.line = say_line;
 	world->now = (struct instant){ { NS_PER_S }, { UINT64_C(1700000000) * US_PER_S } };
 	for (int i = 0; i < ACTOR_COUNT; i++)
 		STAILQ_INIT(&world->frames[i]);
@@ -1044,7 +1241,7 @@ make_config(void)
 {
 	static const char *const overrides[] = { "myhostname=sim.test", "mydestination=",
 		"default_destination_concurrency_limit=3", "initial_destination_concurrency=2",
-		"minimal_backoff_time=1s", "maximal_backoff_time=4s",
+		"qmgr_message_active_limit=25", "minimal_backoff_time=1s", "maximal_backoff_time=4s",
 		"default_destination_concurrency_failed_cohort_limit=3",
 		"journal_segment_size=1048576" };
 	struct config_options options = { .directory_fd = -1,
@@ -1098,11 +1295,15 @@ main(int argc, char **argv)
 	unsigned planted = 0;
 	struct config *config = make_config();
 
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
+
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (strcmp(argv[i], "--seed") == 0)
 			seed = number(argv[i + 1]);
 		else if (strcmp(argv[i], "--count") == 0)
 			count = number(argv[i + 1]);
+		else if (strcmp(argv[i], "--log") == 0)
+			is_verbose = number(argv[i + 1]) != 0;
 		for (size_t p = 0; p < sizeof(plants) / sizeof(plants[0]); p++)
 			if (strcmp(argv[i], "--plant") == 0 &&
 				strcmp(argv[i + 1], plants[p].name) == 0)
