@@ -200,7 +200,7 @@ body_write(struct smtp_session *session)
 		count = gather(session, parts);
 		if (count == 0)
 			return ERR_OK;
-		written = writev(session->fd, parts, count);
+		written = stream_writev(&session->stream, parts, count);
 		if (written < 0 && (errno == EAGAIN || errno == EINTR))
 			return ERR_AGAIN;
 		if (written < 0)

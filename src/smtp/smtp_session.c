@@ -105,9 +105,7 @@ static void
 close_connection(struct smtp_session *session)
 {
 	loop_fd_close(&session->watch);
-	if (session->fd >= 0)
-		(void)close(session->fd);
-	session->fd = -1;
+	stream_close(&session->stream);
 	if (session->has_proto)
 		smtp_proto_done(&session->proto);
 	session->has_proto = false;
@@ -164,7 +162,7 @@ session_open(struct worker *worker, const struct ipc_session_open *open)
 
 	session->worker = worker;
 	session->number = open->session;
-	session->fd = -1;
+	stream_open(&session->stream, -1);
 	session->transport = mem_strndup((const char *)open->transport.ptr, open->transport.len);
 	session->service = config_transport_find(worker->config, open->transport);
 	session->is_lmtp = open->protocol == IPC_PROTOCOL_LMTP;
@@ -219,9 +217,9 @@ bind_source(const struct smtp_session *session, int family)
 	if (text[0] == '\0')
 		return;
 	if (family == AF_INET && inet_pton(AF_INET, text, &v4.sin_addr) == 1)
-		(void)bind(session->fd, (struct sockaddr *)&v4, sizeof(v4));
+		(void)bind(session->stream.fd, (struct sockaddr *)&v4, sizeof(v4));
 	else if (family == AF_INET6 && inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
-		(void)bind(session->fd, (struct sockaddr *)&v6, sizeof(v6));
+		(void)bind(session->stream.fd, (struct sockaddr *)&v6, sizeof(v6));
 }
 
 static void
@@ -243,7 +241,7 @@ connected(struct smtp_session *session)
 	int one = 1;
 
 	if (session->host->ipc.family != AF_UNIX)
-		(void)setsockopt(session->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		(void)setsockopt(session->stream.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	session->phase = SESSION_TALKING;
 	session->greetings_tried++;
 	session->use_count = 0;
@@ -266,15 +264,16 @@ start_connect(struct smtp_session *session)
 		session->is_lmtp ? PARAM_LMTP_CONNECT_TIMEOUT : PARAM_SMTP_CONNECT_TIMEOUT);
 
 	session->phase = SESSION_CONNECTING;
-	session->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (session->fd < 0) {
+	stream_open(&session->stream,
+		socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	if (session->stream.fd < 0) {
 		connect_failed(session, errno);
 		return;
 	}
 	bind_source(session, address.ss_family);
-	loop_fd_open(&session->watch, session->worker->role->loop, session->fd, 0, session_event,
-		session);
-	if (connect(session->fd, (struct sockaddr *)&address, size) == 0) {
+	loop_fd_open(&session->watch, session->worker->role->loop, session->stream.fd, 0,
+		session_event, session);
+	if (connect(session->stream.fd, (struct sockaddr *)&address, size) == 0) {
 		connected(session);
 	} else if (errno == EINPROGRESS) {
 		loop_fd_want(&session->watch, LOOP_WRITE);
@@ -489,7 +488,8 @@ session_run(struct smtp_session *session)
 		if (!proto->finished && proto->state != SMTP_OVER)
 			break;
 	}
-	loop_fd_want(&session->watch, err == ERR_AGAIN ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+	loop_fd_want(&session->watch, (err == ERR_AGAIN ? LOOP_READ | LOOP_WRITE : LOOP_READ) |
+					      stream_wants(&session->stream));
 	loop_timer_set_ns(&session->timer, timeout_ns(session, smtp_proto_stage(proto)));
 }
 
@@ -501,7 +501,7 @@ connect_event(struct smtp_session *session)
 	int error = 0;
 	socklen_t size = sizeof(error);
 
-	if (getsockopt(session->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+	if (getsockopt(session->stream.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
 		error = errno;
 	if (error != 0)
 		connect_failed(session, error);
@@ -521,7 +521,7 @@ session_event(void *ctx, int ready)
 		return;
 	}
 	if (ready & LOOP_READ) {
-		got = read(session->fd, bytes, sizeof(bytes));
+		got = stream_read(&session->stream, bytes, sizeof(bytes));
 		if (got > 0)
 			smtp_proto_input(&session->proto, slice_make(bytes, (size_t)got));
 		else if (got == 0 || (errno != EAGAIN && errno != EINTR))

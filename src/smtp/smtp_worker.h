@@ -17,6 +17,7 @@
 #define OSTLER_SMTP_SMTP_WORKER_H
 
 #include "base/hash.h"
+#include "base/stream.h"
 #include "config/snapshot.h"
 #include "ipc/role.h"
 #include "message/envelope.h"
@@ -73,7 +74,7 @@ struct smtp_session {
 	unsigned host_count, host_next;
 	const struct smtp_host *host; /* the one in use */
 	unsigned addresses_tried, greetings_tried;
-	int fd;
+	struct stream stream;
 	struct loop_fd watch;
 	struct loop_timer timer;
 	bool has_proto;

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/stream.h"
 #include "config/net.h"
 #include "ipc/client_table.h"
 #include "ipc/intake_client.h"
@@ -42,7 +43,7 @@ enum client_wait {
 
 struct client {
 	struct server *server;
-	int fd;
+	struct stream stream;
 	struct loop_fd watch;
 	struct loop_timer timer;
 	enum client_wait wait;
@@ -181,7 +182,7 @@ client_free(struct client *client)
 	forget_query(client);
 	list_waiting(client, false);
 	loop_fd_close(&client->watch);
-	(void)close(client->fd);
+	stream_close(&client->stream);
 	loop_timer_done(&client->timer);
 	smtpd_proto_done(&client->proto);
 	buf_done(&client->in);
@@ -288,7 +289,7 @@ write_out(struct client *client)
 		buf_clear(&client->proto.out);
 	}
 	while (client->out.len > 0) {
-		ssize_t written = write(client->fd, client->out.ptr, client->out.len);
+		ssize_t written = stream_write(&client->stream, client->out.ptr, client->out.len);
 
 		if (written < 0 && (errno == EAGAIN || errno == EINTR))
 			return true;
@@ -348,7 +349,7 @@ update_watch(struct client *client)
 			client->out.len == 0 && !client->peer_closed;
 	int wanted = (may_read ? LOOP_READ : 0) | (client->out.len > 0 ? LOOP_WRITE : 0);
 
-	loop_fd_want(&client->watch, wanted);
+	loop_fd_want(&client->watch, wanted | stream_wants(&client->stream));
 }
 
 static void
@@ -408,7 +409,7 @@ client_event(void *ctx, int ready)
 
 	if (ready & LOOP_READ) {
 		CHECK(buf_reserve(&client->in, READ_MAX) == ERR_OK);
-		got = read(client->fd, client->in.ptr + client->in.len, READ_MAX);
+		got = stream_read(&client->stream, client->in.ptr + client->in.len, READ_MAX);
 		if (got > 0) {
 			client->in.len += (size_t)got;
 		} else if (got == 0) {
@@ -430,7 +431,7 @@ client_greet(struct client *client)
 	client->wait = CLIENT_TALKS;
 	log_event(client->proto.log, EV_smtpd_connect, LOG_Z(client->proto.name),
 		LOG_Z(client->proto.address));
-	smtpd_proto_greet(&client->proto, recv(client->fd, &early, 1, MSG_PEEK) > 0);
+	smtpd_proto_greet(&client->proto, recv(client->stream.fd, &early, 1, MSG_PEEK) > 0);
 	client_run(client);
 }
 
@@ -456,7 +457,7 @@ client_timeout(void *ctx)
 		buf_addf(&client->out, "421 4.4.2 %" SLICE_FMT " Error: timeout exceeded\r\n",
 			SLICE_ARG(config_str(client->server->config, client->proto.service,
 				PARAM_MYHOSTNAME)));
-		(void)!write(client->fd, client->out.ptr, client->out.len);
+		(void)!stream_write(&client->stream, client->out.ptr, client->out.len);
 		client_lost(client, EV_smtpd_timeout);
 		break;
 	}
@@ -530,7 +531,7 @@ client_new(struct listener *listener, int fd, const struct sockaddr_storage *add
 	int one = 1;
 
 	client->server = server;
-	client->fd = fd;
+	stream_open(&client->stream, fd);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	smtpd_proto_init(proto);
 	proto->config = server->config;

@@ -13,6 +13,7 @@ import pytest
 from conftest import LONG, needs_local, wait_for
 
 ROUNDS = 50 if LONG else 5
+AGAIN = 6  # master's delay before a restart doubles; after so many rounds it begins anew
 SETTINGS = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
             "smtpd_client_connection_count_limit": "0"}
 
@@ -46,9 +47,12 @@ def run_rounds(ostler, sink, strike, rounds):
     loads = [Load(ostler.port, f"load{n}") for n in range(4)]
     for load in loads:
         load.start()
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         time.sleep(random.uniform(0.2, 0.6))
         strike()
+        if number % AGAIN == 0:
+            ostler.stop()
+            ostler.start()
     time.sleep(1)
     for load in loads:
         load.stopped.set()

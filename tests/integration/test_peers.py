@@ -6,8 +6,8 @@ import pytest
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.controller import Controller
 from conftest import Sink, free_port, wait_for
-from dnslib import MX, QTYPE, RR, A
-from dnslib.server import BaseResolver, DNSServer
+from dnslib import CNAME, MX, QTYPE, RR, A
+from dnslib.server import BaseResolver, DNSHandler, DNSServer
 
 
 class Names(BaseResolver):
@@ -20,8 +20,12 @@ class Names(BaseResolver):
         reply = request.reply()
         name = str(request.q.qname).rstrip(".")
         found = self.records.get((name, QTYPE[request.q.qtype]), [])
+        if found == "SERVFAIL":
+            reply.header.rcode = 2
+            return reply
         for data in found:
-            reply.add_answer(RR(name, request.q.qtype, rdata=data, ttl=60))
+            kind = QTYPE.CNAME if isinstance(data, CNAME) else request.q.qtype
+            reply.add_answer(RR(name, kind, rdata=data, ttl=60))
         if not any(known == name for known, _ in self.records):
             reply.header.rcode = 3
         return reply
@@ -31,9 +35,10 @@ class Names(BaseResolver):
 def names():
     made = []
 
-    def make(records):
+    def make(records, udp_size=0):
         port = free_port()
-        server = DNSServer(Names(records), port=port, address="127.0.0.1")
+        handler = type("Handler", (DNSHandler,), {"udplen": udp_size})
+        server = DNSServer(Names(records), port=port, address="127.0.0.1", handler=handler)
         tcp = DNSServer(Names(records), port=port, address="127.0.0.1", tcp=True)
         for one in (server, tcp):
             one.start_thread()
@@ -73,6 +78,57 @@ def test_mx__what_cannot_be_delivered__bounces(make_ostler, sink, names, domain,
     ostler.send(f"a@{domain}", sender="me@sender.test")
     wait_for(lambda: words in ostler.log(), what=words)
     wait_for(lambda: sink.recipients() == ["me@sender.test"], what="report")
+
+
+def test_mx__equal_preferences__share_the_mail(make_ostler, sink, names):
+    server = names({("dest.test", "MX"): [MX(f"m{n}.dest.test", 10) for n in range(4)],
+                    **{(f"m{n}.dest.test", "A"): [A(f"127.0.0.{n + 1}")] for n in range(4)}})
+    ostler = make_ostler("", {**settings(sink, server), "smtp_connection_reuse_count_limit": "1"})
+    for number in range(12):
+        ostler.send(f"a{number}@dest.test")
+    wait_for(lambda: len(sink.messages) == 12, 30, "twelve deliveries")
+    tried = {line.split("connect to ")[1].split(".")[0] for line in ostler.log().splitlines()
+             if ": connect to " in line}
+    assert len(tried) >= 2, "always the same host came first"
+
+
+def test_mx__none__the_domain_itself(make_ostler, sink, names):
+    ostler = make_ostler("", settings(sink, names({("dest.test", "A"): [A("127.0.0.1")]})))
+    ostler.send("a@dest.test")
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
+    assert "relay=dest.test[127.0.0.1]" in ostler.log()
+
+
+def test_mx__alias_of_a_domain__is_followed(make_ostler, sink, names):
+    ostler = make_ostler("", settings(sink, names({
+        ("dest.test", "MX"): [CNAME("real.test")], ("dest.test", "A"): [CNAME("real.test")],
+        ("real.test", "MX"): [MX("mx.real.test", 5)], ("mx.real.test", "A"): [A("127.0.0.1")]})))
+    ostler.send("a@dest.test")
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
+    assert "relay=mx.real.test[127.0.0.1]" in ostler.log()
+
+
+def test_mx__truncated_answer__is_asked_for_over_tcp(make_ostler, sink, names):
+    many = [MX(f"a-rather-long-name-of-a-mail-exchanger-{n}.dest.test", 20) for n in range(40)]
+    server = names({("dest.test", "MX"): [*many, MX("good.dest.test", 10)],
+                    ("good.dest.test", "A"): [A("127.0.0.1")]}, udp_size=512)
+    ostler = make_ostler("", settings(sink, server))
+    ostler.send("a@dest.test")
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
+    assert "relay=good.dest.test[127.0.0.1]" in ostler.log()
+
+
+def test_mx__server_failure__mail_waits_for_it(make_ostler, sink, names):
+    records = {("dest.test", "MX"): "SERVFAIL"}
+    server = names(records)
+    ostler = make_ostler("", {**settings(sink, server), "minimal_backoff_time": "1s",
+                              "maximal_backoff_time": "1s"})
+    ostler.send("a@dest.test")
+    wait_for(lambda: "status=deferred (Host or domain name not found. Name service error for name=dest.test "
+             "type=MX: Host not found, try again)" in ostler.log(), 40, what="deferral")
+    records[("dest.test", "MX")] = [MX("mx.dest.test", 10)]
+    records[("mx.dest.test", "A")] = [A("127.0.0.1")]
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], 40, "delivery when the name server is well again")
 
 
 class LmtpController(Controller):
