@@ -404,10 +404,11 @@ static void
 turn(void *ctx)
 {
 	struct local *local = ctx;
+	struct role *role = local->worker.role;
+	bool is_alone = !channel_is_open(&role->qmgr) && !channel_is_open(&role->master);
 
 	local_pool_take(&local->worker.pool);
-	if (local->is_stopping && LIST_EMPTY(&local->jobs) &&
-		(local->kept == NULL || !channel_is_open(&local->worker.role->qmgr)))
+	if (local->is_stopping && LIST_EMPTY(&local->jobs) && (local->kept == NULL || is_alone))
 		role_exit(local->worker.role, EX_OK);
 }
 

@@ -75,9 +75,9 @@ stage_of(enum role_kind kind)
 	case ROLE_QMGR:
 	case ROLE_MASTER:
 	case ROLE_KIND_COUNT:
-		return 2;
+		return MASTER_LAST_STAGE;
 	}
-	return 2;
+	return MASTER_LAST_STAGE;
 }
 
 static bool
@@ -96,7 +96,7 @@ stop_stage(struct master *master)
 	uint32_t grace_ms =
 		(uint32_t)(config_time_s(master->config, NULL, PARAM_STOP_GRACE) * 1000);
 
-	for (; master->stop_stage < 3; master->stop_stage++) {
+	for (; master->stop_stage <= MASTER_LAST_STAGE; master->stop_stage++) {
 		for (int i = 0; i < master->process_count; i++)
 			if (stage_of(master->processes[i].kind) == master->stop_stage)
 				process_stop(&master->processes[i], grace_ms);
@@ -138,6 +138,7 @@ on_stop(void *ctx, int signal)
 		return;
 	master->is_stopping = true;
 	log_event0(&master->log.log, EV_master_stopping);
+	process_revive_qmgr(master);
 	stop_stage(master);
 }
 

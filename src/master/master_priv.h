@@ -13,7 +13,7 @@
 
 #include <sys/types.h>
 
-enum { PROCESSES_MAX = 256, LISTENERS_MAX = 64 };
+enum { PROCESSES_MAX = 256, LISTENERS_MAX = 64, MASTER_LAST_STAGE = 2 };
 
 enum process_state {
 	PROCESS_DOWN,    /* not running, and not to be */
@@ -32,6 +32,7 @@ struct process {
 	struct loop_timer restart;
 	struct mono started;
 	uint64_t delay_ns;  /* of the next restart */
+	bool was_revived;   /* qmgr: once more during the stop */
 	bool had_qmgr;      /* it may hold deliveries of a queue manager that died */
 };
 
@@ -93,6 +94,8 @@ void process_start(struct process *process);
 void process_send_log(struct process *process);
 void process_send_config(struct process *process);
 void process_stop(struct process *process, uint32_t grace_ms);
+/* At a stop: workers have results for a queue manager that is just waiting to be restarted. */
+void process_revive_qmgr(struct master *master);
 void process_died(struct process *process, int status);
 struct process *process_find(struct master *master, pid_t pid);
 struct process *process_qmgr(struct master *master);

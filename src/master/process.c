@@ -161,7 +161,8 @@ is_worker(const struct process *process)
 static bool
 is_up(const struct process *process)
 {
-	return process->state == PROCESS_RUNNING && channel_is_open(&process->channel);
+	return (process->state == PROCESS_RUNNING || process->state == PROCESS_LEAVING) &&
+	       channel_is_open(&process->channel);
 }
 
 static void
@@ -320,6 +321,18 @@ say_how(struct process *process, int status)
 }
 
 void
+process_revive_qmgr(struct master *master)
+{
+	struct process *qmgr = process_qmgr(master);
+
+	if (qmgr == NULL || qmgr->state != PROCESS_WAITING)
+		return;
+	loop_timer_clear(&qmgr->restart);
+	qmgr->was_revived = true;
+	process_start(qmgr);
+}
+
+void
 process_died(struct process *process, int status)
 {
 	struct master *master = process->master;
@@ -328,6 +341,13 @@ process_died(struct process *process, int status)
 
 	channel_close(&process->channel);
 	process->state = PROCESS_DOWN;
+	if (!was_leaving && process->kind == ROLE_QMGR && master->is_stopping &&
+		master->stop_stage < MASTER_LAST_STAGE && !process->was_revived) {
+		process->was_revived = true;
+		say_how(process, status);
+		process_start(process);
+		return;
+	}
 	if (was_leaving || master->is_stopping) {
 		if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0))
 			say_how(process, status);

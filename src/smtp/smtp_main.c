@@ -64,14 +64,19 @@ stop_time_up(void *ctx)
 	role_exit(worker->role, EX_OK);
 }
 
-/* After each turn: everything past the dot has its result, and every result is durable. */
+/*
+ * After each turn: everything past the dot has its result, and every result is durable. A queue
+ * manager that has just died is started again for that; when master is gone too, nobody comes.
+ */
 static void
 maybe_exit(void *ctx)
 {
 	struct worker *worker = ctx;
 
-	if (worker->is_stopping && LIST_EMPTY(&worker->all) &&
-		(worker->kept == NULL || !channel_is_open(&worker->role->qmgr)))
+	bool is_alone = !channel_is_open(&worker->role->qmgr) &&
+			!channel_is_open(&worker->role->master);
+
+	if (worker->is_stopping && LIST_EMPTY(&worker->all) && (worker->kept == NULL || is_alone))
 		role_exit(worker->role, EX_OK);
 }
 

@@ -79,6 +79,19 @@ def test_kill__one_role__loses_nothing(make_ostler, sink, role):
         assert repeated == 0, "a finished transaction was repeated though its worker lived"
 
 
+def test_stop__right_after_qmgr_was_killed__repeats_nothing(make_ostler, sink):
+    """Workers have results that only a queue manager can record: a stop starts it once more for that."""
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", SETTINGS)
+
+    def strike():
+        wait_for(lambda: ostler.kill("qmgr"), 40, "a living qmgr")
+        time.sleep(random.choice((0, 0, 0.02, 0.15)))
+        ostler.stop()
+        ostler.start()
+
+    assert run_rounds(ostler, sink, strike, ROUNDS) == 0
+
+
 def test_kill__whole_tree__loses_nothing(make_ostler, sink):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", SETTINGS)
 
