@@ -185,18 +185,33 @@ ask_addresses(struct lookup *lookup)
 		conclude(lookup);
 }
 
+static struct host *
+worst_host(struct lookup *lookup)
+{
+	struct host *worst = &lookup->hosts[0];
+
+	for (unsigned i = 1; i < lookup->host_count; i++)
+		if (by_preference(&lookup->hosts[i], worst) > 0)
+			worst = &lookup->hosts[i];
+	return worst;
+}
+
+/* Records come in any order: of too many the best are kept. */
 static void
 add_host(struct lookup *lookup, const char *name, uint16_t preference)
 {
-	struct host *host;
+	struct host host = { .preference = preference, .order = rng_next(lookup->options.rng) };
+	struct host *place = NULL;
 
-	if (lookup->host_count == LOOKUP_HOSTS_MAX)
+	if (lookup->host_count < LOOKUP_HOSTS_MAX)
+		place = &lookup->hosts[lookup->host_count++];
+	else if (by_preference(&host, worst_host(lookup)) < 0)
+		place = worst_host(lookup);
+	if (place == NULL)
 		return;
-	host = &lookup->hosts[lookup->host_count++];
-	(void)snprintf(host->name, sizeof(host->name), "%s", name);
-	host->preference = preference;
-	host->order = rng_next(lookup->options.rng);
-	host->is_self = lookup->options.ops->is_self(lookup->options.ctx, name, 0, NULL);
+	(void)snprintf(host.name, sizeof(host.name), "%s", name);
+	host.is_self = lookup->options.ops->is_self(lookup->options.ctx, name, 0, NULL);
+	*place = host;
 }
 
 static void

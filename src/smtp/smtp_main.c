@@ -122,6 +122,7 @@ smtp_main(struct role *role)
 	worker->role = role;
 	role->ctx = worker;
 	LIST_INIT(&worker->all);
+	rng_init(&worker->rng, rand_seed());
 	if (config_open_fd(role->config_fd, &worker->config, &fault) != ERR_OK)
 		die(EX_CONFIG, "the configuration cannot be read: %s", fault.text);
 	(void)close(role->config_fd);

@@ -86,6 +86,52 @@ host_is_sound(const struct ipc_host *host)
 }
 
 static void
+swap_hosts(struct smtp_host *a, struct smtp_host *b)
+{
+	struct smtp_host kept = *a;
+
+	*a = *b;
+	*b = kept;
+}
+
+/* The preferred family first. */
+static void
+sort_families(struct smtp_host *hosts, unsigned count, uint16_t first)
+{
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (hosts[i].ipc.family == first)
+			swap_hosts(&hosts[done++], &hosts[i]);
+}
+
+/*
+ * Each session begins with another of the hosts of equal preference (RFC 5321 5.1): what the
+ * resolver found is good for many sessions. smtp_address_preference comes before chance.
+ */
+static void
+shuffle_equals(struct smtp_session *session)
+{
+	struct worker *worker = session->worker;
+	unsigned prefer = config_enum(
+		worker->config, session->service, PARAM_SMTP_ADDRESS_PREFERENCE);
+	unsigned begin = 0, end;
+
+	for (; begin < session->host_count; begin = end) {
+		struct smtp_host *group = &session->hosts[begin];
+
+		for (end = begin; end < session->host_count; end++)
+			if (session->hosts[end].ipc.preference != group->ipc.preference)
+				break;
+		for (unsigned i = end - begin; i > 1; i--)
+			swap_hosts(&group[i - 1], &group[rng_below(&worker->rng, i)]);
+		if (prefer != CONFIG_PREFERENCE_ANY)
+			sort_families(group, end - begin,
+				prefer == CONFIG_PREFERENCE_IPV4 ? AF_INET : AF_INET6);
+	}
+}
+
+static void
 read_hosts(struct smtp_session *session, struct slice list)
 {
 	struct ipc_host host;
@@ -99,6 +145,7 @@ read_hosts(struct smtp_session *session, struct slice list)
 		session->hosts[session->host_count].ipc = host;
 		format_host(&session->hosts[session->host_count++]);
 	}
+	shuffle_equals(session);
 }
 
 static void

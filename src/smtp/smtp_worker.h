@@ -17,6 +17,7 @@
 #define OSTLER_SMTP_SMTP_WORKER_H
 
 #include "base/hash.h"
+#include "base/rand.h"
 #include "base/stream.h"
 #include "config/snapshot.h"
 #include "ipc/role.h"
@@ -115,6 +116,7 @@ struct kept {
 struct worker {
 	struct role *role;
 	struct config *config;
+	struct rng rng; /* the order of hosts of equal preference */
 	LIST_HEAD(, smtp_session) all;
 	struct smtp_session *sessions; /* hash by number; not those of a dead qmgr */
 	uint32_t session_count;

@@ -81,7 +81,7 @@ def test_kill__one_role__loses_nothing(make_ostler, sink, role):
 
 def test_stop__right_after_qmgr_was_killed__repeats_nothing(make_ostler, sink):
     """Workers have results that only a queue manager can record: a stop starts it once more for that."""
-    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", SETTINGS)
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {**SETTINGS, "stop_grace": "20s"})
 
     def strike():
         wait_for(lambda: ostler.kill("qmgr"), 40, "a living qmgr")
