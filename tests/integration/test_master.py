@@ -1,0 +1,154 @@
+"""Start, reload, stop: what an administrator meets first."""
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from conftest import BUILD, wait_for
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def refusal(ostler, *words, user=None):
+    """(exit code, stderr) of a start that must fail."""
+    command = [BUILD / "ostlerd", "-c", ostler.etc, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, user=user)
+    return done.returncode, done.stderr
+
+
+def test_start__second_instance_on_the_same_queue__is_refused(ostler):
+    code, words = refusal(ostler)
+    assert code == 75 and f"another Ostler runs on {ostler.dir}/queue (pid {ostler.process.pid})" in words
+    assert ostler.greets()
+
+
+def test_start__bad_configuration__names_file_line_and_what_is_allowed(make_ostler):
+    ostler = make_ostler("", start=False)
+    path = ostler.etc / "main.cf"
+    path.write_text(path.read_text() + "smtpd_soft_error_limit = many\n")
+    line = len(path.read_text().splitlines())
+    code, words = refusal(ostler)
+    assert code == 78 and (f"{path}, line {line}: bad numerical configuration: smtpd_soft_error_limit = many "
+                           "(allowed: 1 to 1000000)") in words
+
+
+def test_start__port_in_use__says_which(make_ostler):
+    ostler = make_ostler("", start=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ostler.port))
+        taken.listen()
+        code, words = refusal(ostler)
+    assert code == 69 and f"127.0.0.1:{ostler.port}" in words and "Address already in use" in words
+
+
+@needs_root
+def test_start__wrong_owner__is_refused_with_the_command_that_mends_it(make_ostler):
+    ostler = make_ostler("", start=False)
+    ostler.start()
+    ostler.stop()
+    os.chown(ostler.dir / "queue/journal", 65534, -1)
+    code, words = refusal(ostler)
+    assert code != 0 and "chown" in words and "journal" in words
+    command = next(line for line in words.splitlines() if "chown" in line)
+    subprocess.run(["sh", "-c", command[command.index("chown"):]], check=True)
+    ostler.start()
+
+
+@needs_root
+def test_start__below_a_directory_only_root_may_enter__works(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", start=False)
+    closed = ostler.dir / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.move(ostler.etc, closed / "etc")
+    ostler.etc = closed / "etc"
+    ostler.write_main({**ostler.values, "queue_directory": closed / "queue",
+                       "mail_spool_directory": closed / "mail", "maillog_file": closed / "log"})
+    ostler.start()
+    ostler.send(["a@dest.test", "alice@local.test"])
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
+    wait_for(lambda: (closed / "mail/alice/new").is_dir() and os.listdir(closed / "mail/alice/new"),
+             what="Maildir")
+    assert ostler.queue() == []
+
+
+@needs_root
+def test_start__ordinary_user__needs_no_root(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", start=False)
+    nobody = pwd.getpwnam("nobody")
+    for path in (ostler.dir, ostler.etc):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    process = subprocess.Popen([BUILD / "ostlerd", "-c", ostler.etc], user="nobody", group=nobody.pw_gid,
+                               extra_groups=[], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ostler.process = process
+    wait_for(ostler.greets, what="greeting")
+    ostler.send(["a@dest.test", "alice@local.test"])
+    wait_for(lambda: sink.recipients() == ["a@dest.test"] and ostler.maildir("alice"), what="deliveries")
+    assert pwd.getpwuid(os.stat(ostler.maildir("alice")[0]).st_uid).pw_name == "nobody"
+    assert "agent" not in ostler.children()
+
+
+def test_options__override_main_cf__and_a_bad_one_is_refused(make_ostler):
+    ostler = make_ostler("", start=False)
+    code, words = refusal(ostler, "-o", "smtpd_soft_error_limit=many")
+    assert code == 78 and "smtpd_soft_error_limit" in words
+    process = subprocess.Popen([BUILD / "ostlerd", "-c", ostler.etc, "-o", "smtpd_banner=hello from -o"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ostler.process = process
+    wait_for(ostler.greets, what="greeting")
+    with socket.create_connection(("127.0.0.1", ostler.port), 5) as s:
+        assert s.recv(100) == b"220 hello from -o\r\n"
+
+
+def test_reload__new_values_count__bad_ones_change_nothing(ostler, sink):
+    def banner():
+        with socket.create_connection(("127.0.0.1", ostler.port), 5) as s:
+            return s.recv(100)
+
+    ostler.write_main({**ostler.values, "smtpd_banner": "second"})
+    ostler.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: banner() == b"220 second\r\n", what="new banner")
+    good = dict(ostler.values)
+    ostler.write_main({**good, "smtpd_banner": "third", "queue_minfree": "much"})
+    ostler.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "queue_minfree" in ostler.log(), what="log line")
+    assert banner() == b"220 second\r\n"
+    ostler.send("a@dest.test")
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery after a bad reload")
+
+
+def test_log__moved_away__a_reload_opens_a_new_one(ostler, sink):
+    moved = ostler.dir / "maillog.1"
+    ostler.log_path.rename(moved)
+    ostler.process.send_signal(signal.SIGHUP)
+    wait_for(ostler.log_path.exists, what="new log")
+    ostler.send("a@dest.test")
+    wait_for(lambda: "status=sent" in ostler.log(), what="line in the new log")
+
+
+def test_role__that_dies__is_started_again_with_growing_delay(ostler):
+    for delay in (100, 200, 400):
+        wait_for(lambda: ostler.kill("resolver"), what="living resolver")
+        wait_for(lambda: "resolver" in ostler.log() and f"it is started again in {delay} ms" in ostler.log(),
+                 what=f"{delay} ms")
+
+
+def test_start__a_second_time__takes_under_two_seconds(ostler):
+    ostler.stop()
+    began = time.monotonic()
+    ostler.start()
+    assert time.monotonic() - began < 2
+
+
+def test_stop__with_mail_past_the_dot__lets_it_finish(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}")
+    for number in range(20):
+        ostler.send(f"a{number}@dest.test")
+    ostler.stop()
+    ostler.start()
+    wait_for(lambda: len(set(sink.recipients())) == 20, what="all of them")
+    time.sleep(0.3)
+    assert len(sink.recipients()) == 20
