@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,10 +26,45 @@ bound_new(struct master *master, enum role_kind role, const char *service, int f
 		return NULL;
 	}
 	bound = &master->listeners[master->listener_count++];
-	bound->fd = fd;
-	bound->role = role;
+	*bound = (struct bound){ .fd = fd, .role = role, .is_new = true };
 	(void)snprintf(bound->service, sizeof(bound->service), "%s", service);
 	return bound;
+}
+
+/* At the start on stderr, at a reload into the log. */
+static void complain(const struct master *master, const char *format, ...) FORMAT_PRINTF(2, 3);
+
+static void
+complain(const struct master *master, const char *format, ...)
+{
+	char text[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (master->is_started)
+		log_event((struct log *)(uintptr_t)&master->log.log, EV_master_config_warning,
+			LOG_Z(text));
+	else
+		(void)fprintf(stderr, "ostlerd: %s\n", text);
+}
+
+/* A socket that is open already, of an address with several it is the next one. */
+static bool
+keep_bound(struct master *master, enum role_kind role, const char *service, const char *address)
+{
+	for (int i = 0; i < master->listener_count; i++) {
+		struct bound *bound = &master->listeners[i];
+
+		if (!bound->is_stale || bound->role != role ||
+			strcmp(bound->service, service) != 0 ||
+			strcmp(bound->address, address) != 0)
+			continue;
+		bound->is_stale = false;
+		return true;
+	}
+	return false;
 }
 
 /* --- TCP -------------------------------------------------------------------------------------- */
@@ -36,10 +73,14 @@ static int
 bind_one(struct master *master, enum role_kind role, const char *service,
 	const struct addrinfo *info, const char *host, unsigned port)
 {
-	int one = 1;
-	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int one = 1, fd;
 	struct bound *bound;
+	char address[128];
 
+	(void)snprintf(address, sizeof(address), "%s:%u", host, port);
+	if (keep_bound(master, role, service, address))
+		return EX_OK;
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 && errno == EAFNOSUPPORT)
 		return EX_OK; /* a machine without IPv6 */
 	if (fd < 0)
@@ -48,14 +89,14 @@ bind_one(struct master *master, enum role_kind role, const char *service,
 	if (info->ai_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
-		(void)fprintf(stderr, "ostlerd: %s: cannot listen on %s port %u: %s\n", service,
-			host, port, strerror(errno));
+		complain(master, "%s: cannot listen on %s port %u: %s", service, host, port,
+			strerror(errno));
 		(void)close(fd);
 		return EX_UNAVAILABLE;
 	}
 	bound = bound_new(master, role, service, fd);
 	if (bound != NULL)
-		(void)snprintf(bound->address, sizeof(bound->address), "%s:%u", host, port);
+		memcpy(bound->address, address, sizeof(address));
 	return EX_OK;
 }
 
@@ -72,8 +113,7 @@ bind_host(struct master *master, enum role_kind role, const char *service, const
 	(void)snprintf(number, sizeof(number), "%u", port);
 	code = getaddrinfo(host, number, &hints, &list);
 	if (code != 0) {
-		(void)fprintf(
-			stderr, "ostlerd: %s: %s: %s\n", service, host, gai_strerror(code));
+		complain(master, "%s: %s: %s", service, host, gai_strerror(code));
 		return EX_NOHOST;
 	}
 	code = EX_OK;
@@ -86,8 +126,7 @@ bind_host(struct master *master, enum role_kind role, const char *service, const
 	}
 	freeaddrinfo(list);
 	if (code == EX_OK && bound == 0) {
-		(void)fprintf(stderr, "ostlerd: %s: %s has no address of inet_protocols\n", service,
-			host);
+		complain(master, "%s: %s has no address of inet_protocols", service, host);
 		return EX_CONFIG;
 	}
 	return code;
@@ -225,4 +264,66 @@ prepare_listeners(struct master *master)
 		code = bind_unix(master, ROLE_PICKUP, "submit",
 			config_cstr(config, NULL, PARAM_SUBMIT_SOCKET));
 	return code;
+}
+
+/* --- reload ----------------------------------------------------------------------------------- */
+
+static void
+tell_smtpd(struct master *master, const struct bound *bound)
+{
+	for (int i = 0; i < master->process_count; i++) {
+		struct process *process = &master->processes[i];
+
+		if (process->kind != bound->role || process->state != PROCESS_RUNNING)
+			continue;
+		if (bound->is_stale)
+			channel_send(&process->channel, IPC_TYPE_role_unlisten,
+				&(struct ipc_role_unlisten){
+					.service = slice_str(bound->service),
+					.address = slice_str(bound->address) });
+		else
+			channel_send_fd(&process->channel, IPC_TYPE_role_listener,
+				&(struct ipc_role_listener){
+					.service = slice_str(bound->service),
+					.address = slice_str(bound->address) },
+				bound->fd);
+	}
+}
+
+static void
+drop_stale(struct master *master)
+{
+	int kept = 0;
+
+	for (int i = 0; i < master->listener_count; i++) {
+		struct bound *bound = &master->listeners[i];
+
+		if (!bound->is_stale) {
+			master->listeners[kept++] = *bound;
+			continue;
+		}
+		log_event(&master->log.log, EV_master_listener_gone, LOG_Z(bound->address));
+		tell_smtpd(master, bound);
+		(void)close(bound->fd);
+	}
+	master->listener_count = kept;
+}
+
+void
+listen_again(struct master *master)
+{
+	for (int i = 0; i < master->listener_count; i++) {
+		master->listeners[i].is_stale = master->listeners[i].role == ROLE_SMTPD;
+		master->listeners[i].is_new = false;
+	}
+	/* What cannot be bound was said; the others change all the same. */
+	(void)bind_smtpd(master);
+	drop_stale(master);
+	for (int i = 0; i < master->listener_count; i++) {
+		if (!master->listeners[i].is_new)
+			continue;
+		log_event(&master->log.log, EV_master_listener_new,
+			LOG_Z(master->listeners[i].address));
+		tell_smtpd(master, &master->listeners[i]);
+	}
 }

@@ -168,6 +168,21 @@ log_words(struct master *master, enum log_event_id event, const struct buf *text
 		log_event(&master->log.log, event, LOG_S(line));
 }
 
+/* Parameters that count at a start only: nobody should wonder why nothing happened. */
+static void
+say_what_waits(struct master *master, const struct config *config)
+{
+	for (int id = 0; id < PARAM_COUNT; id++) {
+		const struct param *param = param_get((enum param_id)id);
+		struct slice now = config_str(master->config, NULL, (enum param_id)id);
+		struct slice then = config_str(config, NULL, (enum param_id)id);
+
+		if (param->when == PARAM_START && !slice_equal(now, then))
+			log_event(&master->log.log, EV_master_needs_start, LOG_Z(param->name),
+				LOG_S(then));
+	}
+}
+
 static void
 on_reload(void *ctx, int signal)
 {
@@ -186,6 +201,7 @@ on_reload(void *ctx, int signal)
 		(void)close(fd);
 	} else {
 		log_words(master, EV_master_config_warning, &text);
+		say_what_waits(master, config);
 		config_close(master->config);
 		(void)close(master->config_fd);
 		master->config = config;
@@ -194,6 +210,7 @@ on_reload(void *ctx, int signal)
 		for (int i = 0; i < master->process_count; i++)
 			if (master->processes[i].state == PROCESS_RUNNING)
 				process_send_config(&master->processes[i]);
+		listen_again(master);
 		reopen_log(master);
 		log_event(&master->log.log, EV_master_reloaded, LOG_U(master->config_number));
 	}
@@ -305,6 +322,7 @@ master_run(const struct master_options *options)
 	for (int i = 0; i < master->process_count; i++)
 		process_start(&master->processes[i]);
 	say_banner(master);
+	master->is_started = true;
 	loop_run(master->loop);
 	prepare_leave(master);
 	log_event0(&master->log.log, EV_master_stopped);

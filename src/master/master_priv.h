@@ -41,6 +41,8 @@ struct bound {
 	enum role_kind role;
 	char service[64];
 	char address[128];
+	bool is_stale; /* during a reload: not asked for any more */
+	bool is_new;   /* during a reload: the processes do not have it yet */
 };
 
 struct master {
@@ -67,6 +69,7 @@ struct master {
 	int client_table; /* shared by the smtpd processes */
 	struct process processes[PROCESSES_MAX];
 	int process_count;
+	bool is_started; /* trouble goes to the log */
 	bool is_stopping;
 	int stop_stage;
 	struct loop_timer stop_timer;
@@ -80,6 +83,8 @@ int prepare_user(struct master *master);
 int prepare_directories(struct master *master);  /* and pid file and lock */
 int prepare_listeners(struct master *master);
 int prepare_log(struct master *master);
+/* After a reload: binds what is new, drops what is gone, tells smtpd. Trouble goes to the log. */
+void listen_again(struct master *master);
 void prepare_pid_file(struct master *master);
 void prepare_leave(struct master *master);       /* removes pid file and sockets */
 

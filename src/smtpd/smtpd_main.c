@@ -29,10 +29,10 @@ enum { READ_MAX = 16 * 1024, ACCEPT_MAX = 64, PTR_MS = 1000 };
 struct server;
 
 struct listener {
-	struct server *server;
+	struct server *server; /* NULL: free */
 	struct loop_fd watch;
 	const struct config_service *service;
-	char name[64];
+	char name[64], address[128]; /* as master said */
 };
 
 enum client_wait {
@@ -68,7 +68,6 @@ struct server {
 	struct config *config;
 	struct intake_client intake;
 	struct listener listeners[ROLE_LISTENERS_MAX];
-	int listener_count;
 	LIST_HEAD(, client) clients;
 	TAILQ_HEAD(, client) waiting; /* for credit */
 	unsigned client_count;
@@ -109,8 +108,9 @@ update_listeners(struct server *server)
 {
 	int wanted = may_accept(server) ? LOOP_READ : 0;
 
-	for (int i = 0; i < server->listener_count; i++)
-		loop_fd_want(&server->listeners[i].watch, wanted);
+	for (int i = 0; i < ROLE_LISTENERS_MAX; i++)
+		if (server->listeners[i].server != NULL)
+			loop_fd_want(&server->listeners[i].watch, wanted);
 }
 
 static bool
@@ -660,9 +660,10 @@ qmgr_down(struct role *role)
 static void
 find_services(struct server *server)
 {
-	for (int i = 0; i < server->listener_count; i++)
-		server->listeners[i].service = config_listener_find(
-			server->config, slice_str(server->listeners[i].name));
+	for (int i = 0; i < ROLE_LISTENERS_MAX; i++)
+		if (server->listeners[i].server != NULL)
+			server->listeners[i].service = config_listener_find(
+				server->config, slice_str(server->listeners[i].name));
 }
 
 /* Clients point into the old snapshot: they change over with it, by the name of their listener. */
@@ -732,30 +733,87 @@ stop(struct role *role, uint32_t grace_ms)
 	}
 }
 
-static const struct role_callbacks callbacks = {
-	.config = new_config,
-	.qmgr_up = qmgr_up,
-	.qmgr_frame = qmgr_frame,
-	.qmgr_down = qmgr_down,
-	.stop = stop,
-};
+static void
+open_listener(struct server *server, const char *service, const char *address, int fd)
+{
+	struct listener *listener = NULL;
+
+	for (int i = 0; i < ROLE_LISTENERS_MAX && listener == NULL; i++)
+		if (server->listeners[i].server == NULL)
+			listener = &server->listeners[i];
+	if (listener == NULL) {
+		(void)close(fd);
+		return;
+	}
+	listener->server = server;
+	(void)snprintf(listener->name, sizeof(listener->name), "%s", service);
+	(void)snprintf(listener->address, sizeof(listener->address), "%s", address);
+	loop_fd_open(&listener->watch, server->role->loop, fd, 0, listener_ready, listener);
+}
 
 static void
 open_listeners(struct server *server)
 {
 	struct role *role = server->role;
 
-	for (int i = 0; i < role->listener_count; i++) {
-		struct listener *listener = &server->listeners[server->listener_count++];
-
-		listener->server = server;
-		(void)snprintf(listener->name, sizeof(listener->name), "%s",
-			role->listeners[i].service);
-		loop_fd_open(&listener->watch, role->loop, role->listeners[i].fd, 0,
-			listener_ready, listener);
-	}
+	for (int i = 0; i < role->listener_count; i++)
+		open_listener(server, role->listeners[i].service, role->listeners[i].address,
+			role->listeners[i].fd);
 	find_services(server);
 }
+
+/* Of several sockets with the same address any one goes. */
+static void
+close_listener(struct server *server, const struct ipc_role_unlisten *gone)
+{
+	for (int i = 0; i < ROLE_LISTENERS_MAX; i++) {
+		struct listener *listener = &server->listeners[i];
+		int fd = listener->watch.fd;
+
+		if (listener->server == NULL || !slice_equal_str(gone->service, listener->name) ||
+			!slice_equal_str(gone->address, listener->address))
+			continue;
+		loop_fd_close(&listener->watch);
+		(void)close(fd);
+		*listener = (struct listener){ .server = NULL };
+		return;
+	}
+}
+
+/* A reload brings and takes listeners. */
+static void
+master_frame(struct role *role, uint16_t type, struct slice payload, int fd)
+{
+	struct server *server = role->ctx;
+	char service[64], address[128];
+	union ipc_any any;
+
+	if (ipc_decode(type, payload, &any) != ERR_OK)
+		type = 0;
+	if (type == IPC_TYPE_role_listener && fd >= 0) {
+		(void)snprintf(service, sizeof(service), "%" SLICE_FMT,
+			SLICE_ARG(any.role_listener.service));
+		(void)snprintf(address, sizeof(address), "%" SLICE_FMT,
+			SLICE_ARG(any.role_listener.address));
+		open_listener(server, service, address, fd);
+		fd = -1;
+	} else if (type == IPC_TYPE_role_unlisten) {
+		close_listener(server, &any.role_unlisten);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	find_services(server);
+	update_listeners(server);
+}
+
+static const struct role_callbacks callbacks = {
+	.config = new_config,
+	.qmgr_up = qmgr_up,
+	.qmgr_frame = qmgr_frame,
+	.qmgr_down = qmgr_down,
+	.master_frame = master_frame,
+	.stop = stop,
+};
 
 int
 smtpd_main(struct role *role)

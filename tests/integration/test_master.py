@@ -3,12 +3,13 @@ import os
 import pwd
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import time
 
 import pytest
-from conftest import BUILD, wait_for
+from conftest import BUILD, free_port, wait_for
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -72,7 +73,7 @@ def test_start__below_a_directory_only_root_may_enter__works(make_ostler, sink):
     wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
     wait_for(lambda: (closed / "mail/alice/new").is_dir() and os.listdir(closed / "mail/alice/new"),
              what="Maildir")
-    assert ostler.queue() == []
+    wait_for(lambda: ostler.queue() == [], what="empty queue")
 
 
 @needs_root
@@ -152,3 +153,39 @@ def test_stop__with_mail_past_the_dot__lets_it_finish(make_ostler, sink):
     wait_for(lambda: len(set(sink.recipients())) == 20, what="all of them")
     time.sleep(0.3)
     assert len(sink.recipients()) == 20
+
+
+def test_reload__listeners__come_and_go_and_clients_stay(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"smtpd_processes": "2"})
+    first, second, busy = ostler.port, free_port(), socket.socket()
+    busy.bind(("127.0.0.1", 0))
+    busy.listen()
+    master_cf = ostler.etc / "master.cf"
+    text = master_cf.read_text()
+    client = smtplib.SMTP("127.0.0.1", first)
+    master_cf.write_text(text + f"127.0.0.1:{second} inet n - n - - smtpd\n  -o smtpd_banner=second\n")
+    ostler.tool("reload")
+    ostler.port = second
+    wait_for(lambda: f"listening on 127.0.0.1:{second} now" in ostler.log() and ostler.greets(), what="second port")
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", second), 5) as s:
+            assert s.recv(100) == b"220 second\r\n"
+    taken = busy.getsockname()[1]
+    master_cf.write_text(text.replace(str(first), str(second)) + f"127.0.0.1:{taken} inet n - n - - smtpd\n")
+    ostler.tool("reload")
+    wait_for(lambda: f"not listening on 127.0.0.1:{first} any more" in ostler.log(), what="first port to go")
+    assert f"cannot listen on 127.0.0.1 port {taken}: Address already in use" in ostler.log()
+    time.sleep(0.2)  # both processes have heard of it
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", first), 1)
+    client.sendmail("a@b.test", ["c@dest.test"], "Subject: x\r\n\r\nstill here\r\n")
+    client.quit()
+    wait_for(lambda: sink.recipients() == ["c@dest.test"], what="delivery for the client that stayed")
+    busy.close()
+
+
+def test_reload__what_counts_at_a_start_only__is_said(ostler):
+    ostler.write_main({**ostler.values, "smtp_processes": "2"})
+    ostler.tool("reload")
+    wait_for(lambda: "warning: smtp_processes = 2 counts from the next start of Ostler on" in ostler.log(),
+             what="log line")
