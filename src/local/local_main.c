@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "ipc/kept.h"
 #include "local/local_job.h"
 #include "message/delay.h"
 #include "message/queue_id.h"
@@ -25,20 +26,11 @@ struct local_session {
 	UT_hash_handle hh;
 };
 
-struct kept {
-	struct {
-		uint64_t queue_id;
-		uint64_t attempt;
-	} key;
-	struct buf frame;
-	UT_hash_handle hh;
-};
-
 struct local {
 	struct local_worker worker; /* first */
 	struct local_session *sessions;
 	LIST_HEAD(, local_job) jobs; /* begun */
-	struct kept *kept;
+	struct kept kept;
 	bool is_stopping;
 	struct loop_timer stop_timer;
 	struct loop_hook hook;
@@ -85,35 +77,6 @@ log_outcomes(const struct local_job *job)
 }
 
 static void
-keep(struct local *local, const struct ipc_result *result)
-{
-	struct kept *kept = MEM_NEW(struct kept);
-
-	kept->key.queue_id = result->queue_id;
-	kept->key.attempt = result->attempt;
-	buf_init(&kept->frame, 0);
-	ipc_encode(&kept->frame, IPC_TYPE_result, false, result);
-	buf_consume(&kept->frame, IPC_HEADER_SIZE);
-	HASH_ADD(hh, local->kept, key, sizeof(kept->key), kept);
-}
-
-static void
-forget(struct local *local, const struct ipc_result_ack *ack)
-{
-	struct kept probe, *kept;
-
-	memset(&probe, 0, sizeof(probe));
-	probe.key.queue_id = ack->queue_id;
-	probe.key.attempt = ack->attempt;
-	HASH_FIND(hh, local->kept, &probe.key, sizeof(probe.key), kept);
-	if (kept == NULL)
-		return;
-	HASH_DELETE(hh, local->kept, kept);
-	buf_done(&kept->frame);
-	mem_free(kept);
-}
-
-static void
 send_result(struct local *local, const struct local_job *job)
 {
 	struct buf outcomes;
@@ -138,8 +101,7 @@ send_result(struct local *local, const struct local_job *job)
 		.host = SLICE_LIT("local"),
 	};
 
-	keep(local, &result);
-	channel_send(&local->worker.role->qmgr, IPC_TYPE_result, &result);
+	kept_send(&local->kept, &local->worker.role->qmgr, &result);
 	buf_done(&outcomes);
 }
 
@@ -282,7 +244,7 @@ qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd)
 	if (type == IPC_TYPE_session_open) {
 		open_session(local, &any.session_open);
 	} else if (type == IPC_TYPE_result_ack) {
-		forget(local, &any.result_ack);
+		kept_forget(&local->kept, &any.result_ack);
 	} else if (type == IPC_TYPE_work_recall) {
 		recall(local, &any.work_recall);
 	} else if (type == IPC_TYPE_session_close &&
@@ -295,64 +257,18 @@ qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd)
 /* --- a new qmgr ------------------------------------------------------------------------------- */
 
 static void
-send_item(struct local *local, uint64_t queue_id, uint32_t attempt, struct slice numbers,
-	bool finished)
-{
-	channel_send(&local->worker.role->qmgr, IPC_TYPE_inventory_item,
-		&(struct ipc_inventory_item){ .queue_id = queue_id,
-			.attempt = attempt,
-			.recipients = numbers,
-			.finished = finished });
-}
-
-static void
-send_kept_item(struct local *local, const struct kept *kept)
-{
-	struct ipc_result result;
-	struct ipc_outcome outcome;
-	struct buf numbers;
-
-	CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&kept->frame), &result) == ERR_OK);
-	buf_init(&numbers, 0);
-	for (struct slice list = result.outcomes; ipc_outcome_next(&list, &outcome) == ERR_OK;)
-		ipc_number_put(&numbers, outcome.number);
-	send_item(local, result.queue_id, result.attempt, buf_slice(&numbers), true);
-	buf_done(&numbers);
-}
-
-static void
 qmgr_up(struct role *role)
 {
 	struct local *local = role->ctx;
 	struct local_job *job;
-	struct kept *kept, *next;
 	uint32_t count = 0;
 
 	LIST_FOREACH (job, &local->jobs, link) {
-		struct buf numbers;
-
-		buf_init(&numbers, 0);
-		for (uint32_t i = 0; i < job->count; i++)
-			ipc_number_put(&numbers, job->recipients[i].number);
-		send_item(local, job->ipc.queue_id, job->ipc.attempt, buf_slice(&numbers), false);
-		buf_done(&numbers);
+		kept_item_running(&role->qmgr, job->ipc.queue_id, job->ipc.attempt,
+			job->recipients, job->count);
 		count++;
 	}
-	HASH_ITER(hh, local->kept, kept, next)
-	{
-		send_kept_item(local, kept);
-		count++;
-	}
-	HASH_ITER(hh, local->kept, kept, next)
-	{
-		struct ipc_result result;
-
-		CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&kept->frame), &result) == ERR_OK);
-		result.session = 0;
-		channel_send(&role->qmgr, IPC_TYPE_result, &result);
-	}
-	channel_send(&role->qmgr, IPC_TYPE_inventory_end,
-		&(struct ipc_inventory_end){ .count = count });
+	kept_finish_inventory(&local->kept, &role->qmgr, count);
 	intake_client_qmgr_up(&local->worker.intake);
 }
 
@@ -408,7 +324,8 @@ turn(void *ctx)
 	bool is_alone = !channel_is_open(&role->qmgr) && !channel_is_open(&role->master);
 
 	local_pool_take(&local->worker.pool);
-	if (local->is_stopping && LIST_EMPTY(&local->jobs) && (local->kept == NULL || is_alone))
+	if (local->is_stopping && LIST_EMPTY(&local->jobs) &&
+		(kept_is_empty(&local->kept) || is_alone))
 		role_exit(local->worker.role, EX_OK);
 }
 

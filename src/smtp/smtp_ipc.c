@@ -7,51 +7,6 @@
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-static void
-kept_add(struct worker *worker, const struct ipc_result *result)
-{
-	struct kept *kept = MEM_NEW(struct kept);
-
-	kept->key.queue_id = result->queue_id;
-	kept->key.attempt = result->attempt;
-	buf_init(&kept->frame, 0);
-	ipc_encode(&kept->frame, IPC_TYPE_result, false, result);
-	buf_consume(&kept->frame, IPC_HEADER_SIZE);
-	HASH_ADD(hh, worker->kept, key, sizeof(kept->key), kept);
-}
-
-static void
-kept_free(struct worker *worker, struct kept *kept)
-{
-	HASH_DELETE(hh, worker->kept, kept);
-	buf_done(&kept->frame);
-	mem_free(kept);
-}
-
-void
-kept_free_all(struct worker *worker)
-{
-	struct kept *kept, *next;
-
-	HASH_ITER(hh, worker->kept, kept, next)
-	{
-		kept_free(worker, kept);
-	}
-}
-
-static void
-forget(struct worker *worker, const struct ipc_result_ack *ack)
-{
-	struct kept probe, *kept;
-
-	memset(&probe, 0, sizeof(probe));
-	probe.key.queue_id = ack->queue_id;
-	probe.key.attempt = ack->attempt;
-	HASH_FIND(hh, worker->kept, &probe.key, sizeof(probe.key), kept);
-	if (kept != NULL)
-		kept_free(worker, kept);
-}
-
 void
 report_result(struct smtp_session *session, bool is_corrupt)
 {
@@ -75,8 +30,7 @@ report_result(struct smtp_session *session, bool is_corrupt)
 		.host = slice_str(relay),
 	};
 
-	kept_add(worker, &result);
-	channel_send(&worker->role->qmgr, IPC_TYPE_result, &result);
+	kept_send(&worker->kept, &worker->role->qmgr, &result);
 	buf_done(&outcomes);
 }
 
@@ -193,7 +147,7 @@ ipc_qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd)
 	if (type == IPC_TYPE_session_open)
 		open_session(worker, &any.session_open);
 	else if (type == IPC_TYPE_result_ack)
-		forget(worker, &any.result_ack);
+		kept_forget(&worker->kept, &any.result_ack);
 	else if (type == IPC_TYPE_work_recall)
 		recall(worker, &any.work_recall);
 	else if (type == IPC_TYPE_session_close &&
@@ -203,70 +157,21 @@ ipc_qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd)
 
 /* --- a new qmgr ------------------------------------------------------------------------------- */
 
-static void
-send_item(struct worker *worker, uint64_t queue_id, uint32_t attempt, struct slice numbers,
-	bool finished)
-{
-	channel_send(&worker->role->qmgr, IPC_TYPE_inventory_item,
-		&(struct ipc_inventory_item){ .queue_id = queue_id,
-			.attempt = attempt,
-			.recipients = numbers,
-			.finished = finished });
-}
-
-static void
-send_kept(struct worker *worker, const struct kept *kept, bool as_item)
-{
-	struct ipc_result result;
-	struct ipc_outcome outcome;
-	struct buf numbers;
-
-	CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&kept->frame), &result) == ERR_OK);
-	if (!as_item) {
-		result.session = 0;
-		channel_send(&worker->role->qmgr, IPC_TYPE_result, &result);
-		return;
-	}
-	buf_init(&numbers, 0);
-	for (struct slice list = result.outcomes; ipc_outcome_next(&list, &outcome) == ERR_OK;)
-		ipc_number_put(&numbers, outcome.number);
-	send_item(worker, result.queue_id, result.attempt, buf_slice(&numbers), true);
-	buf_done(&numbers);
-}
-
-static void
-send_current(struct worker *worker, const struct work *work)
-{
-	struct buf numbers;
-
-	buf_init(&numbers, 0);
-	for (uint32_t i = 0; i < work->count; i++)
-		ipc_number_put(&numbers, work->recipients[i].number);
-	send_item(worker, work->ipc.queue_id, work->ipc.attempt, buf_slice(&numbers), false);
-	buf_done(&numbers);
-}
-
 void
 ipc_inventory(struct worker *worker)
 {
+	struct channel *qmgr = &worker->role->qmgr;
 	struct smtp_session *session;
-	struct kept *kept, *next;
 	uint32_t count = 0;
 
-	LIST_FOREACH (session, &worker->all, link)
-		if (session->current != NULL && session->current->is_begun) {
-			send_current(worker, session->current);
-			count++;
-		}
-	HASH_ITER(hh, worker->kept, kept, next)
-	{
-		send_kept(worker, kept, true);
+	LIST_FOREACH (session, &worker->all, link) {
+		const struct work *work = session->current;
+
+		if (work == NULL || !work->is_begun)
+			continue;
+		kept_item_running(
+			qmgr, work->ipc.queue_id, work->ipc.attempt, work->recipients, work->count);
 		count++;
 	}
-	HASH_ITER(hh, worker->kept, kept, next)
-	{
-		send_kept(worker, kept, false);
-	}
-	channel_send(&worker->role->qmgr, IPC_TYPE_inventory_end,
-		&(struct ipc_inventory_end){ .count = count });
+	kept_finish_inventory(&worker->kept, qmgr, count);
 }

@@ -76,7 +76,8 @@ maybe_exit(void *ctx)
 	bool is_alone = !channel_is_open(&worker->role->qmgr) &&
 			!channel_is_open(&worker->role->master);
 
-	if (worker->is_stopping && LIST_EMPTY(&worker->all) && (worker->kept == NULL || is_alone))
+	if (worker->is_stopping && LIST_EMPTY(&worker->all) &&
+		(kept_is_empty(&worker->kept) || is_alone))
 		role_exit(worker->role, EX_OK);
 }
 
@@ -132,7 +133,7 @@ smtp_main(struct role *role)
 	exit_code = role_run(role, &callbacks);
 	while (!LIST_EMPTY(&worker->all))
 		session_abort(LIST_FIRST(&worker->all));
-	kept_free_all(worker);
+	kept_done(&worker->kept);
 	config_close(worker->config);
 	mem_free(worker);
 	return exit_code;

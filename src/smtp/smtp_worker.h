@@ -20,6 +20,7 @@
 #include "base/rand.h"
 #include "base/stream.h"
 #include "config/snapshot.h"
+#include "ipc/kept.h"
 #include "ipc/role.h"
 #include "message/envelope.h"
 #include "smtp/smtp_proto.h"
@@ -103,16 +104,6 @@ struct smtp_session {
 	LIST_ENTRY(smtp_session) link;
 };
 
-/* A result that is not durable yet. */
-struct kept {
-	struct {
-		uint64_t queue_id;
-		uint64_t attempt;
-	} key;
-	struct buf frame; /* payload of the result frame */
-	UT_hash_handle hh;
-};
-
 struct worker {
 	struct role *role;
 	struct config *config;
@@ -120,7 +111,7 @@ struct worker {
 	LIST_HEAD(, smtp_session) all;
 	struct smtp_session *sessions; /* hash by number; not those of a dead qmgr */
 	uint32_t session_count;
-	struct kept *kept;
+	struct kept kept;
 	bool is_stopping;
 	struct loop_timer stop_timer;
 	struct loop_hook hook;
@@ -159,6 +150,5 @@ void report_ready(struct smtp_session *session);
 void report_end(struct smtp_session *session, enum ipc_session_cause cause);
 void ipc_qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd);
 void ipc_inventory(struct worker *worker);
-void kept_free_all(struct worker *worker);
 
 #endif
