@@ -170,10 +170,15 @@ open_session(struct local *local, const struct ipc_session_open *open)
 	struct role *role = local->worker.role;
 	struct local_session *session;
 
-	if (local->is_stopping || HASH_COUNT(local->sessions) >= SESSIONS_MAX) {
-		channel_send(&role->qmgr, IPC_TYPE_session_end,
-			&(struct ipc_session_end){
-				.session = open->session, .cause = IPC_SESSION_CLOSED });
+	struct ipc_session_end end = { .session = open->session, .cause = IPC_SESSION_CLOSED };
+
+	if (HASH_COUNT(local->sessions) >= SESSIONS_MAX) {
+		end.cause = IPC_SESSION_FAILED;
+		end.dsn = SLICE_LIT("4.3.2");
+		end.reason = SLICE_LIT("too many sessions in this process");
+	}
+	if (local->is_stopping || end.cause == IPC_SESSION_FAILED) {
+		channel_send(&role->qmgr, IPC_TYPE_session_end, &end);
 		return;
 	}
 	session = MEM_NEW(struct local_session);

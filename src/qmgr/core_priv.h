@@ -187,6 +187,7 @@ struct peer {
 	core_peer number;
 	enum core_peer_kind kind;
 	uint32_t pid;
+	bool is_leaving; /* it takes no session any more: its process stops */
 	bool is_survivor;        /* its inventory is not complete */
 	bool may_change;
 	struct mono inventory_by;

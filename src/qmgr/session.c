@@ -82,7 +82,7 @@ choose_worker(struct core *core, enum transport_kind kind)
 
 	HASH_ITER(by_number, core->peers, peer, next)
 	{
-		if (peer->kind == wanted && !peer->is_survivor &&
+		if (peer->kind == wanted && !peer->is_survivor && !peer->is_leaving &&
 			(best == NULL || peer->session_count < best->session_count))
 			best = peer;
 	}
@@ -227,6 +227,10 @@ session_ended(struct peer *peer, const struct ipc_session_end *end)
 	}
 	bool ready = was_ready(session);
 
+	/* A grant that is given back without a word: it stops, and will say so each time. */
+	if (session->phase == SESSION_OPENING && end->cause == IPC_SESSION_CLOSED &&
+		!session->is_closing)
+		peer->is_leaving = true;
 	return_leases(session);
 	sched_session_closed(peer->core->sched, session->destination, ready);
 	session_free(session);

@@ -123,6 +123,11 @@ open_session(struct worker *worker, const struct ipc_session_open *open)
 		.reason = SLICE_LIT("too many sessions in this process"),
 	};
 
+	if (worker->is_stopping) {
+		/* Nobody's fault: whoever comes next gets the mail. */
+		end.cause = IPC_SESSION_CLOSED;
+		end.dsn = end.reason = slice_make(NULL, 0);
+	}
 	if (worker->is_stopping || worker->session_count >= SMTP_SESSIONS_MAX)
 		channel_send(&worker->role->qmgr, IPC_TYPE_session_end, &end);
 	else
