@@ -76,7 +76,7 @@ def seed_campaign():
     return [count(f"{name}, 20000 seeds from {first}",
                   subprocess.run([BUILD / "tests/sim" / name, "--seed", str(first), "--count", "20000"],
                                  env=environment, check=False))
-            for name in ("journal_sim", "store_sim", "world")]
+            for name in ("store_sim", "world")]
 
 
 def thread_campaign():

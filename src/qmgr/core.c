@@ -28,6 +28,19 @@ store_opened(void *ctx, enum err err, const struct fault *fault)
 	core->options.out->opened(core->options.ctx, err, fault);
 }
 
+/* All that was there is known: workers may speak, and delivery begins when they have. */
+static void
+store_complete(void *ctx)
+{
+	struct core *core = ctx;
+
+	core->is_complete = true;
+	core->inventory_by = mono_add_ns(core->now.mono, CORE_INVENTORY_S * NS_PER_S);
+	intake_complete(core);
+	core->options.out->complete(core->options.ctx);
+	core_mark(core);
+}
+
 static void
 store_notice(void *ctx, const char *text)
 {
@@ -36,7 +49,8 @@ store_notice(void *ctx, const char *text)
 	log_event(core->log, EV_store_notice, LOG_Z(text));
 }
 
-static const struct store_callbacks store_callbacks = { store_opened, store_notice };
+static const struct store_callbacks store_callbacks = { store_opened, store_complete,
+	store_notice };
 
 static struct store *
 open_store(struct core *core)
@@ -46,6 +60,8 @@ open_store(struct core *core)
 		.disk = core->options.disk,
 		.segment_size = config_int(config, NULL, PARAM_JOURNAL_SEGMENT_SIZE),
 		.size_max = config_int(config, NULL, PARAM_JOURNAL_SIZE_MAX),
+		.size_min = config_int(config, NULL, PARAM_JOURNAL_SIZE_MIN),
+		.hold_doubtful = config_enum(config, NULL, PARAM_DAMAGED_STATE_ACTION) == 1,
 		.cache_max = CACHE_MAX,
 		.epoch = rng_next(&core->rng),
 		.callbacks = &store_callbacks,
@@ -72,6 +88,7 @@ core_new(const struct core_options *options)
 	TAILQ_INIT(&core->changes);
 	TAILQ_INIT(&core->hungry);
 	LIST_INIT(&core->jobs);
+	STAILQ_INIT(&core->unanswered);
 	core->session_next = 1;
 	core->query_next = 1;
 	core->store = open_store(core);
@@ -94,6 +111,7 @@ core_free(struct core *core)
 	change_free_all(core);
 	active_free_all(core);
 	store_free(core->store);
+	intake_forget(core);
 	transports_close(core);
 	mem_free(core);
 }
@@ -109,6 +127,12 @@ bool
 core_is_open(const struct core *core)
 {
 	return core->is_open;
+}
+
+bool
+core_is_complete(const struct core *core)
+{
+	return core->is_complete;
 }
 
 void
@@ -221,7 +245,7 @@ core_peer_down(struct core *core, core_peer number, struct instant now)
 bool
 core_may_deliver(const struct core *core)
 {
-	return core->is_open && core->survivors_waiting == 0;
+	return core->is_complete && core->survivors_waiting == 0;
 }
 
 /* --- frames ----------------------------------------------------------------------------------- */
@@ -382,7 +406,7 @@ core_due(const struct core *core)
 		return due;
 	if (core->refused_count > 0)
 		due = earlier(due, core->retry_at);
-	if (core->survivors_waiting > 0)
+	if (core->survivors_waiting > 0 && core->is_complete)
 		due = earlier(due, core->inventory_by);
 	if (core->is_dirty)
 		due = earlier(due, core->now.mono);

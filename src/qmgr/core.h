@@ -60,7 +60,9 @@ struct core_out {
 	size_t (*pending)(void *ctx, core_peer peer); /* bytes queued to it, for slow readers */
 	void (*kill)(void *ctx, uint32_t pid);        /* a worker that does not answer */
 	void (*bad_peer)(void *ctx, core_peer peer, const char *why);
+	/* ERR_OK: new mail may come, see core_open(). */
 	void (*opened)(void *ctx, enum err err, const struct fault *fault);
+	void (*complete)(void *ctx); /* workers may speak: all messages are known */
 };
 
 /* Deliberate bugs that the simulation must find, one bit each. Production passes 0. */
@@ -90,9 +92,13 @@ struct core_options {
 struct core *core_new(const struct core_options *options);
 void core_free(struct core *core);
 
-/* Starts recovery; out->opened follows. Frames of peers may be given only after that. */
+/*
+ * Starts recovery. After out->opened frames of intakes, tools and the resolver may be given, after
+ * out->complete those of workers too.
+ */
 void core_open(struct core *core, struct instant now);
 bool core_is_open(const struct core *core);
+bool core_is_complete(const struct core *core);
 
 /*
  * A peer is there. `survivor`: it worked for the former queue manager and sends its inventory

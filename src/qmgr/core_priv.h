@@ -199,6 +199,14 @@ struct peer {
 	UT_hash_handle by_number;
 };
 
+/* What an intake asked of a message before all are known. */
+struct query {
+	STAILQ_ENTRY(query) link;
+	core_peer peer;
+	uint64_t queue_id;
+	uint64_t txn;
+};
+
 struct core {
 	struct core_options options;
 	struct log *log;
@@ -207,7 +215,9 @@ struct core {
 	struct instant now;
 	struct store *store;
 	struct sched *sched;
-	bool is_open;
+	bool is_open;     /* new mail may come */
+	bool is_complete; /* all messages are known */
+	STAILQ_HEAD(, query) unanswered; /* about messages that may not be known yet */
 	bool is_stopping;
 	bool disk_is_low; /* core_disk_free() */
 	bool is_dirty;               /* something may be granted or admitted */
@@ -270,6 +280,8 @@ void intake_query(struct peer *peer, const struct ipc_intake_query *query);
 void intake_peer_gone(struct peer *peer);
 void intake_step(struct core *core); /* returns credit of large contents */
 uint64_t intake_own_id(struct core *core); /* 0: none yet, ask again */
+void intake_complete(struct core *core); /* answers what was asked before all was known */
+void intake_forget(struct core *core);
 void intake_open(struct core *core);
 
 void intake_ids_came(struct core *core);

@@ -422,12 +422,54 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 	store_large_finish(intake->large, large_finished, intake);
 }
 
+static void
+query_keep(struct peer *peer, const struct ipc_intake_query *query)
+{
+	struct query *kept = MEM_NEW(struct query);
+
+	kept->peer = peer->number;
+	kept->queue_id = query->queue_id;
+	kept->txn = query->txn;
+	STAILQ_INSERT_TAIL(&peer->core->unanswered, kept, link);
+}
+
+void
+intake_complete(struct core *core)
+{
+	struct query *kept;
+
+	while ((kept = STAILQ_FIRST(&core->unanswered)) != NULL) {
+		struct peer *peer = core_peer_find(core, kept->peer);
+
+		STAILQ_REMOVE_HEAD(&core->unanswered, link);
+		if (peer != NULL)
+			intake_query(peer, &(struct ipc_intake_query){
+						   .txn = kept->txn, .queue_id = kept->queue_id });
+		mem_free(kept);
+	}
+}
+
+void
+intake_forget(struct core *core)
+{
+	struct query *kept;
+
+	while ((kept = STAILQ_FIRST(&core->unanswered)) != NULL) {
+		STAILQ_REMOVE_HEAD(&core->unanswered, link);
+		mem_free(kept);
+	}
+}
+
 void
 intake_query(struct peer *peer, const struct ipc_intake_query *query)
 {
 	store_ref ref = store_find(peer->core->store, query->queue_id);
 	uint8_t status = ref != 0 ? IPC_INTAKE_DURABLE : IPC_INTAKE_UNKNOWN;
 
+	if (ref == 0 && !peer->core->is_complete) {
+		query_keep(peer, query);
+		return;
+	}
 	SEND(peer->core, peer->number, intake_result, .txn = query->txn,
 		.queue_id = query->queue_id, .status = status,
 		.text = slice_str(ref != 0 ? "" : "Error: queue file write error"));

@@ -160,7 +160,8 @@ lease_step(struct core *core)
 {
 	struct peer *peer, *next;
 
-	if (core->survivors_waiting == 0 || core->now.mono.ns < core->inventory_by.ns)
+	if (!core->is_complete || core->survivors_waiting == 0
+		|| core->now.mono.ns < core->inventory_by.ns)
 		return;
 	HASH_ITER(by_number, core->peers, peer, next)
 	{

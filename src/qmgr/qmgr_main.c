@@ -34,6 +34,7 @@ struct qmgr_peer {
 	const char *name; /* of its role, or "tool" */
 	uint32_t pid;
 	bool is_tool;
+	bool is_worker; /* it may speak only when all messages are known */
 	bool is_bad;  /* to be closed in the hook */
 	bool is_gone; /* closed; freed in the hook */
 	UT_hash_handle hh;
@@ -146,14 +147,26 @@ out_opened(void *ctx, enum err err, const struct fault *fault)
 			fault != NULL && fault->text[0] != '\0' ? fault->text : err_meaning(err));
 	HASH_ITER(hh, qmgr->peers, peer, next)
 	{
-		channel_pause(&peer->channel, false);
+		channel_pause(&peer->channel, peer->is_worker);
 	}
 	for (int i = 0; i < qmgr->control_count; i++)
 		loop_fd_want(&qmgr->control[i].watch, LOOP_READ);
 }
 
+static void
+out_complete(void *ctx)
+{
+	struct qmgr *qmgr = ctx;
+	struct qmgr_peer *peer, *next;
+
+	HASH_ITER(hh, qmgr->peers, peer, next)
+	{
+		channel_pause(&peer->channel, false);
+	}
+}
+
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened };
+	out_bad_peer, out_opened, out_complete };
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
@@ -189,7 +202,7 @@ peer_closed(void *ctx)
 }
 
 static struct qmgr_peer *
-peer_new(struct qmgr *qmgr, int fd, const char *name, uint32_t pid)
+peer_new(struct qmgr *qmgr, int fd, const char *name, uint32_t pid, bool is_worker)
 {
 	struct qmgr_peer *peer = mem_new(sizeof(*peer));
 
@@ -199,7 +212,8 @@ peer_new(struct qmgr *qmgr, int fd, const char *name, uint32_t pid)
 	peer->pid = pid;
 	HASH_ADD(hh, qmgr->peers, number, sizeof(peer->number), peer);
 	channel_open(&peer->channel, qmgr->role->loop, fd, peer_frame, peer_closed, peer);
-	if (!core_is_open(qmgr->core))
+	peer->is_worker = is_worker;
+	if (!core_is_open(qmgr->core) || (is_worker && !core_is_complete(qmgr->core)))
 		channel_pause(&peer->channel, true);
 	return peer;
 }
@@ -241,7 +255,8 @@ role_peer(struct qmgr *qmgr, const struct ipc_role_peer *announced, int fd)
 		return;
 	}
 	peer = peer_new(
-		qmgr, fd, role_name((enum role_kind)announced->kind), announced->pid);
+		qmgr, fd, role_name((enum role_kind)announced->kind), announced->pid,
+		kind == CORE_PEER_SMTP || kind == CORE_PEER_LOCAL);
 	core_peer_up(qmgr->core, peer->number, kind, announced->pid, announced->survivor != 0,
 		false, loop_now(qmgr->role->loop));
 }
@@ -272,7 +287,7 @@ tool_accept(struct qmgr *qmgr, int fd)
 		(void)close(fd);
 		return;
 	}
-	peer = peer_new(qmgr, fd, "tool", (uint32_t)who.pid);
+	peer = peer_new(qmgr, fd, "tool", (uint32_t)who.pid, false);
 	peer->is_tool = true;
 	qmgr->tool_count++;
 	core_peer_up(qmgr->core, peer->number, CORE_PEER_TOOL, (uint32_t)who.pid, false,

@@ -165,13 +165,13 @@ cache_shrink(struct cache *cache, struct cache_entry *entry)
 /* --- items ---------------------------------------- */
 
 struct cache_item *
-cache_item_add(struct cache_entry *entry, uint16_t type, uint64_t lsn, uint32_t kib)
+cache_item_add(struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t size)
 {
 	struct cache_item *item = MEM_NEW(struct cache_item);
 
 	item->type = type;
 	item->lsn = lsn;
-	item->kib = kib;
+	item->size = size;
 	buf_init(&item->payload, 0);
 	TAILQ_INSERT_TAIL(&entry->items, item, link);
 	return item;

@@ -26,7 +26,7 @@ struct cache_item {
 	uint16_t type; /* RECORD_STATE or RECORD_RESULT */
 	bool is_durable;
 	bool has_payload;
-	uint32_t kib;
+	uint16_t size;
 	uint64_t lsn;
 	uint64_t due_us; /* STATE */
 	uint32_t flags;  /* STATE */
@@ -110,7 +110,7 @@ void cache_touch(struct cache *cache, struct cache_entry *entry);
 void cache_shrink(struct cache *cache, struct cache_entry *entry);
 
 struct cache_item *cache_item_add(
-	struct cache_entry *entry, uint16_t type, uint64_t lsn, uint32_t kib);
+	struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t size);
 void cache_item_drop(struct cache_entry *entry, struct cache_item *item);
 void cache_view(struct cache_entry *entry, uint32_t flags, struct store_view *ret_view);
 

@@ -1,26 +1,36 @@
 /*
  * clean.c - moves what lives in the oldest segment, so that its file can be used again
  *
- * A pass walks the index and reads every message whose MESSAGE lies in the oldest segment; its
- * STATE and RESULTs cannot lie in an older one. What was read is appended anew in one piece,
- * MESSAGE and state and results, so that recovery, which lets the later MESSAGE win, finds either
- * the old records or all of the new ones. Old holds are released when the copy is durable.
+ * A pass reads the segment from front to back. A MESSAGE that lives there is copied as it stands,
+ * with a PLACE that says where its STATE lies; a STATE that lives there is copied as it stands. So
+ * nothing is
+ * read but the segment itself, in large pieces. The holds of the old places end when the copies are
+ * durable.
  *
- * A message with records in the making is left for the next pass: its copy must contain every
- * record that stands before it. One that cannot be read stays where it is, and with it its
- * segment, until it is deleted.
+ * What has records in the making, or RESULTs that no STATE has folded, is left for the end of the
+ * pass: then it is loaded and appended anew in one piece, MESSAGE and state and results, when
+ * nothing of it is
+ * in the making: a copy must contain every record that stands before it.
+ *
+ * What cannot be read is kept under corrupt/ and ended (lost.c); its segment is never used again.
  */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "store/store_priv.h"
 
-#define CLEAN_PAUSE_NS (2 * NS_PER_S)      /* after a pass that moved nothing */
-#define CLEAN_LOOK_NS (100 * NS_PER_MS)    /* between two looks whether it pays */
+#define CLEAN_PAUSE_NS (2 * NS_PER_S)	/* after a pass that moved nothing */
+#define CLEAN_LOOK_NS (100 * NS_PER_MS) /* between two looks whether it pays */
+#define CLEAN_REST_NS (50 * NS_PER_MS)	/* between two looks at what was left */
 enum {
 	CLEAN_READS = 8,
-	CLEAN_SLOTS = 4096,          /* looked at per step */
-	CLEAN_FLIGHT = 256 * 1024,   /* bytes of copies per flush, about */
+	CLEAN_SLOTS = 4096,	   /* looked at per step */
+	CLEAN_CHUNK = 1024 * 1024, /* read at once */
+	CLEAN_FLIGHT = 256 * 1024, /* bytes of copies per flush, about */
 	CLEAN_RECORDS = JOURNAL_RECORDS_MAX,
+	/* over what was left, before the whole index is looked through */
+	CLEAN_ROUNDS = 4,
+	CLEAN_FAILURES = 5, /* passes over one segment before a read error is final */
 };
 
 struct clean_copy {
@@ -30,35 +40,31 @@ struct clean_copy {
 	bool has_state;
 	size_t bytes;
 	uint64_t *lsns;
-	uint32_t *kibs;
+	uint16_t *sizes;
 };
 
 /* --- when ---------------------------------------- */
 
-/*
- * Segments in force are far more than what lives in them. The second bound is for queues that
- * hardly live: one old message must not keep all that came after it.
- */
+/* Too few files are free, and the log is as large as it may be at ease; or it is far too large. */
 static bool
 clean_pays(const struct store *store)
 {
-	uint64_t live = store->live_bytes, segment = store->options.segment_size;
+	uint64_t segment = store->options.segment_size;
 	struct journal_space space;
 
 	journal_space(store->journal, &space);
-	if (space.used_bytes > space.max_bytes / 2
-		&& space.used_bytes > live + live / 4 + 3 * segment)
+	if (space.file_bytes + segment > space.target_bytes
+		&& space.free_segments < space.wanted_segments)
 		return true;
-	return space.used_bytes > 3 * live + 4 * segment;
+	return space.used_bytes
+	       > space.target_bytes / JOURNAL_GROW_PERCENT * JOURNAL_SHRINK_PERCENT + 2 * segment;
 }
 
-/* Enough is under way, or at the end all of it is waited for. */
+/* Enough is under way. */
 static bool
 clean_may_go_on(const struct store_clean *clean)
 {
-	if (clean->is_walked)
-		return clean->reading == 0 && clean->flight == 0;
-	return clean->reading < CLEAN_READS && clean->flight < CLEAN_FLIGHT;
+	return !clean->is_busy && clean->reading < CLEAN_READS && clean->flight < CLEAN_FLIGHT;
 }
 
 struct mono
@@ -66,33 +72,199 @@ clean_due(const struct store *store)
 {
 	const struct store_clean *clean = &store->clean;
 
-	if (!store->is_open || (!clean->is_active && !clean->is_stale)
-		|| journal_state(store->journal) != JOURNAL_OPEN)
-		return (struct mono){ UINT64_MAX };
-	if (!clean->is_active)
-		return clean->next;
-	return (struct mono){ clean_may_go_on(clean) ? 0 : UINT64_MAX };
+	if (store->phase != STORE_COMPLETE || journal_state(store->journal) != JOURNAL_OPEN)
+		return (struct mono) { UINT64_MAX };
+	switch (clean->phase) {
+	case CLEAN_READING:
+		return (struct mono) { clean_may_go_on(clean) ? 0 : UINT64_MAX };
+	case CLEAN_SETTLING:
+		return (struct mono) { clean->flight == 0 && clean->reading == 0 ? clean->next.ns
+										 : UINT64_MAX };
+	case CLEAN_IDLE:
+		break;
+	}
+	return clean->next;
 }
 
-/* --- copying ---------------------------------------- */
+void
+clean_free(struct store *store)
+{
+	mem_free(store->clean.rest);
+	buf_done(&store->clean.op.list);
+}
+
+/* Whether a place lies in the segment that is emptied. */
+static bool
+clean_is_in(const struct store_clean *clean, uint64_t lsn)
+{
+	return lsn >= clean->place.base && lsn < clean->place.end;
+}
+
+static void
+clean_leave(struct store_clean *clean, store_ref ref)
+{
+	if (clean->rest_count > 0 && clean->rest[clean->rest_count - 1] == ref)
+		return;
+	if (clean->rest_count == clean->rest_room) {
+		clean->rest_room += 256 + clean->rest_room / 2;
+		clean->rest = mem_resize(clean->rest, clean->rest_room, sizeof(*clean->rest));
+	}
+	clean->rest[clean->rest_count++] = ref;
+}
+
+/* --- single records ---------------------------------------- */
+
+/*
+ * A copy of a MESSAGE, with its PLACE, or of a STATE. After some moves a STATE may lie in front of
+ * its MESSAGE: then the PLACE must name the copy of the STATE that is under way, which is in the
+ * table till then.
+ */
+struct clean_move {
+	UT_hash_handle hh; /* STATE */
+	struct store *store;
+	store_ref ref;
+	uint64_t queue_id;
+	uint64_t old_lsn;
+	uint16_t type, size;
+	size_t bytes;
+	uint64_t lsns[2];
+};
+
+static void
+clean_moved(void *ctx, enum journal_outcome outcome)
+{
+	struct clean_move *move = ctx;
+	struct store *store = move->store;
+	struct index_slot *slot = index_slot(&store->index, move->ref);
+	struct cache_entry *entry = cache_find(&store->cache, move->ref);
+	bool is_there =
+		outcome == JOURNAL_DURABLE && slot->is_used && slot->queue_id == move->queue_id;
+
+	if (move->type == RECORD_STATE)
+		HASH_DELETE(hh, store->clean.states, move);
+	store->clean.flight -= move->bytes;
+	store->clean.has_moved |= is_there;
+	if (is_there && move->type == RECORD_MESSAGE && slot->message_lsn == move->old_lsn) {
+		store_hold(store, move->lsns[0], move->size);
+		store_release(store, move->old_lsn, move->size);
+		slot->message_lsn = move->lsns[0];
+	} else if (is_there && move->type == RECORD_STATE && slot->state_lsn == move->old_lsn) {
+		store_hold(store, move->lsns[0], move->size);
+		store_release(store, move->old_lsn, move->size);
+		slot->state_lsn = move->lsns[0];
+		if (entry != NULL && entry->state_from == move->old_lsn)
+			entry->state_from = move->lsns[0];
+	}
+	mem_free(move);
+}
+
+static void
+clean_copy_record(struct store *store, store_ref ref, uint64_t lsn, const struct record *record)
+{
+	const struct index_slot *slot = index_slot(&store->index, ref);
+	struct clean_move *move = MEM_NEW(struct clean_move);
+	struct record records[2] = { *record, { .type = RECORD_PLACE } };
+	struct record_place place = { .queue_id = slot->queue_id,
+		.state_lsn = slot->state_lsn,
+		.due_s = slot->due_s,
+		.flags = slot->flags,
+		.size = slot->state_size };
+	struct clean_move *state;
+	bool has_place = record->type == RECORD_MESSAGE && slot->state_lsn != 0
+			 && !store_plant_is_on(store, JOURNAL_PLANT_LOSE_STATE);
+	struct buf payload;
+
+	*move = (struct clean_move) { .store = store,
+		.ref = ref,
+		.queue_id = slot->queue_id,
+		.old_lsn = lsn,
+		.type = record->type,
+		.size = record->type == RECORD_MESSAGE ? slot->message_size : slot->state_size,
+		.bytes = record_size(record->payload.len) };
+	HASH_FIND(hh, store->clean.states, &ref, sizeof(ref), state);
+	if (state != NULL && state->old_lsn == slot->state_lsn)
+		place.state_lsn = state->lsns[0];
+	buf_init(&payload, 0);
+	record_place_encode(&payload, &place);
+	records[0].message = record->type == RECORD_MESSAGE ? 0 : slot->message_lsn;
+	records[1].payload = buf_slice(&payload);
+	if (journal_append(store->journal, records, has_place ? 2 : 1, JOURNAL_CLEANING,
+		    JOURNAL_SOON, clean_moved, move, move->lsns)
+		== ERR_OK) {
+		store->clean.flight += move->bytes;
+		if (move->type == RECORD_STATE)
+			HASH_ADD(hh, store->clean.states, ref, sizeof(ref), move);
+	} else {
+		clean_leave(&store->clean, ref);
+		mem_free(move);
+	}
+	buf_done(&payload);
+}
+
+/* Nothing of it is in the making, and its newest STATE says all. */
+static bool
+clean_is_simple(const struct store *store, store_ref ref)
+{
+	const struct cache_entry *entry = cache_find(&store->cache, ref);
+
+	if (entry == NULL || store_plant_is_on(store, JOURNAL_PLANT_LATE_STATE))
+		return true;
+	return entry->in_flight == 0 && TAILQ_EMPTY(&entry->items);
+}
+
+static void
+clean_record(struct store *store, uint64_t lsn, const struct record *record)
+{
+	struct summary_entry entries[SUMMARY_PER_RECORD];
+	const struct index_slot *slot;
+	struct clean_move *under_way = NULL;
+	store_ref ref;
+	bool lives;
+
+	if ((record->type != RECORD_MESSAGE && record->type != RECORD_STATE
+		    && record->type != RECORD_RESULT)
+		|| summary_of_record(lsn, record, entries) == 0)
+		return;
+	ref = index_find(&store->index, entries[0].queue_id);
+	if (ref == 0)
+		return;
+	slot = index_slot(&store->index, ref);
+	lives = record->type == RECORD_MESSAGE ? slot->message_lsn == lsn && slot->is_durable
+		: record->type == RECORD_STATE ? slot->state_lsn == lsn
+					       : false;
+	if (record->type == RECORD_RESULT)
+		lives = cache_find(&store->cache, ref) != NULL;
+	if (!lives)
+		return;
+	if (record->type == RECORD_STATE)
+		HASH_FIND(hh, store->clean.states, &ref, sizeof(ref), under_way);
+	if (under_way != NULL)
+		return;
+	if (record->type == RECORD_RESULT || !clean_is_simple(store, ref))
+		clean_leave(&store->clean, ref);
+	else
+		clean_copy_record(store, ref, lsn, record);
+}
+
+/* --- whole messages ---------------------------------------- */
 
 static void
 clean_copy_free(struct clean_copy *copy)
 {
 	mem_free(copy->lsns);
-	mem_free(copy->kibs);
+	mem_free(copy->sizes);
 	mem_free(copy);
 }
 
 /* The old place is left, the new one is held. */
 static void
-clean_move(struct store *store, uint64_t *lsn, uint32_t *kib, const struct clean_copy *copy,
+clean_move(struct store *store, uint64_t *lsn, uint16_t *size, const struct clean_copy *copy,
 	unsigned at)
 {
-	store_hold(store, copy->lsns[at], copy->kibs[at]);
-	store_release(store, *lsn, *kib);
+	store_hold(store, copy->lsns[at], copy->sizes[at]);
+	store_release(store, *lsn, *size);
 	*lsn = copy->lsns[at];
-	*kib = copy->kibs[at];
+	*size = copy->sizes[at];
 }
 
 /* The first records of the message, in the order of the journal, are those that were copied. */
@@ -101,22 +273,22 @@ clean_apply(struct store *store, struct cache_entry *entry, const struct clean_c
 {
 	struct index_slot *slot = index_slot(&store->index, copy->ref);
 	struct cache_item *item = TAILQ_FIRST(&entry->items);
-	uint32_t kib = slot->message_kib;
+	uint16_t size = slot->message_size;
 	uint64_t state_lsn = slot->state_lsn;
 	unsigned at = 0;
 
-	clean_move(store, &slot->message_lsn, &kib, copy, at++);
-	slot->message_kib = kib & INDEX_KIB_MAX;
+	clean_move(store, &slot->message_lsn, &size, copy, at++);
+	slot->message_size = size & INDEX_SIZE_MASK;
 	if (copy->has_state) {
-		kib = slot->state_kib;
-		clean_move(store, &slot->state_lsn, &kib, copy, at++);
-		slot->state_kib = kib & INDEX_KIB_MAX;
+		size = slot->state_size;
+		clean_move(store, &slot->state_lsn, &size, copy, at++);
+		slot->state_size = size & INDEX_SIZE_MASK;
 		if (entry->state_from == state_lsn)
 			entry->state_from = slot->state_lsn;
 	}
 	for (; at < copy->count; at++, item = TAILQ_NEXT(item, link)) {
 		CHECK(item != NULL && item->is_durable);
-		clean_move(store, &item->lsn, &item->kib, copy, at);
+		clean_move(store, &item->lsn, &item->size, copy, at);
 	}
 }
 
@@ -130,7 +302,6 @@ clean_settled(void *ctx, enum journal_outcome outcome)
 	CHECK(entry != NULL && entry->in_flight > 0);
 	entry->in_flight--;
 	store->clean.flight -= copy->bytes;
-	store->clean.is_stale = true;
 	if (outcome == JOURNAL_DURABLE) {
 		clean_apply(store, entry, copy);
 		store->clean.has_moved = true;
@@ -145,10 +316,10 @@ clean_put(struct clean_copy *copy, struct buf *payloads, struct record *records,
 {
 	const struct index_slot *slot = index_slot(&copy->store->index, copy->ref);
 
-	records[copy->count] = (struct record){ .type = type,
+	records[copy->count] = (struct record) { .type = type,
 		.message = type == RECORD_MESSAGE ? 0 : slot->message_lsn,
 		.payload = { NULL, payloads->len - start } };
-	copy->kibs[copy->count++] = store_kib(payloads->len - start);
+	copy->sizes[copy->count++] = store_size(payloads->len - start);
 }
 
 static void
@@ -195,9 +366,10 @@ clean_collect(struct clean_copy *copy, const struct cache_entry *entry, struct b
 		record_state_encode(payloads, &state);
 		clean_put(copy, payloads, records, RECORD_STATE, start);
 	}
-	TAILQ_FOREACH (item, &entry->items, link) {
+	TAILQ_FOREACH(item, &entry->items, link)
+	{
 		start = payloads->len;
-		state = (struct record_state){ .queue_id = entry->queue_id,
+		state = (struct record_state) { .queue_id = entry->queue_id,
 			.state = buf_slice(&item->payload) };
 		record_state_encode(payloads, &state);
 		clean_put(copy, payloads, records, RECORD_RESULT, start);
@@ -217,13 +389,13 @@ clean_append(struct store *store, struct cache_entry *entry, unsigned count)
 	struct buf payloads;
 	enum err err;
 
-	*copy = (struct clean_copy){ .store = store, .ref = entry->ref };
+	*copy = (struct clean_copy) { .store = store, .ref = entry->ref };
 	copy->lsns = mem_array(count, sizeof(*copy->lsns));
-	copy->kibs = mem_array(count, sizeof(*copy->kibs));
+	copy->sizes = mem_array(count, sizeof(*copy->sizes));
 	buf_init(&payloads, 0);
 	clean_collect(copy, entry, &payloads, records);
 	CHECK(copy->count == count);
-	err = journal_append(store->journal, records, count, JOURNAL_RESULT, JOURNAL_SOON,
+	err = journal_append(store->journal, records, count, JOURNAL_CLEANING, JOURNAL_SOON,
 		clean_settled, copy, copy->lsns);
 	if (err == ERR_OK) {
 		entry->in_flight++;
@@ -238,38 +410,51 @@ clean_append(struct store *store, struct cache_entry *entry, unsigned count)
 void
 clean_loaded(struct store *store, struct cache_entry *entry, enum err err)
 {
+	struct store_clean *clean = &store->clean;
 	struct index_slot *slot;
 	const struct cache_item *item;
 	unsigned count = 1;
 
-	CHECK(store->clean.reading > 0);
-	store->clean.reading--;
+	CHECK(clean->reading > 0);
+	clean->reading--;
 	if (entry == NULL)
 		return;
-	if (err == ERR_CORRUPT)
-		entry->is_damaged = true;
+	if (err < 0 && err != ERR_NOTFOUND)
+		clean->is_damaged = true;
+	if (err == ERR_IO && clean->failures >= CLEAN_FAILURES)
+		lost_add(store, entry->ref, slice_make(NULL, 0), "the disk does not give it back");
 	slot = index_slot(&store->index, entry->ref);
-	if (err != ERR_OK || entry->in_flight > 0 || slot->message_lsn >= store->clean.limit
-		|| !entry->has_body)
+	if (err != ERR_OK || entry->in_flight > 0 || !entry->has_body)
 		return;
 	count += slot->state_lsn != 0;
-	TAILQ_FOREACH (item, &entry->items, link)
-		count++;
+	TAILQ_FOREACH(item, &entry->items, link)
+	count++;
 	if (count <= CLEAN_RECORDS)
 		clean_append(store, entry, count);
 }
 
-/* --- a pass ---------------------------------------- */
-
-static void
-clean_consider(struct store *store, store_ref ref)
+static bool
+clean_lives_in(const struct store *store, store_ref ref)
 {
+	const struct store_clean *clean = &store->clean;
+	const struct cache_entry *entry = cache_find(&store->cache, ref);
+	const struct cache_item *item = entry != NULL ? TAILQ_FIRST(&entry->items) : NULL;
 	const struct index_slot *slot = index_slot(&store->index, ref);
+
+	return slot->is_used && slot->is_durable
+	       && (clean_is_in(clean, slot->message_lsn) || clean_is_in(clean, slot->state_lsn)
+		       || (item != NULL && item->is_durable && clean_is_in(clean, item->lsn)));
+}
+
+/* Copies a whole message, unless something of it is in the making. */
+static void
+clean_whole(struct store *store, store_ref ref)
+{
 	struct cache_entry *entry = cache_find(&store->cache, ref);
 
-	if (!slot->is_durable || slot->message_lsn >= store->clean.limit)
-		return;
-	if (entry != NULL && (entry->in_flight > 0 || entry->is_damaged || entry->wants_clean))
+	if (!clean_lives_in(store, ref)
+		|| lost_is_known(store, index_slot(&store->index, ref)->queue_id)
+		|| (entry != NULL && (entry->in_flight > 0 || entry->wants_clean)))
 		return;
 	entry = store_entry(store, ref);
 	entry->wants_clean = entry->wants_body = true;
@@ -277,20 +462,124 @@ clean_consider(struct store *store, store_ref ref)
 	load_want(store, entry);
 }
 
+/* --- a pass ---------------------------------------- */
+
 static void
 clean_begin(struct store *store)
 {
 	struct store_clean *clean = &store->clean;
 
-	if (!clean->is_stale || store->now.mono.ns < clean->next.ns)
+	if (store->now.mono.ns < clean->next.ns)
 		return;
-	clean->is_active = journal_oldest(store->journal, &clean->limit) && clean_pays(store);
-	if (!clean->is_active) {
-		clean->is_stale = false;
-		clean->next = mono_add_ns(store->now.mono, CLEAN_LOOK_NS);
+	clean->next = mono_add_ns(store->now.mono, CLEAN_LOOK_NS);
+	if (!journal_oldest(store->journal, &clean->place) || clean->place.live == 0
+		|| !clean_pays(store))
+		return;
+	journal_hold(store->journal, clean->place.base); /* it stays until the pass ends */
+	clean->phase = CLEAN_READING;
+	clean->at = clean->place.base + RECORD_BLOCK;
+	clean->chunk = CLEAN_CHUNK;
+	clean->has_moved = clean->is_damaged = clean->is_walking = false;
+	clean->rest_count = clean->rest_next = clean->rounds = 0;
+	clean->records = slice_make(NULL, 0);
+	buf_clear(&clean->op.list);
+}
+
+static void
+clean_read(void *ctx, struct disk_op *op)
+{
+	struct store *store = ctx;
+	struct store_clean *clean = &store->clean;
+
+	clean->is_busy = false;
+	store->op_count--;
+	if (op->err == ERR_OK && op->list.len >= RECORD_BLOCK)
+		return;
+	clean->is_damaged = true; /* what lives there is looked for in the index */
+	buf_clear(&op->list);
+	clean->at += clean->chunk;
+	clean->chunk = CLEAN_CHUNK;
+}
+
+static void
+clean_fetch(struct store *store)
+{
+	struct store_clean *clean = &store->clean;
+	struct buf list = clean->op.list;
+
+	buf_clear(&list);
+	clean->op = (struct disk_op) { .kind = DISK_READ,
+		.slot = clean->place.slot,
+		.offset = clean->at - clean->place.base,
+		.length = num_min_u64(clean->chunk, clean->place.end - clean->at),
+		.list = list,
+		.done = clean_read,
+		.ctx = store };
+	clean->is_busy = true;
+	store->op_count++;
+	disk_submit(store->options.disk, &clean->op);
+}
+
+/* The batch at the front of what was read; false: more must be read first. */
+static bool
+clean_batch(struct store_clean *clean)
+{
+	uint64_t begin = clean->op.offset + clean->place.base;
+	struct slice bytes = slice_from(buf_slice(&clean->op.list), (size_t)(clean->at - begin));
+	struct batch_header batch;
+	enum err err;
+
+	if (bytes.len < RECORD_BLOCK)
+		return false;
+	err = batch_decode(bytes, &batch);
+	if (err == ERR_SYNTAX && batch.lsn == clean->at
+		&& clean->at + batch.length <= clean->place.end && clean->at > begin) {
+		clean->chunk = num_max_u64(CLEAN_CHUNK, batch.length);
+		return false;
 	}
-	clean->is_walked = clean->has_moved = false;
-	clean->cursor = 0;
+	if (err == ERR_SYNTAX && batch.lsn == clean->at && clean->chunk < batch.length
+		&& clean->at + batch.length <= clean->place.end) {
+		clean->chunk = batch.length;
+		return false;
+	}
+	if (err == ERR_OK && batch.lsn == clean->at) {
+		clean->records = slice_from(slice_head(bytes, batch.used), RECORD_BATCH_HEADER);
+		clean->records_at = clean->at + RECORD_BATCH_HEADER;
+		clean->at += batch.length;
+		return true;
+	}
+	clean->is_damaged = true;
+	clean->records = slice_make(NULL, 0);
+	clean->at += RECORD_BLOCK;
+	return true;
+}
+
+/* One record, or the next batch, or the next piece of the segment. */
+static void
+clean_advance(struct store *store)
+{
+	struct store_clean *clean = &store->clean;
+	struct record record;
+	uint64_t lsn = clean->records_at;
+	size_t before = clean->records.len;
+
+	if (before > 0) {
+		enum err err = record_next(&clean->records, &record);
+
+		clean->records_at += before - clean->records.len;
+		if (err == ERR_OK)
+			clean_record(store, lsn, &record);
+		else if (err == ERR_SYNTAX)
+			clean->records = slice_make(NULL, 0);
+		return;
+	}
+	if (clean->at >= clean->place.end) {
+		clean->phase = CLEAN_SETTLING;
+		clean->next.ns = 0;
+		return;
+	}
+	if (!clean_batch(clean))
+		clean_fetch(store);
 }
 
 static void
@@ -298,9 +587,59 @@ clean_end(struct store *store)
 {
 	struct store_clean *clean = &store->clean;
 
-	clean->is_active = false;
-	if (!clean->has_moved)
-		clean->next = mono_add_ns(store->now.mono, CLEAN_PAUSE_NS);
+	journal_release(store->journal, clean->place.base);
+	clean->failures = clean->is_walking && !clean->has_moved ? clean->failures + 1 : 0;
+	clean->phase = CLEAN_IDLE;
+	buf_done(&clean->op.list);
+	buf_init(&clean->op.list, 0);
+	clean->next = mono_add_ns(store->now.mono, clean->has_moved ? 0 : CLEAN_PAUSE_NS);
+}
+
+/* Whether anything still lives in the segment that is emptied. */
+static bool
+clean_is_needed(const struct store *store)
+{
+	struct journal_place place;
+
+	return journal_oldest(store->journal, &place) && place.base == store->clean.place.base
+	       && place.live > 1; /* one is the pass's own */
+}
+
+/* What was left is copied whole; what was damaged is looked for in the index. */
+static void
+clean_settle(struct store *store)
+{
+	struct store_clean *clean = &store->clean;
+
+	if (store->now.mono.ns < clean->next.ns)
+		return;
+	if (clean->is_walking) {
+		clean->cursor = index_next(&store->index, clean->cursor);
+		if (clean->cursor != 0)
+			clean_whole(store, clean->cursor);
+		else if (clean->reading == 0 && clean->flight == 0)
+			clean_end(store);
+		return;
+	}
+	if (clean->rest_next < clean->rest_count) {
+		clean_whole(store, clean->rest[clean->rest_next++]);
+		return;
+	}
+	if (clean->reading > 0 || clean->flight > 0)
+		return;
+	if (!clean_is_needed(store)) {
+		clean->has_moved = true;
+		clean_end(store);
+		return;
+	}
+	clean->next = mono_add_ns(store->now.mono, CLEAN_REST_NS);
+	clean->rest_next = 0;
+	if (clean->is_damaged || clean->rest_count == 0 || ++clean->rounds > CLEAN_ROUNDS) {
+		if (clean->is_damaged)
+			journal_distrust(store->journal, clean->place.base);
+		clean->is_walking = true;
+		clean->cursor = 0;
+	}
 }
 
 void
@@ -308,18 +647,19 @@ clean_step(struct store *store)
 {
 	struct store_clean *clean = &store->clean;
 
-	if (journal_state(store->journal) != JOURNAL_OPEN)
+	if (journal_state(store->journal) != JOURNAL_OPEN || store->phase != STORE_COMPLETE)
 		return;
-	if (!clean->is_active)
-		clean_begin(store);
-	for (int i = 0; clean->is_active && i < CLEAN_SLOTS && clean_may_go_on(clean); i++) {
-		if (clean->is_walked) {
-			clean_end(store);
-			return;
+	for (int i = 0; i < CLEAN_SLOTS && clean_may_go_on(clean); i++) {
+		if (clean->phase == CLEAN_READING) {
+			clean_advance(store);
+		} else if (clean->phase == CLEAN_SETTLING) {
+			clean_settle(store);
+			if (clean->phase == CLEAN_IDLE)
+				return; /* the journal takes the segment out of force first */
+		} else {
+			clean_begin(store);
+			if (clean->phase == CLEAN_IDLE)
+				return;
 		}
-		clean->cursor = index_next(&store->index, clean->cursor);
-		clean->is_walked = clean->cursor == 0;
-		if (!clean->is_walked)
-			clean_consider(store, clean->cursor);
 	}
 }

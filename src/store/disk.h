@@ -3,7 +3,7 @@
  *
  * The store's cores submit operations and get completions; they never see a descriptor.
  * Production is disk_file.h (threads), the simulation is tests/sim/disk_sim.h (a disk that loses
- * what was not flushed). Segments are named by slot number, files under corrupt/ and large/ by a
+ * what was not flushed). Segments are named by slot number, other files by area and a
  * short name.
  *
  * Completion: exactly once per submitted operation, on the core's thread, never inside submit().
@@ -28,22 +28,29 @@ enum disk_op_kind {
 	DISK_SYNC,    /* fsync slot: what the page cache holds becomes stable or the op fails */
 	DISK_REMOVE,  /* unlink slot and sync the directory */
 	DISK_SAVE,    /* keep bytes as corrupt/NAME, synced; an existing file of that name stays */
-	/* Large files: one operation at a time for each. */
-	DISK_LARGE_APPEND, /* bytes at offset of large/NAME.tmp, made if it is not there */
-	DISK_LARGE_FINISH, /* NAME.tmp is synced, becomes large/NAME, and the directory is synced */
-	DISK_LARGE_REMOVE, /* unlink large/NAME and sync the directory */
-	DISK_LARGE_LIST,   /* out: list = names under large/, each as bytes of base/wire */
-	DISK_LARGE_READ,   /* out: list = at most `length` bytes from `offset` of large/NAME */
+	DISK_RETIRE, /* rename slot to bad-SLOT, which no recovery reads, and sync the directory */
+	/* Files of an area: one operation at a time for each. */
+	DISK_FILE_APPEND, /* bytes at offset of NAME.tmp, made if it is not there */
+	DISK_FILE_FINISH, /* NAME.tmp is synced, becomes NAME, and the directory is synced */
+	DISK_FILE_REMOVE, /* unlink NAME and sync the directory */
+	DISK_FILE_LIST,   /* out: list = names in the area, each as bytes of base/wire */
+	DISK_FILE_READ,   /* out: list = at most `length` bytes from `offset` of NAME */
 };
 
 struct disk_op;
 typedef void disk_done_fn(void *ctx, struct disk_op *op);
 
+enum disk_area {
+	DISK_AREA_LARGE, /* large/: content of its own */
+	DISK_AREA_INDEX, /* journal/index-NAME: checkpoints; names are without the prefix */
+};
+
 enum { DISK_NAME_SIZE = 64 };
-#define DISK_LARGE_TEMPORARY ".tmp"
+#define DISK_TEMPORARY ".tmp"
 
 struct disk_op {
 	enum disk_op_kind kind;
+	enum disk_area area;
 	uint32_t slot;
 	uint64_t offset;
 	uint64_t length;

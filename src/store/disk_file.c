@@ -318,6 +318,19 @@ disk_file_remove(struct disk_file *file, struct disk_op *op)
 }
 
 static void
+disk_file_retire(struct disk_file *file, struct disk_op *op)
+{
+	char name[DISK_FILE_NAME], retired[DISK_FILE_NAME + 4];
+
+	disk_file_forget(file, op->slot);
+	disk_file_name(op->slot, name);
+	(void)snprintf(retired, sizeof(retired), "bad-%s", name);
+	if (renameat(file->journal_dir, name, file->journal_dir, retired) != 0
+		|| fsync(file->journal_dir) != 0)
+		disk_op_fail(op, errno);
+}
+
+static void
 disk_file_save(struct disk_file *file, struct disk_op *op)
 {
 	int fd = openat(file->corrupt_dir, op->name,
@@ -338,20 +351,44 @@ disk_file_save(struct disk_file *file, struct disk_op *op)
 	(void)close(fd);
 }
 
-/* --- large files ------------------------------------------------------------------------------ */
+/* --- files of areas --------------------------------------------------------------------------- */
+
+#define DISK_INDEX_PREFIX "index-"
+
+enum { DISK_AREA_NAME = DISK_NAME_SIZE + 16 };
 
 static int
-disk_large_open(struct disk_file *file, const struct disk_op *op, char name[DISK_NAME_SIZE + 8])
+disk_area_dir(const struct disk_file *file, const struct disk_op *op)
 {
-	(void)snprintf(name, DISK_NAME_SIZE + 8, "%s%s", op->name, DISK_LARGE_TEMPORARY);
-	return openat(file->large_dir, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return op->area == DISK_AREA_LARGE ? file->large_dir : file->journal_dir;
+}
+
+static const char *
+disk_area_prefix(const struct disk_op *op)
+{
+	return op->area == DISK_AREA_LARGE ? "" : DISK_INDEX_PREFIX;
 }
 
 static void
-disk_large_append(struct disk_file *file, struct disk_op *op)
+disk_area_name(const struct disk_op *op, const char *suffix, char name[DISK_AREA_NAME])
 {
-	char name[DISK_NAME_SIZE + 8];
-	int fd = disk_large_open(file, op, name);
+	(void)snprintf(name, DISK_AREA_NAME, "%s%s%s", disk_area_prefix(op), op->name, suffix);
+}
+
+static int
+disk_area_open(struct disk_file *file, const struct disk_op *op, char name[DISK_AREA_NAME])
+{
+	disk_area_name(op, DISK_TEMPORARY, name);
+	return openat(disk_area_dir(file, op), name,
+		O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (op->offset == 0 ? O_TRUNC : 0),
+		0600);
+}
+
+static void
+disk_area_append(struct disk_file *file, struct disk_op *op)
+{
+	char name[DISK_AREA_NAME];
+	int fd = disk_area_open(file, op, name);
 	int sys_errno = fd >= 0 ? disk_file_pwrite(fd, op->bytes, op->offset) : errno;
 
 	if (sys_errno != 0)
@@ -361,24 +398,38 @@ disk_large_append(struct disk_file *file, struct disk_op *op)
 }
 
 static void
-disk_large_finish(struct disk_file *file, struct disk_op *op)
+disk_area_finish(struct disk_file *file, struct disk_op *op)
 {
-	char name[DISK_NAME_SIZE + 8];
-	int fd = disk_large_open(file, op, name);
+	char name[DISK_AREA_NAME], final[DISK_AREA_NAME];
+	int dir = disk_area_dir(file, op), fd;
 
-	if (fd < 0 || fsync(fd) != 0
-		|| renameat(file->large_dir, name, file->large_dir, op->name) != 0
-		|| fsync(file->large_dir) != 0)
+	disk_area_name(op, DISK_TEMPORARY, name);
+	disk_area_name(op, "", final);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 || fsync(fd) != 0 || renameat(dir, name, dir, final) != 0 || fsync(dir) != 0)
 		disk_op_fail(op, errno);
 	if (fd >= 0)
 		(void)close(fd);
 }
 
 static void
-disk_large_list(struct disk_file *file, struct disk_op *op)
+disk_area_remove(struct disk_file *file, struct disk_op *op)
 {
-	int fd = openat(file->large_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[DISK_AREA_NAME];
+	int dir = disk_area_dir(file, op);
+
+	disk_area_name(op, "", name);
+	if (unlinkat(dir, name, 0) != 0 || fsync(dir) != 0)
+		disk_op_fail(op, errno);
+}
+
+static void
+disk_area_list(struct disk_file *file, struct disk_op *op)
+{
+	int area = disk_area_dir(file, op);
+	int fd = openat(area, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	struct slice prefix = slice_str(disk_area_prefix(op));
 	struct dirent *entry;
 
 	if (dir == NULL) {
@@ -388,22 +439,27 @@ disk_large_list(struct disk_file *file, struct disk_op *op)
 		return;
 	}
 	while ((entry = readdir(dir)) != NULL) {
+		struct slice name = slice_str(entry->d_name);
 		struct stat st;
 
-		if (fstatat(file->large_dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
+		if (slice_equal(slice_head(name, prefix.len), prefix)
+			&& fstatat(area, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
 			&& S_ISREG(st.st_mode))
-			wire_put_bytes(&op->list, slice_str(entry->d_name));
+			wire_put_bytes(&op->list, slice_from(name, prefix.len));
 	}
 	(void)closedir(dir);
 }
 
 static void
-disk_large_read(struct disk_file *file, struct disk_op *op)
+disk_area_read(struct disk_file *file, struct disk_op *op)
 {
-	int fd = openat(file->large_dir, op->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char name[DISK_AREA_NAME];
 	uint8_t *memory = mem_try(op->length + 1);
 	ssize_t got = -1;
+	int fd;
 
+	disk_area_name(op, "", name);
+	fd = openat(disk_area_dir(file, op), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || memory == NULL) {
 		disk_op_fail(op, fd < 0 ? errno : ENOMEM);
 	} else {
@@ -445,21 +501,23 @@ disk_file_run(struct disk_file *file, struct disk_op *op)
 	case DISK_SAVE:
 		disk_file_save(file, op);
 		break;
-	case DISK_LARGE_APPEND:
-		disk_large_append(file, op);
+	case DISK_RETIRE:
+		disk_file_retire(file, op);
 		break;
-	case DISK_LARGE_FINISH:
-		disk_large_finish(file, op);
+	case DISK_FILE_APPEND:
+		disk_area_append(file, op);
 		break;
-	case DISK_LARGE_REMOVE:
-		if (unlinkat(file->large_dir, op->name, 0) != 0 || fsync(file->large_dir) != 0)
-			disk_op_fail(op, errno);
+	case DISK_FILE_FINISH:
+		disk_area_finish(file, op);
 		break;
-	case DISK_LARGE_LIST:
-		disk_large_list(file, op);
+	case DISK_FILE_REMOVE:
+		disk_area_remove(file, op);
 		break;
-	case DISK_LARGE_READ:
-		disk_large_read(file, op);
+	case DISK_FILE_LIST:
+		disk_area_list(file, op);
+		break;
+	case DISK_FILE_READ:
+		disk_area_read(file, op);
 		break;
 	}
 }

@@ -6,7 +6,8 @@
  * which runs the completions on the owner's thread. Only *at() calls on the given descriptors are
  * made.
  *
- * Files: journal/NNNNNNNN.seg; corrupt/NAME for DISK_SAVE; large/NAME and large/NAME.tmp.
+ * Files: journal/NNNNNNNN.seg; corrupt/NAME for DISK_SAVE; large/NAME and journal/index-NAME, with
+ * .tmp behind the name while they are written.
  * Ownership: the directory descriptors are borrowed. disk_file_free() waits for what runs; nothing
  *            may be waiting by then that the owner still wants.
  * Limits:    DISK_FILE_SLOTS segment files, each with one open descriptor at the most.

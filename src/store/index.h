@@ -9,7 +9,6 @@
  * before index_settle(), so that whoever hears of its end can still name it.
  *
  * Limits:  48 bytes of slot, 4 of bucket and 4 of heap per message, and one chunk of each.
- *          INDEX_KIB_MAX: sizes of records in KiB.
  * Threads: one.
  */
 #ifndef OSTLER_STORE_INDEX_H
@@ -19,7 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { INDEX_CHUNK = 8192, INDEX_KIB_MAX = 8191, INDEX_FLAGS = 15 };
+#define INDEX_FLAGS 15u
+#define INDEX_SIZE_MASK 8191u
+
+enum { INDEX_CHUNK = 8192 };
 
 struct index_slot {
 	uint64_t queue_id;
@@ -29,8 +31,8 @@ struct index_slot {
 	uint32_t due_s;       /* wall time */
 	uint32_t hash_next;   /* ref; also chains free slots */
 	uint32_t heap_at;     /* place in the heap + 1; 0: not scheduled */
-	uint32_t message_kib : 13;
-	uint32_t state_kib : 13;
+	uint32_t message_size : 13; /* of the records, packed as summary.h says */
+	uint32_t state_size : 13;
 	uint32_t flags : 4; /* enum record_state_flag */
 	uint32_t is_used : 1;
 	uint32_t is_durable : 1;

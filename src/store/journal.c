@@ -1,5 +1,5 @@
 /*
- * journal.c - the journal's face: appends, holds, named values, space (see journal.h)
+ * journal.c - the journal's face: appends, holds, named values, time (see journal.h)
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -48,14 +48,13 @@ journal_free(struct journal *journal)
 {
 	if (journal == NULL)
 		return;
-	CHECK(!journal->writing && !journal->preparing);
+	CHECK(!journal->writing && !journal->preparing && !journal->dropping);
 	journal_writer_abandon(journal);
 	journal_recovery_done(journal);
 	buf_done(&journal->read_op.list);
-	for (struct journal_segment *s; (s = TAILQ_FIRST(&journal->segments)) != NULL;) {
-		TAILQ_REMOVE(&journal->segments, s, link);
-		mem_free(s);
-	}
+	while (!TAILQ_EMPTY(&journal->segments))
+		journal_segment_drop(journal, TAILQ_FIRST(&journal->segments));
+	mem_free(journal->table);
 	for (struct journal_spare *s; (s = TAILQ_FIRST(&journal->spares)) != NULL;) {
 		TAILQ_REMOVE(&journal->spares, s, link);
 		mem_free(s);
@@ -84,6 +83,17 @@ journal_state(const struct journal *journal)
 	return journal->state;
 }
 
+/* What the footer of its segment will say of a record. */
+static void
+journal_sum_up(struct journal_segment *segment, uint64_t lsn, const struct record *record)
+{
+	struct summary_entry entries[SUMMARY_PER_RECORD];
+	unsigned count = summary_of_record(lsn, record, entries);
+
+	for (unsigned i = 0; i < count; i++)
+		summary_put(&segment->footer, &entries[i]);
+}
+
 enum err
 journal_append(struct journal *journal, const struct record *records, size_t count,
 	enum journal_class class, enum journal_urgency urgency, journal_done_fn *done, void *ctx,
@@ -100,17 +110,19 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 	if (bytes > RECORD_BATCH_MAX - RECORD_BATCH_HEADER
 		|| bytes > journal->options.segment_size / 2)
 		return ERR_LIMIT;
-	item = journal_writer_open_item(journal, bytes, class);
+	item = journal_writer_open_item(journal, bytes, count, class);
 	if (item == NULL)
 		return ERR_NOSPACE;
 	if (item->txn_count == 0)
 		item->since = journal->now.mono;
 	for (size_t i = 0; i < count; i++) {
-		size_t at = record_put(&item->bytes, &records[i]);
+		uint64_t lsn = item->lsn + record_put(&item->bytes, &records[i]);
 
+		journal_sum_up(item->segment, lsn, &records[i]);
 		if (ret_lsns != NULL)
-			ret_lsns[i] = item->lsn + at;
+			ret_lsns[i] = lsn;
 	}
+	journal->stats.records[class] += bytes;
 	item->count += (uint32_t)count;
 	item->txn_count++;
 	item->urgent_count += urgency == JOURNAL_NOW;
@@ -124,14 +136,18 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 	return ERR_OK;
 }
 
+/* is_older: it does not replace what is known. */
 void
-journal_node_remember(struct journal *journal, struct slice key, struct slice value)
+journal_node_remember(
+	struct journal *journal, struct slice key, struct slice value, bool is_older)
 {
 	struct journal_node *node;
 
 	TAILQ_FOREACH(node, &journal->nodes, link)
 		if (slice_equal(buf_slice(&node->key), key))
 			break;
+	if (node != NULL && is_older)
+		return;
 	if (node == NULL) {
 		node = MEM_NEW(struct journal_node);
 		buf_init(&node->key, 0);
@@ -158,7 +174,7 @@ journal_set_node(struct journal *journal, struct slice key, struct slice value,
 	record.payload = buf_slice(&payload);
 	err = journal_append(journal, &record, 1, JOURNAL_RESULT, JOURNAL_NOW, done, ctx, NULL);
 	if (err == ERR_OK)
-		journal_node_remember(journal, key, value);
+		journal_node_remember(journal, key, value, false);
 	buf_done(&payload);
 	return err;
 }
@@ -172,17 +188,6 @@ journal_node(const struct journal *journal, struct slice key)
 		if (slice_equal(buf_slice(&node->key), key))
 			return buf_slice(&node->value);
 	return slice_make(NULL, 0);
-}
-
-static struct journal_segment *
-journal_segment_of(const struct journal *journal, uint64_t lsn)
-{
-	struct journal_segment *segment;
-
-	TAILQ_FOREACH(segment, &journal->segments, link)
-		if (lsn >= segment->base && lsn < segment->base + segment->size)
-			return segment;
-	return NULL;
 }
 
 void
@@ -206,20 +211,46 @@ journal_release(struct journal *journal, uint64_t lsn)
 }
 
 bool
-journal_oldest(const struct journal *journal, uint64_t *ret_end)
+journal_oldest(const struct journal *journal, struct journal_place *ret_place)
 {
 	const struct journal_segment *oldest = TAILQ_FIRST(&journal->segments);
 
 	if (oldest == NULL || TAILQ_NEXT(oldest, link) == NULL)
 		return false;
-	*ret_end = TAILQ_NEXT(oldest, link)->base;
+	*ret_place = (struct journal_place){ .slot = oldest->slot, .base = oldest->base,
+		.end = oldest->end, .live = oldest->live };
 	return true;
+}
+
+void
+journal_distrust(struct journal *journal, uint64_t base)
+{
+	struct journal_segment *segment = journal_segment_of(journal, base);
+
+	if (segment != NULL)
+		segment->suspect = true;
 }
 
 bool
 journal_is_damaged(const struct journal *journal)
 {
 	return journal->is_damaged;
+}
+
+uint64_t
+journal_damage_end(const struct journal *journal)
+{
+	return journal->damage_end;
+}
+
+uint64_t
+journal_replayed(const struct journal *journal)
+{
+	const struct journal_recovery *recovery = &journal->recovery;
+
+	return recovery->is_replaying && recovery->index < recovery->count
+		? recovery->found[recovery->index].header.base
+		: journal->recovered_end;
 }
 
 void
@@ -299,69 +330,27 @@ journal_wall_us(const struct journal *journal)
 }
 
 uint64_t
-journal_first(const struct journal *journal)
+journal_recovered_end(const struct journal *journal)
 {
-	const struct journal_segment *oldest = TAILQ_FIRST(&journal->segments);
+	return journal->recovered_end;
+}
 
-	CHECK(oldest != NULL);
-	return oldest->base;
+const uint8_t *
+journal_uuid(const struct journal *journal)
+{
+	return journal->uuid;
 }
 
 void
-journal_spare_add(struct journal *journal, uint32_t slot, uint64_t first_needed)
+journal_stats(const struct journal *journal, struct journal_stats *ret_stats)
 {
-	struct journal_spare *spare = MEM_NEW(struct journal_spare);
-
-	spare->slot = slot;
-	spare->first_needed = first_needed;
-	TAILQ_INSERT_TAIL(&journal->spares, spare, link);
-}
-
-struct journal_spare *
-journal_spare_ready(const struct journal *journal)
-{
-	struct journal_spare *spare;
-
-	TAILQ_FOREACH(spare, &journal->spares, link)
-		if (spare->first_needed <= journal->durable_first)
-			return spare;
-	return NULL;
-}
-
-uint32_t
-journal_spare_count(const struct journal *journal)
-{
-	struct journal_spare *spare;
-	uint32_t count = 0;
-
-	TAILQ_FOREACH(spare, &journal->spares, link)
-		count += spare->first_needed <= journal->durable_first;
-	return count;
-}
-
-static uint64_t
-journal_used_bytes(const struct journal *journal)
-{
-	const struct journal_segment *segment;
-	uint64_t bytes = 0;
-
-	TAILQ_FOREACH(segment, &journal->segments, link)
-		bytes += segment->size;
-	return bytes;
+	*ret_stats = journal->stats;
 }
 
 void
-journal_space(const struct journal *journal, struct journal_space *ret_space)
+journal_set_live(struct journal *journal, uint64_t bytes)
 {
-	uint64_t used = journal_used_bytes(journal), max = journal->options.size_max;
-	uint64_t reserve = (JOURNAL_RESERVE + 1) * journal->options.segment_size;
-
-	*ret_space = (struct journal_space){
-		.used_bytes = used,
-		.max_bytes = max,
-		.free_segments = journal_spare_count(journal),
-		.accepts_mail = journal->state == JOURNAL_OPEN && used + reserve <= max,
-	};
+	journal->live_bytes = bytes;
 }
 
 bool
@@ -369,6 +358,6 @@ journal_is_idle(const struct journal *journal)
 {
 	const struct journal_item *item = TAILQ_FIRST(&journal->items);
 
-	return !journal->writing && !journal->preparing
+	return !journal->writing && !journal->preparing && !journal->dropping
 		&& (item == NULL || (item->open && item->count == 0));
 }

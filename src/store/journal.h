@@ -8,8 +8,11 @@
  *
  *   JOURNAL_CLOSED --journal_open()--> RECOVERING --journal_recovery.c--> OPEN <--> FAULTED
  *
- *   RECOVERING  reads; nothing is accepted; record_fn is called for each record in LSN order.
- *   OPEN        appends are accepted while there is room.
+ *   RECOVERING  finds the end of what is there; nothing is accepted.
+ *   OPEN        appends are accepted while there is room. What was there before is told as
+ *               entries, in LSN order, once journal_replay() asked for it; until that is over
+ *               nothing is
+ *               recycled.
  *   FAULTED     a write or flush failed. All that was not durable was refused; the segment is cut
  *               at the durable LSN and never written again; a new segment is tried with growing
  *               delay.
@@ -29,7 +32,7 @@
 
 #include "base/clock.h"
 #include "store/disk.h"
-#include "store/record.h"
+#include "store/summary.h"
 
 struct journal;
 
@@ -37,10 +40,12 @@ enum journal_state { JOURNAL_CLOSED, JOURNAL_RECOVERING, JOURNAL_OPEN, JOURNAL_F
 
 enum journal_outcome { JOURNAL_DURABLE, JOURNAL_REFUSED };
 
-/* Who may use the last free segments. */
+/* Who may use the last free segments: of the reserve 2 are for cleaning, 1 is for results alone. */
 enum journal_class {
 	JOURNAL_NEW_MAIL, /* refused first */
-	JOURNAL_RESULT,   /* results, states, ends: may use the reserve */
+	JOURNAL_RESULT,   /* results, states, ends: may use all of the reserve */
+	JOURNAL_CLEANING, /* copies: may use all but the last */
+	JOURNAL_CLASSES,
 };
 
 enum journal_urgency {
@@ -53,18 +58,24 @@ enum journal_urgency {
 #define JOURNAL_IDLE_NS (100 * NS_PER_MS)    /* then the last batch is proven durable */
 enum {
 	JOURNAL_GATHER_MIN = 4,
-	JOURNAL_RESERVE = 1,
-	JOURNAL_SPARES = 3,
+	/* segments that new mail may not have; fewer in small journals */
+	JOURNAL_RESERVE = 3,
+	JOURNAL_SPARES_MIN = 4,    /* or 2 % of the log */
+	/* of the live bytes: as large as that the log may grow at ease */
+	JOURNAL_GROW_PERCENT = 240,
+	JOURNAL_SHRINK_PERCENT = 300,
 	JOURNAL_RECORDS_MAX = 4096,
 };
 
 typedef void journal_done_fn(void *ctx, enum journal_outcome outcome);
 
 struct journal_callbacks {
-	/* Recovery: one record, in LSN order; the payload is borrowed. */
-	void (*record)(void *ctx, uint64_t lsn, const struct record *record);
-	/* Recovery is over, ERR_OK: appends may come. Anything else: the journal stays CLOSED. */
+	/* ERR_OK: appends may come. Anything else: the journal stays CLOSED. */
 	void (*opened)(void *ctx, enum err err, const struct fault *fault);
+	/* Replay: one entry, in LSN order. */
+	void (*entry)(void *ctx, const struct summary_entry *entry);
+	/* Replay is over. */
+	void (*replayed)(void *ctx);
 	/* Something for the administrator: damage found, a flush failed, service is back. */
 	void (*notice)(void *ctx, const char *text);
 };
@@ -73,6 +84,7 @@ struct journal_options {
 	struct disk *disk;
 	uint64_t segment_size; /* multiple of RECORD_BLOCK, at least 16 blocks */
 	uint64_t size_max;     /* of all segments together */
+	uint64_t size_min;     /* the log may be as large without anything living in it */
 	uint64_t epoch;        /* random, of this start */
 	uint8_t uuid[RECORD_UUID_SIZE]; /* for a journal that does not exist yet */
 	const struct journal_callbacks *callbacks;
@@ -87,15 +99,49 @@ enum journal_plant {
 	JOURNAL_PLANT_FREE_LIVE = 4,    /* a segment with one living record is recycled */
 	JOURNAL_PLANT_NO_CUT = 8,       /* recovery goes on writing without a cut */
 	JOURNAL_PLANT_NO_SYNC = 16,     /* no fsync before believing */
-	JOURNAL_PLANT_CACHED_READ = 128, /* recovery believes the page cache after a failed flush */
+	JOURNAL_PLANT_APPEND_TAIL = 32, /* recovery goes on in the segment with the torn tail */
 	JOURNAL_PLANT_TORN_BATCH = 64,  /* records of a batch with a bad checksum are believed */
+	JOURNAL_PLANT_CACHED_READ = 128, /* recovery believes the page cache after a failed flush */
+	JOURNAL_PLANT_EARLY_REUSE = 256, /* a file is used again before `first` is durable */
+	JOURNAL_PLANT_NO_GENERATION = 512, /* of two files with one sequence the older counts */
+	JOURNAL_PLANT_NO_EPOCH = 1024,  /* a batch counts wherever it says it lies */
+	JOURNAL_PLANT_TRUST_FOOTER = 2048, /* a footer's checksums are not verified */
+	JOURNAL_PLANT_TAIL_IS_TORN = 4096, /* damage at the end is taken for a torn tail */
+	JOURNAL_PLANT_LATE_STATE = 8192, /* store: a copy names a state older than its place */
+	JOURNAL_PLANT_LOSE_STATE = 16384, /* store: a copy has no state */
+	/* store: large content goes before its DONE is durable */
+	JOURNAL_PLANT_EARLY_UNLINK = 32768,
+	/* store: a checkpoint counts more than what follows it */
+	JOURNAL_PLANT_OLD_CHECKPOINT = 65536,
+	JOURNAL_PLANT_SHORT_REPLAY = 131072, /* store: replay begins behind the checkpoint's end */
+	JOURNAL_PLANT_HALF_CHECKPOINT = 262144, /* store: one without an end is believed */
+	JOURNAL_PLANT_KEEP_ORPHANS = 524288, /* store: an end does not remove large content */
+	JOURNAL_PLANT_DROP_ORPHANS = 1048576, /* store: damage does not protect large content */
 };
 
 struct journal_space {
 	uint64_t used_bytes;  /* segments in force */
+	uint64_t file_bytes;  /* all files */
+	uint64_t target_bytes; /* up to which the files may grow before cleaning must make room */
 	uint64_t max_bytes;
 	uint32_t free_segments;
+	uint32_t wanted_segments; /* free ones */
 	bool accepts_mail;
+};
+
+/* Bytes that went to disk since the start, by cause; what is not named is padding and headers. */
+struct journal_stats {
+	uint64_t written;
+	uint64_t records[JOURNAL_CLASSES];
+	uint64_t footers;
+	uint64_t flushes;
+};
+
+/* A segment in force. */
+struct journal_place {
+	uint32_t slot;
+	uint64_t base, end; /* its batches lie between base + RECORD_BLOCK and end */
+	uint64_t live;
 };
 
 struct journal *journal_new(const struct journal_options *options);
@@ -104,7 +150,13 @@ void journal_free(struct journal *journal);
 /* Starts recovery; ends with the opened callback. */
 void journal_open(struct journal *journal, struct instant now);
 
+/* Tells what was there before it was opened, from an LSN on (0: all). Once, when OPEN. */
+void journal_replay(struct journal *journal, uint64_t from);
+
 enum journal_state journal_state(const struct journal *journal);
+
+/* How many bytes of records must stay: guides how large the log grows. */
+void journal_set_live(struct journal *journal, uint64_t bytes);
 
 /*
  * Appends records that must be atomic: all land in one batch. ret_lsns (may be NULL) gets the LSN
@@ -127,13 +179,23 @@ void journal_hold(struct journal *journal, uint64_t lsn);
 void journal_release(struct journal *journal, uint64_t lsn);
 
 /*
- * Whether a segment older than the newest is in force, and the LSN behind the oldest one: what
- * lies below it must be released before that file can be used again.
+ * The oldest segment, if it is not the newest: what lives in it must go before it can be used
+ * again.
  */
-bool journal_oldest(const struct journal *journal, uint64_t *ret_end);
+bool journal_oldest(const struct journal *journal, struct journal_place *ret_place);
+
+/* The file of this segment is not to be used again: it is renamed when it leaves force. */
+void journal_distrust(struct journal *journal, uint64_t base);
 
 /* Recovery found that something durable cannot be read. */
 bool journal_is_damaged(const struct journal *journal);
+/*
+ * LSN below which what is known may be out of date, because something behind it is lost; 0:
+ * none.
+ */
+uint64_t journal_damage_end(const struct journal *journal);
+/* Of all that was there, how far replay is. */
+uint64_t journal_replayed(const struct journal *journal);
 
 /* Acts on time: sends batches, recycles, retries. Call once per loop turn. */
 void journal_step(struct journal *journal, struct instant now);
@@ -146,6 +208,11 @@ MUST_USE enum err journal_locate(
 	const struct journal *journal, uint64_t lsn, uint32_t *ret_slot, uint64_t *ret_offset);
 
 uint64_t journal_durable(const struct journal *journal);
+/* The end of what was there before it was opened. */
+uint64_t journal_recovered_end(const struct journal *journal);
+uint64_t journal_first(const struct journal *journal); /* LSN of the oldest segment in force */
+const uint8_t *journal_uuid(const struct journal *journal);
+void journal_stats(const struct journal *journal, struct journal_stats *ret_stats);
 uint64_t journal_wall_us(const struct journal *journal); /* latest wall time in the log */
 void journal_space(const struct journal *journal, struct journal_space *ret_space);
 

@@ -18,14 +18,19 @@ struct journal_segment {
 	uint64_t live; /* holds */
 	uint64_t generation;
 	uint32_t slot;
-	bool suspect; /* a write into it failed: its file is never used again */
+	bool suspect; /* a write into it failed, or it is damaged: its file is never used again */
+	bool has_footer; /* its records are summed up from the first one on */
+	struct buf footer; /* entries of its records, while it is the newest */
 };
 TAILQ_HEAD(journal_segments, journal_segment);
 
-/* A file that can become a segment. */
+enum journal_fate { JOURNAL_FATE_REUSE, JOURNAL_FATE_REMOVE, JOURNAL_FATE_RETIRE };
+
+/* A file that can become a segment, or must go. */
 struct journal_spare {
 	TAILQ_ENTRY(journal_spare) link;
 	uint32_t slot;
+	enum journal_fate fate;
 	uint64_t first_needed; /* usable once a batch with `first` at or beyond this is durable */
 };
 TAILQ_HEAD(journal_spares, journal_spare);
@@ -49,6 +54,7 @@ struct journal_item {
 	uint32_t txn_count;
 	uint16_t flags;
 	uint64_t successor;
+	uint64_t footer;    /* closing batch */
 	uint64_t cut;       /* header items */
 	bool open;
 	uint32_t urgent_count; /* transactions that a client waits for */
@@ -79,8 +85,18 @@ struct journal_recovery {
 	size_t oldest, newest; /* range of `found` in force, sorted by sequence */
 	uint64_t previous_sum;
 	uint64_t end; /* LSN behind the last accepted batch */
-	bool scanning; /* the newest segment is read for `first` only */
-	struct fault fault;
+	bool is_scanning;  /* newest first, for its end, `first` and named values */
+	bool has_begun;    /* the first batch of the segment under way was accepted */
+	bool is_closed;    /* the newest segment names a successor */
+	bool is_replaying; /* from recovery's begin to the end of replay */
+	uint64_t from;     /* replay: what lies below is known */
+	uint64_t footer;   /* LSN of the footer that is read */
+	uint64_t limit;    /* closing batch behind it */
+	uint64_t epoch;
+	uint64_t footer_sum; /* that its last batch must have */
+	uint64_t scanned_end, scanned_sum;
+	uint64_t orphan_lsn; /* the greatest that begins a segment file */
+	uint32_t orphan_slot;
 };
 
 struct journal {
@@ -88,6 +104,8 @@ struct journal {
 	enum journal_state state;
 	struct instant now;
 	struct journal_segments segments;
+	struct journal_segment **table; /* the same, by base */
+	size_t table_count, table_room;
 	struct journal_spares spares;
 	struct journal_items items;
 	struct journal_nodes nodes;
@@ -95,10 +113,16 @@ struct journal {
 	bool writing;
 	struct disk_op prepare_op;
 	bool preparing;
+	struct disk_op drop_op;
+	bool dropping;
 	struct disk_op read_op; /* recovery */
 	struct journal_recovery recovery;
 	uint8_t uuid[RECORD_UUID_SIZE];
 	uint64_t durable;
+	uint64_t recovered_end;
+	uint64_t base_next; /* no segment begins below this */
+	uint64_t live_bytes;
+	struct journal_stats stats;
 	uint64_t durable_first; /* greatest `first` in a durable batch */
 	uint64_t written_first; /* `first` of the batch in flight */
 	uint64_t previous_sum;  /* checksum of the last durable batch */
@@ -109,6 +133,7 @@ struct journal {
 	uint32_t slot_next;  /* no file has this number or a greater one */
 	uint32_t last_urgent_count; /* of the last batch */
 	bool is_damaged; /* recovery missed something durable */
+	uint64_t damage_end; /* what is known from below this may be out of date */
 	bool proven; /* the last batch was an empty one behind a flushed one */
 	struct mono idle_since;
 	struct mono retry_at; /* FAULTED, or after a failed prepare */
@@ -124,16 +149,27 @@ void journal_writer_start(struct journal *journal, uint64_t cut);
 void journal_writer_step(struct journal *journal);
 void journal_writer_abandon(struct journal *journal);
 struct journal_item *journal_writer_open_item(
-	struct journal *journal, size_t bytes, enum journal_class class);
+	struct journal *journal, size_t bytes, size_t count, enum journal_class class);
+
+/* journal_space.c */
+void journal_segment_add(struct journal *journal, struct journal_segment *segment);
+/* Takes the oldest or the newest one out and frees it. */
+void journal_segment_drop(struct journal *journal, struct journal_segment *segment);
+struct journal_segment *journal_segment_of(const struct journal *journal, uint64_t lsn);
+struct journal_segment *journal_newest(const struct journal *journal);
+void journal_spare_add(
+	struct journal *journal, uint32_t slot, uint64_t first_needed, enum journal_fate fate);
+struct journal_spare *journal_spare_ready(const struct journal *journal);
+/* A spare for this class; NULL: none. */
+struct journal_spare *journal_spare_for(const struct journal *journal, enum journal_class class);
+void journal_space_step(struct journal *journal);
+void journal_prepare(struct journal *journal);
 
 /* journal.c */
 bool journal_plant_is_on(const struct journal *journal, enum journal_plant plant);
 void journal_notice(struct journal *journal, const char *format, ...) FORMAT_PRINTF(2, 3);
-void journal_node_remember(struct journal *journal, struct slice key, struct slice value);
+void journal_node_remember(
+	struct journal *journal, struct slice key, struct slice value, bool is_older);
 uint64_t journal_gather_ns(const struct journal *journal, const struct journal_item *item);
-uint64_t journal_first(const struct journal *journal);
-void journal_spare_add(struct journal *journal, uint32_t slot, uint64_t first_needed);
-struct journal_spare *journal_spare_ready(const struct journal *journal);
-uint32_t journal_spare_count(const struct journal *journal);
 
 #endif

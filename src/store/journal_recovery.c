@@ -1,12 +1,16 @@
 /*
- * journal_recovery.c - what the disk holds becomes records again (see journal.h, docs/store.md)
+ * journal_recovery.c - what the disk holds becomes entries again (see journal.h, docs/store.md)
  *
- * Steps: list the files; make every one stable before a byte of it is believed (fsync: after a
- *        crash of the process the page cache may hold what the disk does not), and
- * read past the cache (after a failed flush it shows, clean, what the disk never got); read the
- * headers; read the newest segment for the greatest `first`; replay from there in LSN order; go
- * on in a new segment whose cut binds all later recoveries. Killed at any point, it can be run
- * again: it writes nothing before the new segment, which only says what was found.
+ * Recovery: list the files; make every one stable before a byte of it is believed (fsync: after a
+ *        crash of the process the page cache may hold what the disk does not), and read past the
+ *        cache
+ *        (after a failed flush it shows, clean, what the disk never got); read the headers; *scan*
+ *        the newest segment for its end, the greatest `first` and the named values; go on in a new
+ *        segment whose cut binds all later recoveries. From here on appends are taken.
+ * Replay: the segments in force in order, beside new mail: a closed one by its footer, which the
+ *        block behind its batches names; one without, or with a damaged one, record by record.
+ * Killed at any point, it can be run again: it writes nothing before the new segment, which only
+ * says what was found.
  *
  * A batch counts only as the successor of exactly the one before it. Where one does not, it is
  * *damage* if anything later proves that it had been durable, else a *torn tail*, which is normal
@@ -24,10 +28,11 @@
 static void journal_recovery_header(struct journal *journal);
 static void journal_recovery_sync(struct journal *journal);
 static void journal_recovery_read(struct journal *journal);
+static void journal_replay_next(struct journal *journal);
 
 static void
-journal_recovery_submit(
-	struct journal *journal, enum disk_op_kind kind, uint64_t length, disk_done_fn *done)
+journal_recovery_submit(struct journal *journal, enum disk_op_kind kind, uint64_t offset,
+	uint64_t length, disk_done_fn *done)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 	struct disk_op *op = &journal->read_op;
@@ -35,6 +40,7 @@ journal_recovery_submit(
 
 	buf_clear(&list);
 	*op = (struct disk_op) { .kind = kind,
+		.offset = offset,
 		.length = length,
 		.list = list,
 		.done = done,
@@ -87,6 +93,36 @@ journal_recovery_listed(void *ctx, struct disk_op *op)
 	journal_recovery_sync(journal);
 }
 
+/* Files of another size than new ones have are not used again: they go. */
+static void
+journal_recovery_spare(struct journal *journal, const struct journal_found *found)
+{
+	bool fits = found->file_size == journal->options.segment_size;
+
+	journal_spare_add(journal, found->slot, 0, fits ? JOURNAL_FATE_REUSE : JOURNAL_FATE_REMOVE);
+}
+
+/*
+ * A batch where no header, or an older one, leaves room for it: the header was lost behind our
+ * back. The greatest such LSN is kept, to be compared with where the journal seems to end.
+ */
+static void
+journal_recovery_first_batch(struct journal *journal, const struct journal_found *found,
+	bool has_header, struct slice bytes)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	struct batch_header batch = { 0 };
+	enum err err = batch_decode(slice_from(bytes, RECORD_BLOCK), &batch);
+
+	if ((err != ERR_OK && err != ERR_SYNTAX)
+		|| (has_header && batch.lsn == found->header.base + RECORD_BLOCK))
+		return;
+	if (batch.lsn > recovery->orphan_lsn && batch.lsn % RECORD_BLOCK == 0) {
+		recovery->orphan_lsn = batch.lsn;
+		recovery->orphan_slot = found->slot;
+	}
+}
+
 static void
 journal_recovery_header_read(void *ctx, struct disk_op *op)
 {
@@ -96,9 +132,10 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 	struct fault fault;
 	enum err err = op->err;
 
-	if (err == ERR_OK)
+	if (err == ERR_OK) {
 		err = segment_header_decode(buf_slice(&op->list), &found->header, &fault);
-	else
+		journal_recovery_first_batch(journal, found, err == ERR_OK, buf_slice(&op->list));
+	} else
 		(void)fault_set(&fault, err, "%s", err_meaning(err));
 	if (err == ERR_VERSION) {
 		journal_recovery_fail(journal, err, &fault);
@@ -107,8 +144,8 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 	found->valid = err == ERR_OK;
 	if (err == ERR_OK && found->header.generation > journal->generation)
 		journal->generation = found->header.generation;
-	if (err == ERR_NOTFOUND && found->file_size >= journal->options.segment_size)
-		journal_spare_add(journal, found->slot, 0);
+	if (err == ERR_NOTFOUND)
+		journal_recovery_spare(journal, found);
 	journal->is_damaged |= err < 0 && err != ERR_NOTFOUND;
 	if (err < 0 && err != ERR_NOTFOUND)
 		journal_notice(journal, "journal: segment file %08u: %s; left alone",
@@ -174,10 +211,14 @@ journal_recovery_sort(struct journal *journal)
 	recovery->count = kept;
 	for (size_t i = 1; i < recovery->count; i++)
 		if (recovery->found[i].header.sequence == recovery->found[i - 1].header.sequence) {
+			bool older = journal_plant_is_on(journal, JOURNAL_PLANT_NO_GENERATION);
+
+			journal_recovery_spare(journal, &recovery->found[i - older]);
+			i -= older;
 			memmove(&recovery->found[i], &recovery->found[i + 1],
 				(recovery->count - i - 1) * sizeof(*recovery->found));
 			recovery->count--;
-			i--;
+			i -= !older;
 		}
 }
 
@@ -188,7 +229,7 @@ journal_recovery_header(struct journal *journal)
 
 	if (recovery->index < recovery->count) {
 		journal_recovery_submit(
-			journal, DISK_READ, RECORD_BLOCK, journal_recovery_header_read);
+			journal, DISK_READ, 0, 2 * RECORD_BLOCK, journal_recovery_header_read);
 		return;
 	}
 	journal_recovery_sort(journal);
@@ -197,7 +238,7 @@ journal_recovery_header(struct journal *journal)
 		return;
 	}
 	recovery->newest = recovery->index = recovery->count - 1;
-	recovery->scanning = true;
+	recovery->is_scanning = recovery->is_replaying = true;
 	journal->durable_first = recovery->found[recovery->newest].header.first;
 	journal_recovery_read(journal);
 }
@@ -222,7 +263,7 @@ journal_recovery_sync(struct journal *journal)
 
 	if (recovery->index < recovery->count
 		&& !journal_plant_is_on(journal, JOURNAL_PLANT_NO_SYNC)) {
-		journal_recovery_submit(journal, DISK_SYNC, 0, journal_recovery_synced);
+		journal_recovery_submit(journal, DISK_SYNC, 0, 0, journal_recovery_synced);
 		return;
 	}
 	recovery->index = 0;
@@ -245,29 +286,32 @@ journal_recovery_limit(const struct journal_recovery *recovery, size_t index)
 
 /* A batch that is whole and stands where it says; it need not be the successor of anything. */
 static bool
-journal_batch_at(struct slice segment, const struct segment_header *header, uint64_t offset,
-	struct batch_header *ret_batch)
+journal_batch_at(const struct journal *journal, struct slice segment,
+	const struct segment_header *header, uint64_t offset, struct batch_header *ret_batch)
 {
 	return batch_decode(slice_from(segment, offset), ret_batch) == ERR_OK
-		&& ret_batch->lsn == header->base + offset
-		&& offset + ret_batch->length <= header->size;
+	       && (ret_batch->lsn == header->base + offset
+		       || journal_plant_is_on(journal, JOURNAL_PLANT_NO_EPOCH))
+	       && offset + ret_batch->length <= header->size;
 }
 
 /* Whether something behind `offset` proves that the batch there had been durable. */
 static bool
-journal_recovery_proven(struct journal *journal, struct slice segment, uint64_t offset,
-	uint64_t *ret_next)
+journal_recovery_proven(
+	struct journal *journal, struct slice segment, uint64_t offset, uint64_t *ret_next)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 	const struct segment_header *header = &recovery->found[recovery->index].header;
 	uint64_t limit = journal_recovery_limit(recovery, recovery->index) - header->base;
 	bool proven = recovery->index + 1 < recovery->count && offset < limit;
 
+	if (journal_plant_is_on(journal, JOURNAL_PLANT_TAIL_IS_TORN))
+		return false;
 	*ret_next = limit;
 	for (uint64_t at = offset + RECORD_BLOCK; at < limit; at += RECORD_BLOCK) {
 		struct batch_header batch;
 
-		if (!journal_batch_at(segment, header, at, &batch))
+		if (!journal_batch_at(journal, segment, header, at, &batch))
 			continue;
 		if (batch.durable > header->base + offset)
 			proven = true;
@@ -298,6 +342,7 @@ journal_recovery_damage(struct journal *journal, const struct segment_header *he
 	uint8_t *copy = (uint8_t *)(op + 1);
 
 	journal->is_damaged = true;
+	journal->damage_end = lsn + bytes.len;
 	journal_notice(journal,
 		"journal: damage at LSN %llu (segment %llu): %zu bytes that had been durable "
 		"cannot be "
@@ -312,7 +357,45 @@ journal_recovery_damage(struct journal *journal, const struct segment_header *he
 	disk_submit(journal->options.disk, op);
 }
 
-/* Hands every readable record of a batch to the owner of the journal. */
+static void
+journal_recovery_node(struct journal *journal, const struct record *record)
+{
+	bool is_older = journal->recovery.index != journal->recovery.newest;
+	struct record_node node;
+
+	if (record_node_decode(record->payload, &node) == ERR_OK && node.key.len > 0)
+		journal_node_remember(journal, node.key, node.value, is_older);
+}
+
+/* Tells the owner of the journal what is new to it. */
+static void
+journal_recovery_entry(struct journal *journal, const struct summary_entry *entry)
+{
+	if (entry->lsn >= journal->recovery.from)
+		journal->options.callbacks->entry(journal->options.ctx, entry);
+}
+
+static void
+journal_recovery_record(struct journal *journal, uint64_t lsn, const struct record *record)
+{
+	struct summary_entry entries[SUMMARY_PER_RECORD];
+	unsigned count = summary_of_record(lsn, record, entries);
+
+	for (unsigned i = 0; i < count; i++)
+		journal_recovery_entry(journal, &entries[i]);
+	if (count == 0 && record->type == RECORD_MESSAGE)
+		journal_notice(journal,
+			"journal: the message at LSN %llu is "
+			"not readable; left out",
+			(unsigned long long)lsn);
+	if (record->type > RECORD_PLACE && (record->flags & RECORD_CRITICAL) != 0)
+		journal_notice(journal,
+			"journal: the record at LSN %llu is of a kind (%u) that this release does "
+			"not know",
+			(unsigned long long)lsn, (unsigned)record->type);
+}
+
+/* Every readable record of a batch; a scan takes the named values, replay all else. */
 static void
 journal_recovery_records(struct journal *journal, struct slice batch, uint64_t lsn, uint32_t used)
 {
@@ -321,19 +404,16 @@ journal_recovery_records(struct journal *journal, struct slice batch, uint64_t l
 	while (rest.len > 0) {
 		uint64_t at = lsn + used - rest.len;
 		struct record record;
-		struct record_node node;
 		enum err err = record_next(&rest, &record);
 
 		if (err == ERR_CORRUPT)
 			continue;
 		if (err < 0)
 			break;
-		if (record.type == RECORD_NODE) {
-			if (record_node_decode(record.payload, &node) == ERR_OK && node.key.len > 0)
-				journal_node_remember(journal, node.key, node.value);
-			continue;
-		}
-		journal->options.callbacks->record(journal->options.ctx, at, &record);
+		if (journal->recovery.is_scanning && record.type == RECORD_NODE)
+			journal_recovery_node(journal, &record);
+		else if (!journal->recovery.is_scanning)
+			journal_recovery_record(journal, at, &record);
 	}
 }
 
@@ -355,10 +435,10 @@ journal_recovery_is_next(struct journal *journal, struct slice segment, uint64_t
 	struct journal_recovery *recovery = &journal->recovery;
 	const struct segment_header *header = &recovery->found[recovery->index].header;
 
-	if (!journal_batch_at(segment, header, offset, ret_batch))
+	if (!journal_batch_at(journal, segment, header, offset, ret_batch))
 		return false;
 	return recovery->previous_sum == UINT64_MAX
-		|| ret_batch->previous == recovery->previous_sum;
+	       || ret_batch->previous == recovery->previous_sum;
 }
 
 static void
@@ -372,17 +452,16 @@ journal_recovery_take(struct journal *journal, struct slice segment, uint64_t of
 	recovery->end = batch->lsn + batch->length;
 	if (batch->wall_us > journal->wall_us)
 		journal->wall_us = batch->wall_us;
-	if (batch->first > journal->durable_first)
+	if (recovery->is_scanning && batch->first > journal->durable_first)
 		journal->durable_first = batch->first;
-	if (!recovery->scanning)
-		journal_recovery_records(journal, bytes, batch->lsn, batch->used);
+	journal_recovery_records(journal, bytes, batch->lsn, batch->used);
 }
 
 /* Planted bug: believes the records of a batch that is not whole. */
 static void
 journal_recovery_torn(struct journal *journal, struct slice segment, uint64_t offset, uint64_t lsn)
 {
-	if (!journal->recovery.scanning
+	if (!journal->recovery.is_scanning
 		&& journal_plant_is_on(journal, JOURNAL_PLANT_TORN_BATCH))
 		journal_recovery_salvage(journal, slice_from(segment, offset), lsn);
 }
@@ -402,6 +481,7 @@ journal_recovery_segment(struct journal *journal, struct slice segment)
 		if (journal_recovery_is_next(journal, segment, offset, &batch)) {
 			if ((batch.flags & BATCH_LAST) != 0)
 				return true;
+			recovery->has_begun |= offset == RECORD_BLOCK;
 			journal_recovery_take(journal, segment, offset, &batch);
 			offset += batch.length;
 			continue;
@@ -409,9 +489,9 @@ journal_recovery_segment(struct journal *journal, struct slice segment)
 		journal_recovery_torn(journal, segment, offset, header->base + offset);
 		if (!journal_recovery_proven(journal, segment, offset, &next))
 			return false;
-		if (!recovery->scanning) {
-			struct slice bytes = slice_head(
-				slice_from(segment, offset), (size_t)(next - offset));
+		if (!recovery->is_scanning) {
+			struct slice bytes =
+				slice_head(slice_from(segment, offset), (size_t)(next - offset));
 
 			journal_recovery_damage(journal, header, bytes, header->base + offset);
 			journal_recovery_salvage(journal, bytes, header->base + offset);
@@ -422,7 +502,7 @@ journal_recovery_segment(struct journal *journal, struct slice segment)
 	return false;
 }
 
-/* --- replay ----------------------------------------------------------------------------------- */
+/* --- the end of recovery ---------------------------------------------------------------------- */
 
 /* Segments below `first` are out of force whatever they hold: their files are spares. */
 static void
@@ -432,12 +512,8 @@ journal_recovery_drop_old(struct journal *journal)
 
 	recovery->oldest = 0;
 	while (recovery->oldest < recovery->newest
-		&& recovery->found[recovery->oldest].header.base < journal->durable_first) {
-		const struct journal_found *found = &recovery->found[recovery->oldest++];
-
-		if (found->file_size >= journal->options.segment_size)
-			journal_spare_add(journal, found->slot, 0);
-	}
+		&& recovery->found[recovery->oldest].header.base < journal->durable_first)
+		journal_recovery_spare(journal, &recovery->found[recovery->oldest++]);
 	for (size_t i = recovery->oldest + 1; i <= recovery->newest; i++) {
 		uint64_t before = recovery->found[i - 1].header.sequence;
 		uint64_t after = recovery->found[i].header.sequence;
@@ -445,32 +521,53 @@ journal_recovery_drop_old(struct journal *journal)
 		if (after == before + 1)
 			continue;
 		journal->is_damaged = true;
+		journal->damage_end = recovery->found[i].header.base;
 		journal_notice(journal, "journal: segments %llu to %llu are missing",
 			(unsigned long long)before + 1, (unsigned long long)after - 1);
 	}
 }
 
+/* Two files claim the same place in the journal: only what is whole can be told from the other. */
+static bool
+journal_recovery_overlaps(const struct journal_recovery *recovery, size_t at)
+{
+	const struct segment_header *before, *header = &recovery->found[at].header;
+
+	if (at == recovery->oldest)
+		return false;
+	before = &recovery->found[at - 1].header;
+	return header->base < before->base + before->size;
+}
+
 static void
-journal_recovery_begin_replay(struct journal *journal)
+journal_recovery_enforce(struct journal *journal)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 
-	recovery->scanning = false;
-	journal_recovery_drop_old(journal);
-	recovery->previous_sum = UINT64_MAX;
-	recovery->index = recovery->oldest;
 	for (size_t i = recovery->oldest; i <= recovery->newest; i++) {
 		const struct journal_found *found = &recovery->found[i];
-		struct journal_segment *segment = MEM_NEW(struct journal_segment);
+		struct journal_segment *segment;
 
-		*segment = (struct journal_segment){ .sequence = found->header.sequence,
-			.base = found->header.base, .size = found->header.size,
+		if (journal_recovery_overlaps(recovery, i)) {
+			struct fault fault;
+
+			(void)fault_set(&fault, ERR_CORRUPT,
+				"segments %llu and %llu lie at the same place of the journal",
+				(unsigned long long)found[-1].header.sequence,
+				(unsigned long long)found->header.sequence);
+			journal_recovery_fail(journal, ERR_CORRUPT, &fault);
+			return;
+		}
+		segment = MEM_NEW(struct journal_segment);
+		*segment = (struct journal_segment) { .sequence = found->header.sequence,
+			.base = found->header.base,
+			.size = found->header.size,
 			.end = journal_recovery_limit(recovery, i),
-			.generation = found->header.generation, .slot = found->slot };
-		TAILQ_INSERT_TAIL(&journal->segments, segment, link);
+			.generation = found->header.generation,
+			.slot = found->slot };
+		buf_init(&segment->footer, 0);
+		journal_segment_add(journal, segment);
 	}
-	recovery->end = recovery->found[recovery->oldest].header.base;
-	journal_recovery_read(journal);
 }
 
 /* The journal ends behind the last accepted batch; the new segment cuts off what lies beyond. */
@@ -478,14 +575,83 @@ static void
 journal_recovery_finish(struct journal *journal)
 {
 	struct journal_recovery *recovery = &journal->recovery;
-	struct journal_segment *newest = TAILQ_LAST(&journal->segments, journal_segments);
+	struct journal_segment *newest;
 
-	newest->end = num_max_u64(recovery->end, newest->base);
+	recovery->is_scanning = false;
+	journal_recovery_drop_old(journal);
+	journal_recovery_enforce(journal);
+	if (journal->state != JOURNAL_RECOVERING)
+		return;
+	newest = journal_newest(journal);
+	newest->end = num_max_u64(recovery->scanned_end, newest->base);
 	journal->sequence = newest->sequence;
-	journal->durable = recovery->end;
-	journal->previous_sum = recovery->previous_sum == UINT64_MAX ? 0 : recovery->previous_sum;
+	journal->durable = journal->recovered_end = recovery->scanned_end;
+	journal->previous_sum = recovery->scanned_sum == UINT64_MAX ? 0 : recovery->scanned_sum;
+	if (recovery->is_closed) {
+		/* Neither the number nor the place of what is missing is used again. */
+		journal->sequence++;
+		journal->base_next = newest->base + 2 * newest->size;
+	}
+	buf_done(&journal->read_op.list);
+	journal_writer_start(journal, journal->recovered_end);
+}
+
+static void
+journal_recovery_scanned(struct journal *journal, struct slice segment)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	bool is_newest = recovery->index == recovery->newest, is_closed;
+
+	recovery->previous_sum = UINT64_MAX;
+	recovery->has_begun = false;
+	recovery->end = 0;
+	is_closed = journal_recovery_segment(journal, segment);
+	if (is_newest)
+		recovery->is_closed = is_closed;
+	if (recovery->scanned_end == 0 && recovery->end != 0) {
+		recovery->scanned_end = recovery->end;
+		recovery->scanned_sum = recovery->previous_sum;
+	}
+	if (!recovery->has_begun && recovery->index > 0
+		&& recovery->found[recovery->index - 1].header.base >= journal->durable_first) {
+		recovery->index--; /* its end or its values are in an older one */
+		journal_recovery_read(journal);
+		return;
+	}
+	if (recovery->scanned_end == 0) {
+		recovery->scanned_end = recovery->found[recovery->newest].header.base;
+		recovery->scanned_sum = UINT64_MAX;
+	}
+	journal_recovery_finish(journal);
+}
+
+/* --- replay ----------------------------------------------------------------------------------- */
+
+static void
+journal_replay_end(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+
+	if (recovery->count > 0
+		&& recovery->orphan_lsn > num_align_u64(journal->recovered_end, RECORD_BLOCK)
+		&& !recovery->is_closed) {
+		journal->is_damaged = true;
+		journal->damage_end = recovery->orphan_lsn;
+		journal_notice(journal,
+			"journal: damage: segment file %08u holds batches from "
+			"LSN %llu on, but its header is lost",
+			(unsigned)recovery->orphan_slot, (unsigned long long)recovery->orphan_lsn);
+	}
+	if (recovery->is_closed) {
+		journal->is_damaged = true;
+		journal->damage_end = journal->base_next;
+		journal_notice(journal, "journal: the segment after %llu is missing",
+			(unsigned long long)recovery->found[recovery->newest].header.sequence);
+	}
+	recovery->is_replaying = false;
 	buf_done(&journal->read_op.list); /* as large as a segment, and not needed again */
-	journal_writer_start(journal, recovery->end);
+	journal_recovery_done(journal);
+	journal->options.callbacks->replayed(journal->options.ctx);
 }
 
 static void
@@ -493,44 +659,185 @@ journal_recovery_segment_read(void *ctx, struct disk_op *op)
 {
 	struct journal *journal = ctx;
 	struct journal_recovery *recovery = &journal->recovery;
-	bool closed;
+	struct slice segment = buf_slice(&op->list);
 
-	if (op->err < 0) {
+	if (op->err < 0 && recovery->is_scanning) {
 		journal_recovery_fail(journal, op->err, NULL);
 		return;
 	}
-	if (recovery->scanning) {
-		recovery->previous_sum = UINT64_MAX;
-		(void)journal_recovery_segment(journal, buf_slice(&op->list));
-		journal_recovery_begin_replay(journal);
+	if (recovery->is_scanning) {
+		journal_recovery_scanned(journal, segment);
 		return;
 	}
-	closed = journal_recovery_segment(journal, buf_slice(&op->list));
-	if (recovery->index < recovery->newest) {
-		recovery->index++;
-		journal_recovery_read(journal);
-		return;
+	if (op->err < 0) {
+		const struct segment_header *header = &recovery->found[recovery->index].header;
+
+		journal->is_damaged = true;
+		journal->damage_end = header->base + header->size;
+		journal_distrust(journal, header->base);
+		journal_notice(journal,
+			"journal: damage at LSN %llu: segment "
+			"%llu cannot be read: %s",
+			(unsigned long long)header->base, (unsigned long long)header->sequence,
+			err_meaning(op->err));
+	} else {
+		(void)journal_recovery_segment(journal, segment);
 	}
-	journal->is_damaged |= closed;
-	if (closed)
-		journal_notice(journal, "journal: the segment after %llu is missing",
-			(unsigned long long)recovery->found[recovery->index].header.sequence);
-	journal_recovery_finish(journal);
+	recovery->index++;
+	journal_replay_next(journal);
 }
 
 static void
 journal_recovery_read(struct journal *journal)
 {
 	const struct journal_found *found = &journal->recovery.found[journal->recovery.index];
+	uint64_t length = num_min_u64(found->header.size, found->file_size);
 
 	/* Not what the header claims: the file says how much there can be. */
+	if (!journal->recovery.is_scanning)
+		length = num_min_u64(length,
+			num_align_u64(
+				journal_recovery_limit(&journal->recovery, journal->recovery.index)
+					- found->header.base,
+				RECORD_BLOCK));
+	journal_recovery_submit(journal, DISK_READ, 0, length, journal_recovery_segment_read);
+}
+
+/* Whether the bytes of a footer are whole batches one behind the other, up to its end. */
+static bool
+journal_footer_is_whole(const struct journal *journal, struct slice bytes)
+{
+	const struct journal_recovery *recovery = &journal->recovery;
+	uint64_t lsn = recovery->footer, sum = 0;
+
+	if (journal_plant_is_on(journal, JOURNAL_PLANT_TRUST_FOOTER))
+		return true;
+	while (bytes.len > 0) {
+		struct batch_header batch;
+
+		if (batch_decode(bytes, &batch) < 0 || batch.lsn != lsn
+			|| batch.epoch != recovery->epoch
+			|| (lsn != recovery->footer && batch.previous != sum))
+			return false;
+		sum = batch.sum;
+		lsn += batch.length;
+		bytes = slice_from(bytes, batch.length);
+	}
+	return lsn == recovery->limit && sum == recovery->footer_sum;
+}
+
+static void
+journal_footer_entries(struct journal *journal, struct slice bytes)
+{
+	while (bytes.len >= RECORD_BATCH_HEADER + RECORD_HEADER) {
+		uint32_t length = wire_load_u32(bytes.ptr + 24),
+			 used = wire_load_u32(bytes.ptr + 28);
+		struct slice rest = slice_from(slice_head(bytes, used), RECORD_BATCH_HEADER);
+		struct summary_entry entry;
+		struct record record;
+
+		if (journal_plant_is_on(journal, JOURNAL_PLANT_TRUST_FOOTER)
+			&& rest.len > RECORD_HEADER) {
+			record.payload = slice_head(
+				slice_from(rest, RECORD_HEADER), wire_load_u32(rest.ptr + 4));
+			while (summary_next(&record.payload, &entry) == ERR_OK)
+				journal_recovery_entry(journal, &entry);
+		} else if (record_next(&rest, &record) == ERR_OK && record.type == RECORD_FOOTER)
+			while (summary_next(&record.payload, &entry) == ERR_OK)
+				journal_recovery_entry(journal, &entry);
+		bytes = slice_from(bytes, length == 0 ? bytes.len : length);
+	}
+}
+
+static void
+journal_footer_read(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+	struct journal_recovery *recovery = &journal->recovery;
+	struct slice bytes = buf_slice(&op->list);
+
+	if (op->err < 0 || !journal_footer_is_whole(journal, bytes)) {
+		journal_notice(journal,
+			"journal: the footer of segment %llu cannot be read; "
+			"its records are read instead",
+			(unsigned long long)recovery->found[recovery->index].header.sequence);
+		journal_recovery_read(journal);
+		return;
+	}
+	journal_footer_entries(journal, bytes);
+	recovery->previous_sum = recovery->footer_sum;
+	recovery->index++;
+	journal_replay_next(journal);
+}
+
+/* The block behind a segment's batches: it names the footer, if it is a closing batch. */
+static void
+journal_closing_read(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+	struct journal_recovery *recovery = &journal->recovery;
+	const struct segment_header *header = &recovery->found[recovery->index].header;
+	struct batch_header closing;
+
+	if (op->err < 0 || batch_decode(buf_slice(&op->list), &closing) < 0
+		|| (closing.flags & BATCH_LAST) == 0 || closing.lsn != recovery->limit
+		|| closing.footer < header->base + RECORD_BLOCK
+		|| closing.footer >= recovery->limit) {
+		journal_recovery_read(journal);
+		return;
+	}
+	recovery->footer = closing.footer;
+	recovery->epoch = closing.epoch;
+	recovery->footer_sum = closing.previous;
+	journal_recovery_submit(journal, DISK_READ, recovery->footer - header->base,
+		recovery->limit - recovery->footer, journal_footer_read);
+}
+
+/* The next segment, by its footer if it can have one; from the oldest on. */
+static void
+journal_replay_next(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+
+	while (recovery->index <= recovery->newest
+		&& journal_recovery_limit(recovery, recovery->index) <= recovery->from) {
+		recovery->index++;
+		recovery->previous_sum = UINT64_MAX;
+	}
+	if (recovery->index > recovery->newest) {
+		journal_replay_end(journal);
+		return;
+	}
+	recovery->limit = journal_recovery_limit(recovery, recovery->index);
+	if (recovery->index == recovery->newest
+		|| recovery->limit >= recovery->found[recovery->index].header.base
+					      + recovery->found[recovery->index].header.size) {
+		journal_recovery_read(journal);
+		return;
+	}
 	journal_recovery_submit(journal, DISK_READ,
-		num_min_u64(found->header.size, found->file_size), journal_recovery_segment_read);
+		recovery->limit - recovery->found[recovery->index].header.base, RECORD_BLOCK,
+		journal_closing_read);
+}
+
+void
+journal_replay(struct journal *journal, uint64_t from)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+
+	if (recovery->count == 0) {
+		journal_replay_end(journal);
+		return;
+	}
+	recovery->from = from;
+	recovery->index = recovery->oldest;
+	recovery->previous_sum = UINT64_MAX;
+	journal_replay_next(journal);
 }
 
 void
 journal_recovery_start(struct journal *journal)
 {
 	journal->recovery.previous_sum = UINT64_MAX;
-	journal_recovery_submit(journal, DISK_LIST, 0, journal_recovery_listed);
+	journal_recovery_submit(journal, DISK_LIST, 0, 0, journal_recovery_listed);
 }

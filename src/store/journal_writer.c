@@ -5,10 +5,10 @@
  * every record is fixed when it is appended, because the length of each item before it is fixed
  * by then.
  *
- * Change of segment, in this order on disk: header of the new one (its cut is the end of the old
- * one's batches), an empty closing batch behind that cut, then the first batch of the new one. So
- * a closing batch on disk proves that a successor existed, and a missing newest segment is
- * noticed.
+ * Change of segment, in this order on disk: the footer of the old one, header of the new one (its
+ * cut is the end of the old one's batches), an empty closing batch behind that cut which names the
+ * footer, then the first batch of the new one. So a closing batch on disk proves that a successor
+ * existed, and a missing newest segment is noticed. Room for the footer is kept free all the time.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -17,16 +17,12 @@
 
 #include <errno.h>
 
+enum { FOOTER_CHUNK = 98304 * SUMMARY_ENTRY }; /* bytes of entries in a batch */
+
 #define JOURNAL_RETRY_MIN_NS (100 * NS_PER_MS)
 #define JOURNAL_RETRY_MAX_NS (30 * NS_PER_S)
 
 static void journal_write_done(void *ctx, struct disk_op *op);
-
-static struct journal_segment *
-journal_newest(const struct journal *journal)
-{
-	return TAILQ_LAST(&journal->segments, journal_segments);
-}
 
 /* --- items ------------------------------------------------------------------------------------ */
 
@@ -87,16 +83,39 @@ journal_item_close(struct journal_item *item)
 	item->segment->end = journal_item_end(item);
 }
 
-/* Whether `bytes` more of records fit into an item, the block of the closing batch kept free. */
+/* Blocks of a footer of `bytes` of entries, in batches of FOOTER_CHUNK. */
+static uint64_t
+journal_footer_size(uint64_t bytes)
+{
+	uint64_t whole = bytes / FOOTER_CHUNK, rest = bytes % FOOTER_CHUNK;
+	uint64_t frame = RECORD_BATCH_HEADER + RECORD_HEADER;
+
+	return whole * num_align_u64(FOOTER_CHUNK + frame, RECORD_BLOCK)
+		+ (rest > 0 ? num_align_u64(rest + frame, RECORD_BLOCK) : 0);
+}
+
+/*
+ * LSN below which batches with `count` more records must end: behind it footer and closing
+ * batch.
+ */
+static uint64_t
+journal_segment_limit(const struct journal_segment *segment, size_t count)
+{
+	uint64_t entries = segment->footer.len + count * SUMMARY_PER_RECORD * SUMMARY_ENTRY;
+	uint64_t behind = journal_footer_size(entries) + RECORD_BLOCK;
+
+	return behind < segment->size ? segment->base + segment->size - behind : segment->base;
+}
+
+/* Whether more records fit into an item. */
 static bool
-journal_item_fits(const struct journal_item *item, size_t bytes)
+journal_item_fits(const struct journal_item *item, size_t bytes, size_t count)
 {
 	uint64_t len = item->bytes.len + bytes;
-	const struct journal_segment *segment = item->segment;
 
 	return len <= RECORD_BATCH_MAX
-		&& item->lsn + num_align_u64(len, RECORD_BLOCK) + RECORD_BLOCK
-		<= segment->base + segment->size;
+		&& item->lsn + num_align_u64(len, RECORD_BLOCK)
+		<= journal_segment_limit(item->segment, count);
 }
 
 /* --- segments --------------------------------------------------------------------------------- */
@@ -132,11 +151,18 @@ journal_nodes_put(struct journal *journal, struct journal_item *item)
 	}
 }
 
+static uint64_t
+journal_base_next(const struct journal *journal)
+{
+	const struct journal_segment *last = journal_newest(journal);
+
+	return num_max_u64(journal->base_next, last != NULL ? last->base + last->size : 0);
+}
+
 /* Takes a spare file into force behind all others and queues its header. */
 static struct journal_segment *
 journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint64_t cut)
 {
-	const struct journal_segment *last = journal_newest(journal);
 	struct journal_segment *segment = MEM_NEW(struct journal_segment);
 	struct journal_item *item;
 
@@ -144,12 +170,13 @@ journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint
 	segment->sequence = ++journal->sequence;
 	segment->generation = ++journal->generation;
 	segment->size = journal->options.segment_size;
-	segment->base = last != NULL ? last->base + last->size
-				     : num_align_u64(cut, RECORD_BLOCK);
+	segment->base = num_max_u64(journal_base_next(journal), num_align_u64(cut, RECORD_BLOCK));
+	segment->has_footer = true;
+	buf_init(&segment->footer, 0);
 	segment->end = segment->base + RECORD_BLOCK;
 	TAILQ_REMOVE(&journal->spares, spare, link);
 	mem_free(spare);
-	TAILQ_INSERT_TAIL(&journal->segments, segment, link);
+	journal_segment_add(journal, segment);
 	item = journal_item_add(journal, JOURNAL_ITEM_HEADER, segment, segment->base);
 	item->cut = journal_plant_is_on(journal, JOURNAL_PLANT_NO_CUT) ? segment->base : cut;
 	return segment;
@@ -167,120 +194,72 @@ journal_batch_begin(struct journal *journal, struct journal_segment *segment)
 	return item;
 }
 
-/* Header of the next segment, then the closing batch of this one. NULL: no spare for this class. */
+/* The batches of a segment's footer; returns the LSN of the first, 0: it has no footer. */
+static uint64_t
+journal_footer_put(struct journal *journal, struct journal_segment *segment)
+{
+	struct slice rest = buf_slice(&segment->footer);
+	uint64_t first = rest.len > 0 && segment->has_footer ? segment->end : 0;
+
+	while (first != 0 && rest.len > 0) {
+		struct record record = { .type = RECORD_FOOTER,
+			.payload = slice_head(rest, FOOTER_CHUNK) };
+		struct journal_item *item =
+			journal_item_add(journal, JOURNAL_ITEM_BATCH, segment, segment->end);
+
+		(void)record_put(&item->bytes, &record);
+		item->count = 1;
+		journal_item_close(item);
+		journal->stats.footers += item->bytes.len;
+		rest = slice_from(rest, record.payload.len);
+	}
+	buf_done(&segment->footer);
+	buf_init(&segment->footer, 0);
+	return first;
+}
+
+/* Footer, header of the next segment, then the closing batch of this one. NULL: no spare for this
+ * class. */
 static struct journal_segment *
 journal_segment_switch(struct journal *journal, enum journal_class class)
 {
 	struct journal_segment *old = journal_newest(journal), *segment;
-	struct journal_spare *spare = journal_spare_ready(journal);
+	struct journal_spare *spare = journal_spare_for(journal, class);
 	struct journal_item *closing;
+	uint64_t footer;
 
-	if (spare == NULL
-		|| (class == JOURNAL_NEW_MAIL && journal_spare_count(journal) <= JOURNAL_RESERVE))
+	if (spare == NULL)
 		return NULL;
+	footer = journal_footer_put(journal, old);
 	segment = journal_segment_begin(journal, spare, old->end);
 	closing = journal_item_add(journal, JOURNAL_ITEM_BATCH, old, old->end);
 	closing->flags = BATCH_LAST;
 	closing->successor = segment->sequence;
+	closing->footer = footer;
 	return segment;
 }
 
 struct journal_item *
-journal_writer_open_item(struct journal *journal, size_t bytes, enum journal_class class)
+journal_writer_open_item(
+	struct journal *journal, size_t bytes, size_t count, enum journal_class class)
 {
 	struct journal_item *item = TAILQ_LAST(&journal->items, journal_items);
 	struct journal_segment *segment = journal_newest(journal);
-	size_t need = RECORD_BATCH_HEADER + bytes;
+	uint64_t need = num_align_u64(RECORD_BATCH_HEADER + bytes, RECORD_BLOCK);
 
 	if (item != NULL && item->open) {
-		if (journal_item_fits(item, bytes))
+		if (journal_item_fits(item, bytes, count))
 			return item;
 		journal_item_close(item);
 	}
-	if (segment->end + num_align_u64(need, RECORD_BLOCK) + RECORD_BLOCK
-		> segment->base + segment->size) {
+	if (segment->end + need > journal_segment_limit(segment, count)) {
 		segment = journal_segment_switch(journal, class);
 		if (segment == NULL)
 			return NULL;
-		CHECK(need + journal_nodes_size(journal) + 2 * RECORD_BLOCK <= segment->size);
+		CHECK(segment->end + need + journal_nodes_size(journal) + RECORD_BLOCK
+			<= journal_segment_limit(segment, count));
 	}
 	return journal_batch_begin(journal, segment);
-}
-
-/* --- spare files ------------------------------------------------------------------------------ */
-
-static void
-journal_prepare_done(void *ctx, struct disk_op *op)
-{
-	struct journal *journal = ctx;
-
-	journal->preparing = false;
-	if (op->err == ERR_OK) {
-		journal_spare_add(journal, op->slot, 0);
-		if (journal->state != JOURNAL_FAULTED)
-			journal->retry_at.ns = 0;
-		if (journal->state == JOURNAL_RECOVERING)
-			journal_writer_start(journal, journal->recovery.end);
-		return;
-	}
-	journal_notice(journal, "journal: cannot prepare segment %08u: %s; next try in %llu s",
-		(unsigned)op->slot, err_meaning(op->err),
-		(unsigned long long)(JOURNAL_RETRY_MAX_NS / NS_PER_S));
-	if (journal->state == JOURNAL_RECOVERING) {
-		journal->state = JOURNAL_CLOSED;
-		journal->options.callbacks->opened(journal->options.ctx, op->err, NULL);
-	} else {
-		journal->retry_at = mono_add_ns(journal->now.mono, JOURNAL_RETRY_MAX_NS);
-	}
-}
-
-static void
-journal_prepare(struct journal *journal)
-{
-	struct disk_op *op = &journal->prepare_op;
-
-	*op = (struct disk_op){ .kind = DISK_PREPARE, .slot = journal->slot_next++,
-		.length = journal->options.segment_size, .done = journal_prepare_done,
-		.ctx = journal };
-	journal->preparing = true;
-	disk_submit(journal->options.disk, op);
-}
-
-/* Keeps enough spare files, as far as the journal may grow. */
-static void
-journal_prepare_ahead(struct journal *journal)
-{
-	struct journal_space space;
-	const struct journal_spare *spare;
-	uint64_t count = 0;
-
-	if (journal->preparing || journal->retry_at.ns > journal->now.mono.ns)
-		return;
-	journal->retry_at.ns = 0;
-	TAILQ_FOREACH(spare, &journal->spares, link)
-		count++;
-	journal_space(journal, &space);
-	if (count < JOURNAL_SPARES
-		&& space.used_bytes + (count + 1) * journal->options.segment_size
-			   <= space.max_bytes)
-		journal_prepare(journal);
-}
-
-/* The oldest segments without anything live leave force; their files wait for a durable `first`. */
-static void
-journal_recycle(struct journal *journal)
-{
-	struct journal_segment *oldest;
-
-	while ((oldest = TAILQ_FIRST(&journal->segments)) != journal_newest(journal)
-		&& oldest->live <= journal_plant_is_on(journal, JOURNAL_PLANT_FREE_LIVE)
-		&& TAILQ_NEXT(oldest, link)->base < journal->durable) {
-		TAILQ_REMOVE(&journal->segments, oldest, link);
-		if (!oldest->suspect)
-			journal_spare_add(journal, oldest->slot, journal_first(journal));
-		mem_free(oldest);
-		journal->proven = false;
-	}
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -292,7 +271,9 @@ journal_seal_header(struct journal *journal, struct journal_item *item)
 		.sequence = item->segment->sequence,
 		.base = item->segment->base,
 		.cut = item->cut,
-		.first = num_min_u64(journal_first(journal), item->segment->base),
+		.first = journal_plant_is_on(journal, JOURNAL_PLANT_EARLY_REUSE)
+			? journal->durable_first
+			: num_min_u64(journal_first(journal), item->segment->base),
 		.size = item->segment->size,
 		.generation = item->segment->generation,
 		.major = RECORD_FORMAT_MAJOR,
@@ -316,9 +297,12 @@ journal_seal_batch(struct journal *journal, struct journal_item *item)
 		.flags = item->flags,
 		.previous = journal->previous_sum,
 		.durable = journal->durable,
-		.first = journal_first(journal),
+		.first = journal_plant_is_on(journal, JOURNAL_PLANT_EARLY_REUSE)
+			? journal->durable_first
+			: journal_first(journal),
 		.wall_us = num_max_u64(journal->now.wall.us, journal->wall_us),
 		.successor = item->successor,
+		.footer = item->footer,
 	};
 
 	if (item->open)
@@ -358,8 +342,7 @@ journal_cut(struct journal *journal, struct journal_items *ret_refused)
 	TAILQ_CONCAT(ret_refused, &journal->items, link);
 	while ((segment = journal_newest(journal)) != NULL && segment->base >= journal->durable
 		&& segment != TAILQ_FIRST(&journal->segments)) {
-		TAILQ_REMOVE(&journal->segments, segment, link);
-		mem_free(segment);
+		journal_segment_drop(journal, segment);
 	}
 	segment = journal_newest(journal);
 	segment->suspect = true;
@@ -439,6 +422,8 @@ journal_write_done(void *ctx, struct disk_op *op)
 		return;
 	}
 	TAILQ_REMOVE(&journal->items, item, link);
+	journal->stats.written += item->bytes.len;
+	journal->stats.flushes++;
 	if (item->kind == JOURNAL_ITEM_BATCH)
 		journal_batch_durable(journal, item);
 	journal_item_free(item);
@@ -462,8 +447,15 @@ void
 journal_writer_start(struct journal *journal, uint64_t cut)
 {
 	struct journal_spare *spare = journal_spare_ready(journal);
-	struct journal_segment *segment;
+	struct journal_segment *segment = journal_newest(journal);
 
+	if (segment != NULL && journal->state == JOURNAL_RECOVERING
+		&& journal_plant_is_on(journal, JOURNAL_PLANT_APPEND_TAIL)
+		&& segment->end + 8 * RECORD_BLOCK < segment->base + segment->size) {
+		(void)journal_batch_begin(journal, segment);
+		journal_transmit(journal, TAILQ_FIRST(&journal->items));
+		return;
+	}
 	if (spare == NULL) {
 		if (!journal->preparing)
 			journal_prepare(journal);
@@ -493,7 +485,7 @@ journal_prove(struct journal *journal)
 	if (journal->proven || !TAILQ_EMPTY(&journal->items)
 		|| journal->now.mono.ns < journal->idle_since.ns + JOURNAL_IDLE_NS)
 		return;
-	item = journal_writer_open_item(journal, 0, JOURNAL_RESULT);
+	item = journal_writer_open_item(journal, 0, 0, JOURNAL_RESULT);
 	if (item != NULL)
 		journal_item_close(item);
 	else
@@ -515,8 +507,7 @@ journal_writer_step(struct journal *journal)
 			journal_writer_start(journal, journal->durable);
 		return;
 	}
-	journal_recycle(journal);
-	journal_prepare_ahead(journal);
+	journal_space_step(journal);
 	journal_prove(journal);
 	item = TAILQ_FIRST(&journal->items);
 	if (item != NULL && journal_item_is_due(journal, item))

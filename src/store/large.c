@@ -64,10 +64,10 @@ large_advance(struct store_large *large)
 		buf_clear(&empty);
 		large->flight = large->pending;
 		large->pending = empty;
-		large_submit(large, DISK_LARGE_APPEND);
+		large_submit(large, DISK_FILE_APPEND);
 	} else if (large->is_finishing) {
 		buf_clear(&large->flight);
-		large_submit(large, DISK_LARGE_FINISH);
+		large_submit(large, DISK_FILE_FINISH);
 	}
 }
 
@@ -97,10 +97,10 @@ large_doom_name(struct store *store, struct slice name)
 static void
 large_drop(struct store_large *large)
 {
-	char name[STORE_LARGE_NAME_SIZE + sizeof(DISK_LARGE_TEMPORARY)];
+	char name[STORE_LARGE_NAME_SIZE + sizeof(DISK_TEMPORARY)];
 
 	(void)snprintf(name, sizeof(name), "%016llx%s", (unsigned long long)large->number,
-		large->is_finished ? "" : DISK_LARGE_TEMPORARY);
+		large->is_finished ? "" : DISK_TEMPORARY);
 	large_doom_name(large->store, slice_str(name));
 	large_free(large);
 }
@@ -125,10 +125,12 @@ large_written(void *ctx, struct disk_op *op)
 	large->store->op_count--;
 	if (op->err < 0)
 		large->err = op->err == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
-	else if (op->kind == DISK_LARGE_FINISH)
+	else if (op->kind == DISK_FILE_FINISH)
 		large->is_finished = true;
 	else
 		large->written += op->bytes.len;
+	if (op->err == ERR_OK)
+		large->store->large_bytes += op->bytes.len;
 	buf_clear(&large->flight);
 	if (large->is_aborted) {
 		large_drop(large);
@@ -237,7 +239,7 @@ large_step(struct store *store)
 	}
 	if (!large_may_remove(store))
 		return;
-	store->remove_op = (struct disk_op){ .kind = DISK_LARGE_REMOVE, .done = large_removed,
+	store->remove_op = (struct disk_op){ .kind = DISK_FILE_REMOVE, .done = large_removed,
 		.ctx = store };
 	memcpy(store->remove_op.name, doomed->name, sizeof(doomed->name));
 	STAILQ_REMOVE_HEAD(&store->doomed, link);
@@ -283,12 +285,20 @@ large_owned_all(const struct store *store)
 {
 	struct large_owned *table = NULL, *owned;
 	const struct cache_entry *entry;
+	const struct store_large *large;
 
 	for (entry = store->cache.table; entry != NULL; entry = entry->hh.next) {
 		if (entry->large == 0)
 			continue;
 		owned = MEM_NEW(struct large_owned);
 		store_large_name(entry->large, owned->name);
+		HASH_ADD_STR(table, name, owned);
+	}
+	TAILQ_FOREACH (large, &store->larges, link) {
+		owned = MEM_NEW(struct large_owned);
+		(void)snprintf(owned->name, sizeof(owned->name), "%016llx%s",
+			(unsigned long long)large->number,
+			large->is_finished ? "" : DISK_TEMPORARY);
 		HASH_ADD_STR(table, name, owned);
 	}
 	return table;
@@ -328,7 +338,8 @@ large_listed(void *ctx, struct disk_op *op)
 	store->op_count--;
 	if (op->err < 0 && op->err != ERR_NOTFOUND)
 		store_notice(store, "store: cannot list large/: %s", err_meaning(op->err));
-	else if (!journal_is_damaged(store->journal))
+	else if (!journal_is_damaged(store->journal)
+		|| store_plant_is_on(store, JOURNAL_PLANT_DROP_ORPHANS))
 		large_doom_orphans(store, buf_slice(&op->list));
 	else if (op->list.len > 0)
 		store_notice(store, "store: the journal is damaged: files under large/ stay");
@@ -343,7 +354,7 @@ large_recover(struct store *store)
 {
 	struct disk_op *op = &store->list_op;
 
-	*op = (struct disk_op){ .kind = DISK_LARGE_LIST, .done = large_listed, .ctx = store };
+	*op = (struct disk_op){ .kind = DISK_FILE_LIST, .done = large_listed, .ctx = store };
 	buf_init(&op->list, 0);
 	store->op_count++;
 	disk_submit(store->options.disk, op);
@@ -380,7 +391,7 @@ store_large_read(
 	reader->store = store;
 	reader->done = done;
 	reader->ctx = ctx;
-	reader->op = (struct disk_op){ .kind = DISK_LARGE_READ, .length = length,
+	reader->op = (struct disk_op){ .kind = DISK_FILE_READ, .length = length,
 		.done = large_read, .ctx = reader };
 	buf_init(&reader->op.list, 0);
 	store_large_name(entry->large, reader->op.name);

@@ -17,7 +17,7 @@
 struct load_piece {
 	uint16_t type;
 	uint64_t lsn;
-	uint32_t kib;
+	uint16_t size;
 	struct cache_item *item;
 };
 
@@ -31,18 +31,18 @@ load_missing(struct store *store, const struct cache_entry *entry, struct load_p
 
 	if (!entry->has_parts || (entry->wants_body && !entry->has_body)) {
 		*ret_piece = (struct load_piece){ RECORD_MESSAGE, slot->message_lsn,
-			slot->message_kib, NULL };
+			slot->message_size, NULL };
 		return true;
 	}
 	if (slot->state_lsn != 0 && entry->state_from != slot->state_lsn) {
-		*ret_piece = (struct load_piece){ RECORD_STATE, slot->state_lsn, slot->state_kib,
+		*ret_piece = (struct load_piece){ RECORD_STATE, slot->state_lsn, slot->state_size,
 			NULL };
 		return true;
 	}
 	TAILQ_FOREACH (item, &entry->items, link) {
 		if (item->has_payload)
 			continue;
-		*ret_piece = (struct load_piece){ RECORD_RESULT, item->lsn, item->kib, item };
+		*ret_piece = (struct load_piece){ RECORD_RESULT, item->lsn, item->size, item };
 		return true;
 	}
 	return false;
@@ -58,7 +58,7 @@ load_submit(struct store *store, struct cache_entry *entry)
 	CHECK(!entry->is_busy);
 	if (entry->read_err != ERR_OK || !load_missing(store, entry, &piece))
 		return false;
-	*op = (struct disk_op){ .kind = DISK_READ, .length = (uint64_t)piece.kib * STORE_KIB,
+	*op = (struct disk_op){ .kind = DISK_READ, .length = summary_size(piece.size),
 		.done = load_done, .ctx = entry };
 	buf_init(&op->list, 0);
 	entry->read_err = journal_locate(store->journal, piece.lsn, &op->slot, &op->offset);
@@ -85,35 +85,6 @@ load_want(struct store *store, struct cache_entry *entry)
 }
 
 /* --- what was read ---------------------------------------- */
-
-static void
-load_saved(void *ctx, struct disk_op *op)
-{
-	((struct store *)ctx)->op_count--;
-	mem_free(op);
-}
-
-/* Damaged bytes are kept for a human. */
-static void
-load_save(struct store *store, const struct cache_entry *entry)
-{
-	struct slice bytes = buf_slice(&entry->op.list);
-	struct disk_op *op = mem_new(sizeof(*op) + bytes.len);
-	uint8_t *copy = (uint8_t *)(op + 1);
-
-	if (bytes.len > 0)
-		memcpy(copy, bytes.ptr, bytes.len);
-	op->kind = DISK_SAVE;
-	op->bytes = slice_make(copy, bytes.len);
-	op->done = load_saved;
-	op->ctx = store;
-	(void)snprintf(op->name, sizeof(op->name), "message-%016llx-%016llx",
-		(unsigned long long)entry->queue_id, (unsigned long long)entry->op_lsn);
-	store_notice(store, "store: the record at LSN %llu is damaged; kept as corrupt/%s",
-		(unsigned long long)entry->op_lsn, op->name);
-	store->op_count++;
-	disk_submit(store->options.disk, op);
-}
 
 static enum err
 load_take_message(struct store *store, struct cache_entry *entry, struct slice payload)
@@ -216,7 +187,7 @@ load_done(void *ctx, struct disk_op *op)
 	if (err == ERR_OK)
 		err = load_take(store, entry);
 	if (err == ERR_CORRUPT)
-		load_save(store, entry);
+		lost_add(store, entry->ref, buf_slice(&op->list), "its checksum is wrong");
 	entry->read_err = err == ERR_OK || err == ERR_CORRUPT ? err : ERR_IO;
 	buf_done(&op->list);
 	if (!load_submit(store, entry))

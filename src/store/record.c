@@ -45,7 +45,8 @@ enum {
 	BATCH_AT_FIRST = 56,
 	BATCH_AT_WALL = 64,
 	BATCH_AT_SUCCESSOR = 72,
-	BATCH_AT_RESERVED = 80,
+	BATCH_AT_FOOTER = 80,
+	BATCH_AT_RESERVED = 88,
 	BATCH_AT_SUM = 120,
 };
 
@@ -190,6 +191,7 @@ batch_seal(struct buf *buf, struct batch_header *header)
 	wire_store_u64(at + BATCH_AT_FIRST, header->first);
 	wire_store_u64(at + BATCH_AT_WALL, header->wall_us);
 	wire_store_u64(at + BATCH_AT_SUCCESSOR, header->successor);
+	wire_store_u64(at + BATCH_AT_FOOTER, header->footer);
 	header->sum = batch_sum(buf_slice(buf));
 	wire_store_u64(at + BATCH_AT_SUM, header->sum);
 }
@@ -214,6 +216,7 @@ batch_decode(struct slice bytes, struct batch_header *ret_header)
 	header.first = wire_load_u64(at + BATCH_AT_FIRST);
 	header.wall_us = wire_load_u64(at + BATCH_AT_WALL);
 	header.successor = wire_load_u64(at + BATCH_AT_SUCCESSOR);
+	header.footer = wire_load_u64(at + BATCH_AT_FOOTER);
 	header.sum = wire_load_u64(at + BATCH_AT_SUM);
 	if (header.length % RECORD_BLOCK != 0 || header.length == 0
 		|| header.length > RECORD_BATCH_MAX || header.used < RECORD_BATCH_HEADER
@@ -368,5 +371,33 @@ record_node_decode(struct slice payload, struct record_node *ret_node)
 	err = wire_done(&reader);
 	if (err == ERR_OK)
 		*ret_node = node;
+	return err;
+}
+
+void
+record_place_encode(struct buf *buf, const struct record_place *place)
+{
+	wire_put_u64(buf, place->queue_id);
+	wire_put_u64(buf, place->state_lsn);
+	wire_put_u32(buf, place->due_s);
+	wire_put_u32(buf, place->flags);
+	wire_put_u16(buf, place->size);
+}
+
+enum err
+record_place_decode(struct slice payload, struct record_place *ret_place)
+{
+	struct wire_reader reader = wire_reader(payload);
+	struct record_place place;
+	enum err err;
+
+	place.queue_id = wire_get_u64(&reader);
+	place.state_lsn = wire_get_u64(&reader);
+	place.due_s = wire_get_u32(&reader);
+	place.flags = wire_get_u32(&reader);
+	place.size = wire_get_u16(&reader);
+	err = wire_done(&reader);
+	if (err == ERR_OK)
+		*ret_place = place;
 	return err;
 }

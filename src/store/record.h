@@ -74,6 +74,7 @@ struct batch_header {
 	uint64_t first;      /* base of the oldest segment in force */
 	uint64_t wall_us;
 	uint64_t successor;
+	uint64_t footer; /* closing batch: LSN of the first batch of the footer; 0: it has none */
 	uint64_t sum; /* of the batch; set by batch_seal() and batch_decode() */
 };
 
@@ -96,7 +97,8 @@ enum record_type {
 	RECORD_STATE = 3,   /* the complete state of a message */
 	RECORD_DONE = 4,    /* the message has ended */
 	RECORD_NODE = 5,    /* a named value of the node, e.g. the floor of queue IDs */
-	RECORD_FOOTER = 6,  /* the index of a closed segment */
+	RECORD_FOOTER = 6,  /* a part of a closed segment's summary: entries of summary.h */
+	RECORD_PLACE = 7,   /* behind the copy of a MESSAGE: where its STATE lies */
 };
 
 enum record_flag {
@@ -161,6 +163,21 @@ enum record_state_flag { RECORD_STATE_HELD = 1, RECORD_STATE_WARNED = 2 };
 
 void record_state_encode(struct buf *buf, const struct record_state *state);
 MUST_USE enum err record_state_decode(struct slice payload, struct record_state *ret_state);
+
+/*
+ * Payload of RECORD_PLACE. A MESSAGE that was moved forgets what stood before it; this gives it
+ * back the STATE that was not moved with it.
+ */
+struct record_place {
+	uint64_t queue_id;
+	uint64_t state_lsn;
+	uint32_t due_s;
+	uint32_t flags;
+	uint16_t size; /* of the STATE, packed as summary.h says */
+};
+
+void record_place_encode(struct buf *buf, const struct record_place *place);
+MUST_USE enum err record_place_decode(struct slice payload, struct record_place *ret_place);
 
 /* Payload of RECORD_NODE. */
 struct record_node {

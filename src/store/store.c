@@ -1,10 +1,16 @@
 /*
  * store.c - life and recovery of the message store, and the face of its index (see store.h)
  *
- * Recovery: the journal gives every record in force in order. A MESSAGE makes a slot, or moves
- * one: the cleaner copies a message together with its state and results, so a second MESSAGE with
- * one queue ID forgets all that came before it. STATE, RESULT and DONE are joined to their message
- * by the queue ID; without one they mean nothing.
+ * Recovery: once the journal has found its end, new mail is taken; beside it the newest
+ * checkpoint, and what the journal has behind it, are applied in order, then every message is
+ * scheduled and files
+ * that no message owns are removed. A record that is older than what is known of its message
+ * changes nothing, so a checkpoint may be written while the index changes, and read in part.
+ *
+ * A MESSAGE makes a slot, or moves one and forgets what stood before it; a PLACE behind it gives
+ * back the STATE that was not moved. STATE, RESULT and DONE are joined to their message by the
+ * queue ID;
+ * without one they mean nothing.
  *
  * Holds: the segment of each live MESSAGE, of the newest durable STATE and of each RESULT behind
  * it is held in force. A DONE needs no hold: segments go first in, first out, so it outlives what
@@ -18,7 +24,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { STORE_FULL_PERCENT = 70, STORE_ROOM_PERCENT = 60 };
+#define STORE_PROGRESS_NS (2 * NS_PER_S)
+
+enum { STORE_FULL_PERCENT = 70, STORE_ROOM_PERCENT = 60, STORE_SWEEP = 8192 };
 
 void
 store_notice(struct store *store, const char *format, ...)
@@ -32,34 +40,31 @@ store_notice(struct store *store, const char *format, ...)
 	store->options.callbacks->notice(store->options.ctx, text);
 }
 
-uint32_t
-store_kib(size_t payload_len)
+bool
+store_plant_is_on(const struct store *store, enum journal_plant plant)
 {
-	return (uint32_t)((record_size(payload_len) + STORE_KIB - 1) / STORE_KIB);
+	return (store->options.planted & (unsigned)plant) != 0;
+}
+
+uint16_t
+store_size(size_t payload_len)
+{
+	return summary_size_pack(record_size(payload_len));
 }
 
 void
-store_hold(struct store *store, uint64_t lsn, uint32_t kib)
+store_hold(struct store *store, uint64_t lsn, uint16_t size)
 {
 	journal_hold(store->journal, lsn);
-	store->live_bytes += (uint64_t)kib * STORE_KIB;
+	store->live_bytes += summary_size(size);
 }
 
 void
-store_release(struct store *store, uint64_t lsn, uint32_t kib)
+store_release(struct store *store, uint64_t lsn, uint16_t size)
 {
 	journal_release(store->journal, lsn);
-	CHECK(store->live_bytes >= (uint64_t)kib * STORE_KIB);
-	store->live_bytes -= (uint64_t)kib * STORE_KIB;
-}
-
-/* Rounded up: a message is never due early. */
-uint32_t
-store_due_seconds(uint64_t due_us)
-{
-	uint64_t seconds = due_us / US_PER_S + (due_us % US_PER_S != 0);
-
-	return (uint32_t)num_min_u64(seconds, UINT32_MAX);
+	CHECK(store->live_bytes >= summary_size(size));
+	store->live_bytes -= summary_size(size);
 }
 
 struct cache_entry *
@@ -77,8 +82,8 @@ store_schedule(struct store *store, store_ref ref)
 	const struct cache_entry *entry = cache_find(&store->cache, ref);
 	bool is_taken = entry != NULL && (entry->is_pinned || entry->load_count > 0);
 
-	if (!store->is_open)
-		return;
+	if (store->phase < STORE_SCHEDULING)
+		return; /* it comes when all is known */
 	if (slot->is_durable && !is_taken && (slot->flags & RECORD_STATE_HELD) == 0)
 		index_schedule(&store->index, ref);
 	else
@@ -106,7 +111,7 @@ store_items_fold(struct store *store, struct cache_entry *entry, const struct ca
 
 	while ((item = TAILQ_FIRST(&entry->items)) != NULL && item != state) {
 		if (item->is_durable)
-			store_release(store, item->lsn, item->kib);
+			store_release(store, item->lsn, item->size);
 		cache_item_drop(entry, item);
 	}
 }
@@ -119,9 +124,9 @@ store_message_release(struct store *store, store_ref ref)
 	struct cache_entry *entry = cache_find(&store->cache, ref);
 
 	if (slot->is_durable)
-		store_release(store, slot->message_lsn, slot->message_kib);
+		store_release(store, slot->message_lsn, slot->message_size);
 	if (slot->state_lsn != 0)
-		store_release(store, slot->state_lsn, slot->state_kib);
+		store_release(store, slot->state_lsn, slot->state_size);
 	slot->state_lsn = 0;
 	if (entry != NULL)
 		store_items_fold(store, entry, NULL);
@@ -144,106 +149,204 @@ store_message_end(struct store *store, store_ref ref)
 
 /* --- recovery ---------------------------------------- */
 
-static void
-store_recover_message(struct store *store, uint64_t lsn, const struct record *record)
+/* Whether a place that recovery names is in force. */
+static bool
+store_is_in_force(const struct store *store, uint64_t lsn)
 {
-	struct record_message message;
-	struct index_slot *slot;
-	store_ref ref;
+	uint32_t slot;
+	uint64_t offset;
 
-	if (record_message_decode(record->payload, &message) < 0 || message.queue_id == 0) {
-		store_notice(store, "store: the message at LSN %llu is not readable; left out",
-			(unsigned long long)lsn);
+	return journal_locate(store->journal, lsn, &slot, &offset) == ERR_OK;
+}
+
+static void
+store_apply_message(struct store *store, const struct summary_entry *entry)
+{
+	store_ref ref = index_find(&store->index, entry->queue_id);
+	struct index_slot *slot;
+
+	if (!store_is_in_force(store, entry->lsn)
+		|| (ref != 0 && index_slot(&store->index, ref)->message_lsn >= entry->lsn))
 		return;
-	}
-	ref = index_find(&store->index, message.queue_id);
 	if (ref != 0)
 		store_message_release(store, ref);
 	else
-		ref = index_add(&store->index, message.queue_id);
+		ref = index_add(&store->index, entry->queue_id);
 	slot = index_slot(&store->index, ref);
-	slot->arrival_us = message.arrival_us;
-	slot->message_lsn = lsn;
-	slot->message_kib = store_kib(record->payload.len) & INDEX_KIB_MAX;
+	slot->arrival_us = entry->value;
+	slot->message_lsn = entry->lsn;
+	slot->message_size = entry->size & INDEX_SIZE_MASK;
 	slot->due_s = 0;
 	slot->flags = 0;
 	slot->is_durable = 1;
-	store_hold(store, lsn, slot->message_kib);
-	if (message.large != 0)
-		store_entry(store, ref)->large = message.large;
+	store_hold(store, entry->lsn, entry->size);
 }
 
+/* Items that stand before a STATE count no more. */
 static void
-store_recover_state(struct store *store, uint64_t lsn, const struct record *record, store_ref ref,
-	const struct record_state *state)
+store_fold_before(struct store *store, struct cache_entry *entry, uint64_t lsn)
+{
+	struct cache_item *item;
+
+	while ((item = TAILQ_FIRST(&entry->items)) != NULL && item->lsn < lsn) {
+		if (item->is_durable)
+			store_release(store, item->lsn, item->size);
+		cache_item_drop(entry, item);
+	}
+}
+
+/* A STATE, or the place of one. */
+static void
+store_apply_state(
+	struct store *store, const struct summary_entry *entry, store_ref ref, uint64_t lsn)
 {
 	struct index_slot *slot = index_slot(&store->index, ref);
-	struct cache_entry *entry = cache_find(&store->cache, ref);
+	struct cache_entry *known = cache_find(&store->cache, ref);
 
+	if (slot->state_lsn >= lsn || !store_is_in_force(store, lsn))
+		return;
 	if (slot->state_lsn != 0)
-		store_release(store, slot->state_lsn, slot->state_kib);
-	if (entry != NULL) {
-		store_items_fold(store, entry, NULL);
-		store_entry_settle(store, entry);
+		store_release(store, slot->state_lsn, slot->state_size);
+	if (known != NULL) {
+		store_fold_before(store, known, lsn);
+		store_entry_settle(store, known);
 	}
 	slot->state_lsn = lsn;
-	slot->state_kib = store_kib(record->payload.len) & INDEX_KIB_MAX;
-	slot->due_s = store_due_seconds(state->due_us);
-	slot->flags = state->flags & INDEX_FLAGS;
-	store_hold(store, lsn, slot->state_kib);
+	slot->state_size = entry->size & INDEX_SIZE_MASK;
+	slot->due_s = entry->due_s;
+	slot->flags = entry->flags & INDEX_FLAGS;
+	store_hold(store, lsn, entry->size);
 }
 
 static void
-store_recover_result(struct store *store, uint64_t lsn, const struct record *record, store_ref ref)
+store_apply_result(struct store *store, const struct summary_entry *entry, store_ref ref)
 {
-	struct cache_item *item = cache_item_add(store_entry(store, ref), RECORD_RESULT, lsn,
-		store_kib(record->payload.len));
+	const struct index_slot *slot = index_slot(&store->index, ref);
+	const struct cache_entry *known = cache_find(&store->cache, ref);
+	const struct cache_item *last = NULL;
+	struct cache_item *item;
 
+	if (known != NULL)
+		last = TAILQ_LAST(&known->items, cache_items);
+	if (!store_is_in_force(store, entry->lsn) || entry->lsn < slot->state_lsn
+		|| (last != NULL && last->lsn >= entry->lsn))
+		return;
+	item = cache_item_add(store_entry(store, ref), RECORD_RESULT, entry->lsn, entry->size);
 	item->is_durable = true;
-	store_hold(store, lsn, item->kib);
+	store_hold(store, entry->lsn, item->size);
 }
 
-static void
-store_record(void *ctx, uint64_t lsn, const struct record *record)
+void
+store_apply(struct store *store, const struct summary_entry *entry)
 {
-	struct store *store = ctx;
-	struct record_state state;
 	store_ref ref;
 
-	if (record->type == RECORD_MESSAGE) {
-		store_recover_message(store, lsn, record);
+	if (entry->type == RECORD_MESSAGE) {
+		store_apply_message(store, entry);
 		return;
 	}
-	if (record->type != RECORD_STATE && record->type != RECORD_RESULT
-		&& record->type != RECORD_DONE) {
-		if ((record->flags & RECORD_CRITICAL) != 0)
-			store_notice(store,
-				"store: the record at LSN %llu is of a kind (%u) that this "
-				"release does not know",
-				(unsigned long long)lsn, (unsigned)record->type);
+	ref = index_find(&store->index, entry->queue_id);
+	if (ref == 0 || entry->lsn < index_slot(&store->index, ref)->message_lsn)
 		return;
-	}
-	if (record_state_decode(record->payload, &state) < 0)
-		return;
-	ref = index_find(&store->index, state.queue_id);
-	if (ref == 0)
-		return;
-	if (record->type == RECORD_STATE)
-		store_recover_state(store, lsn, record, ref, &state);
-	else if (record->type == RECORD_RESULT)
-		store_recover_result(store, lsn, record, ref);
-	else
+	switch (entry->type) {
+	case SUMMARY_LARGE:
+		store_entry(store, ref)->large = entry->value;
+		break;
+	case RECORD_PLACE:
+		store_apply_state(store, entry, ref, entry->value);
+		break;
+	case RECORD_STATE:
+		store_apply_state(store, entry, ref, entry->lsn);
+		break;
+	case RECORD_RESULT:
+		store_apply_result(store, entry, ref);
+		break;
+	case RECORD_DONE:
 		store_message_end(store, ref);
+		break;
+	default:
+		break;
+	}
 }
 
-/* The files under large/ that no message owns are known: the store is open. */
+static void
+store_entry_came(void *ctx, const struct summary_entry *entry)
+{
+	store_apply(ctx, entry);
+}
+
+static void
+store_replayed(void *ctx)
+{
+	struct store *store = ctx;
+
+	index_settle(&store->index);
+	store->phase = STORE_SCHEDULING;
+	store->sweep = 0;
+}
+
+/* What was lost behind it may have been its newer state. */
+static void
+store_doubt(struct store *store, struct index_slot *slot)
+{
+	uint64_t known = num_max_u64(slot->message_lsn, slot->state_lsn);
+
+	if (!slot->is_durable || known >= journal_damage_end(store->journal)
+		|| slot->message_lsn >= journal_recovered_end(store->journal))
+		return;
+	store->doubtful++;
+	if (store->options.hold_doubtful)
+		slot->flags = (slot->flags | RECORD_STATE_HELD) & INDEX_FLAGS;
+}
+
+/* Some messages get their place in the schedule; at the end all have one. */
+static void
+store_sweep(struct store *store)
+{
+	for (int i = 0; i < STORE_SWEEP; i++) {
+		store->sweep = index_next(&store->index, store->sweep);
+		if (store->sweep == 0) {
+			store->phase = STORE_ORPHANS;
+			if (store->doubtful > 0)
+				store_notice(store,
+					"store: %llu messages may have a newer "
+					"state that is lost: %s",
+					(unsigned long long)store->doubtful,
+					store->options.hold_doubtful ? "held" : "retried");
+			large_recover(store);
+			return;
+		}
+		store_doubt(store, index_slot(&store->index, store->sweep));
+		store_schedule(store, store->sweep);
+	}
+}
+
+/* The files under large/ that no message owns are known: all is known. */
 void
 store_recovered(struct store *store)
 {
-	store->is_open = store->clean.is_stale = true;
-	for (store_ref ref = 0; (ref = index_next(&store->index, ref)) != 0;)
-		store_schedule(store, ref);
-	store->options.callbacks->opened(store->options.ctx, ERR_OK, NULL);
+	uint64_t ns = store->now.mono.ns - store->opened_at.ns;
+
+	store->phase = STORE_COMPLETE;
+	if (ns > NS_PER_S / 2)
+		store_notice(store, "store: index complete: %llu messages in %.1f s",
+			(unsigned long long)store_count(store), (double)ns / (double)NS_PER_S);
+	store->options.callbacks->complete(store->options.ctx);
+}
+
+static void
+store_progress(struct store *store)
+{
+	uint64_t done = journal_replayed(store->journal), first = journal_first(store->journal);
+	uint64_t all = journal_recovered_end(store->journal) - first;
+
+	if (mono_since_ns(store->now.mono, store->progress_at) < STORE_PROGRESS_NS)
+		return;
+	store->progress_at = store->now.mono;
+	store_notice(store, "store: index: %llu messages so far, %llu %% of "
+		"the journal; new mail is taken",
+		(unsigned long long)store_count(store),
+		(unsigned long long)(done > first && all > 0 ? (done - first) * 100 / all : 0));
 }
 
 static void
@@ -251,11 +354,14 @@ store_opened(void *ctx, enum err err, const struct fault *fault)
 {
 	struct store *store = ctx;
 
-	index_settle(&store->index);
-	if (err < 0)
-		store->options.callbacks->opened(store->options.ctx, err, fault);
-	else
-		large_recover(store);
+	if (err == ERR_OK) {
+		store->is_open = true;
+		store->phase = STORE_LOADING;
+		store->opened_at = store->progress_at = store->now.mono;
+	}
+	store->options.callbacks->opened(store->options.ctx, err, fault);
+	if (err == ERR_OK)
+		checkpoint_load(store);
 }
 
 static void
@@ -271,13 +377,14 @@ store_journal_notice(void *ctx, const char *text)
 struct store *
 store_new(const struct store_options *options)
 {
-	static const struct journal_callbacks callbacks = { store_record, store_opened,
-		store_journal_notice };
+	static const struct journal_callbacks callbacks = { store_opened, store_entry_came,
+		store_replayed, store_journal_notice };
 	struct store *store = MEM_NEW(struct store);
 	struct journal_options journal = {
 		.disk = options->disk,
 		.segment_size = options->segment_size,
 		.size_max = options->size_max,
+		.size_min = options->size_min,
 		.epoch = options->epoch,
 		.callbacks = &callbacks,
 		.ctx = store,
@@ -292,6 +399,9 @@ store_new(const struct store_options *options)
 	TAILQ_INIT(&store->ready);
 	TAILQ_INIT(&store->larges);
 	STAILQ_INIT(&store->doomed);
+	STAILQ_INIT(&store->losts);
+	buf_init(&store->clean.op.list, 0);
+	buf_init(&store->checkpoint.op.list, 0);
 	buf_init(&store->scratch, 0);
 	buf_init(&store->list_op.list, 0);
 	return store;
@@ -304,6 +414,9 @@ store_free(struct store *store)
 		return;
 	CHECK(store->op_count == 0);
 	large_free_all(store);
+	clean_free(store);
+	checkpoint_free(store);
+	lost_free(store);
 	journal_free(store->journal);
 	cache_done(&store->cache);
 	index_done(&store->index);
@@ -344,9 +457,16 @@ store_step(struct store *store, struct instant now)
 	if (store->is_open) {
 		index_settle(&store->index);
 		store_judge_room(store);
+		journal_set_live(store->journal, store->live_bytes);
 		load_step(store);
+		if (store->phase == STORE_SCHEDULING)
+			store_sweep(store);
+		if (store->phase < STORE_COMPLETE)
+			store_progress(store);
 		large_step(store);
+		lost_step(store);
 		clean_step(store);
+		checkpoint_step(store);
 	}
 	journal_step(store->journal, now);
 }
@@ -356,7 +476,9 @@ store_due(const struct store *store)
 {
 	struct mono due = journal_due(store->journal), clean = clean_due(store);
 
-	if (store->is_open && (load_is_due(store) || large_is_due(store)))
+	if (store->is_open
+		&& (load_is_due(store) || large_is_due(store) || lost_is_due(store)
+			|| checkpoint_is_due(store) || store->phase == STORE_SCHEDULING))
 		return (struct mono){ 0 };
 	return clean.ns < due.ns ? clean : due;
 }
@@ -371,10 +493,32 @@ store_accepts(const struct store *store)
 }
 
 bool
+store_is_complete(const struct store *store)
+{
+	return store->phase == STORE_COMPLETE;
+}
+
+bool
 store_is_idle(const struct store *store)
 {
 	return journal_is_idle(store->journal) && store->op_count == 0
-		&& TAILQ_EMPTY(&store->ready) && STAILQ_EMPTY(&store->doomed);
+		&& TAILQ_EMPTY(&store->ready) && STAILQ_EMPTY(&store->doomed)
+		&& STAILQ_EMPTY(&store->losts);
+}
+
+void
+store_stats(const struct store *store, struct store_stats *ret_stats)
+{
+	*ret_stats = (struct store_stats){
+		.live_bytes = store->live_bytes,
+		.checkpoint_bytes = store->checkpoint.written,
+		.checkpoint_lsn = store->checkpoint.last_lsn,
+		.large_bytes = store->large_bytes,
+		.lost = store->lost_count,
+		.is_cleaning = store->clean.phase != CLEAN_IDLE,
+	};
+	journal_stats(store->journal, &ret_stats->journal);
+	journal_space(store->journal, &ret_stats->space);
 }
 
 uint64_t
@@ -418,7 +562,7 @@ void
 store_set_due(struct store *store, store_ref ref, uint64_t due_us)
 {
 	CHECK(index_is_used(&store->index, ref));
-	index_slot(&store->index, ref)->due_s = store_due_seconds(due_us);
+	index_slot(&store->index, ref)->due_s = summary_due_seconds(due_us);
 	store_schedule(store, ref);
 }
 

@@ -37,8 +37,13 @@ typedef uint32_t store_ref;
 enum { STORE_TXN_RECORDS_MAX = 64, STORE_LARGE_NAME_SIZE = 32 };
 
 struct store_callbacks {
-	/* Recovery is over: all messages are in the index. On error the store stays closed. */
+	/*
+	 * New mail may come; what was there before is not all in the index. On error it stays
+	 * closed.
+	 */
 	void (*opened)(void *ctx, enum err err, const struct fault *fault);
+	/* All messages are in the index and in the schedule. */
+	void (*complete)(void *ctx);
 	void (*notice)(void *ctx, const char *text); /* for the administrator's log */
 };
 
@@ -46,6 +51,9 @@ struct store_options {
 	struct disk *disk;
 	uint64_t segment_size;
 	uint64_t size_max;
+	uint64_t size_min;
+	/* messages whose state may be out of date after damage; else retried */
+	bool hold_doubtful;
 	uint64_t cache_max;   /* bytes of bodies kept in memory */
 	uint64_t epoch;       /* random, of this start */
 	uint8_t uuid[RECORD_UUID_SIZE];
@@ -61,11 +69,25 @@ void store_step(struct store *store, struct instant now);
 struct mono store_due(const struct store *store);
 struct journal *store_journal(struct store *store); /* node values, wall time, state */
 
+/* False until the index is complete: what is not found may be there all the same. */
+bool store_is_complete(const struct store *store);
 /* Whether new mail may come: false means 452. Hysteresis as store.md says (70 %, 60 %). */
 bool store_accepts(const struct store *store);
 /* True when nothing waits to be written, flushed or read. */
 bool store_is_idle(const struct store *store);
 uint64_t store_count(const struct store *store);
+
+struct store_stats {
+	struct journal_stats journal;
+	struct journal_space space;
+	uint64_t live_bytes;
+	uint64_t checkpoint_bytes; /* written since the start */
+	uint64_t checkpoint_lsn;   /* of the newest */
+	uint64_t large_bytes;      /* content written to files of its own since the start */
+	uint64_t lost;             /* messages that could not be read since the start */
+	bool is_cleaning;
+};
+void store_stats(const struct store *store, struct store_stats *ret_stats);
 
 /* --- changes ---------------------------------------- */
 

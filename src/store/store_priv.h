@@ -33,16 +33,67 @@ struct store_doomed {
 };
 STAILQ_HEAD(store_dooms, store_doomed);
 
+enum clean_phase { CLEAN_IDLE, CLEAN_READING, CLEAN_SETTLING };
+
+struct clean_move;
+
 struct store_clean {
-	bool is_stale;  /* something changed since it was asked whether cleaning pays */
-	bool is_active;
-	bool is_walked; /* the whole index was looked at in this pass */
-	bool has_moved; /* something, in this pass */
-	uint64_t limit; /* LSN below which the oldest segment lies */
+	enum clean_phase phase;
+	struct journal_place place; /* the segment that is emptied */
+	uint64_t at;         /* LSN of what is read next */
+	uint64_t chunk;      /* bytes that the next read wants */
+	struct disk_op op;
+	bool is_busy;        /* op is under way */
+	bool has_moved;      /* something, in this pass */
+	bool is_damaged;     /* something could not be read, in this pass */
+	unsigned rounds;     /* over `rest` */
+	unsigned failures;   /* passes one behind the other that could not empty the segment */
+	bool is_walking;     /* what is left is looked for in the whole index */
+	struct slice records; /* of the batch under way, in op.list */
+	uint64_t records_at;  /* their LSN */
+	store_ref *rest;     /* messages that could not be copied as they lie there */
+	size_t rest_count, rest_room, rest_next;
 	store_ref cursor;
-	unsigned reading; /* messages being read */
-	uint64_t flight;  /* bytes of copies being written */
+	struct clean_move *states; /* copies of STATEs under way, by ref */
+	unsigned reading;    /* messages being read */
+	uint64_t flight;     /* bytes of copies being written */
 	struct mono next;
+};
+
+struct store_checkpoint {
+	bool is_writing;
+	bool is_busy;
+	uint64_t lsn;     /* of the one under way: it holds all that lies below */
+	uint64_t last_lsn, last_size; /* of the newest one */
+	store_ref cursor;
+	uint64_t block, offset, entries;
+	struct disk_op op;
+	struct buf bytes;
+	uint64_t names[16]; /* LSNs of those on disk, newest first */
+	unsigned name_count, name_next;
+	uint64_t written; /* bytes since the start */
+	struct mono next;
+};
+
+/* A message that cannot be read: its end is written when what is left of it is saved. */
+struct store_lost {
+	STAILQ_ENTRY(store_lost) link;
+	struct store *store;
+	store_ref ref;
+	uint64_t queue_id;
+	bool is_saved, is_saving, is_ending;
+	struct buf bytes;
+	struct disk_op op;
+};
+STAILQ_HEAD(store_losts, store_lost);
+
+enum store_phase {
+	STORE_CLOSED,
+	STORE_LOADING,    /* a checkpoint */
+	STORE_REPLAYING,  /* what follows it */
+	STORE_SCHEDULING, /* every message gets its place in the schedule */
+	STORE_ORPHANS,    /* files under large/ are looked through */
+	STORE_COMPLETE,
 };
 
 struct store {
@@ -53,7 +104,13 @@ struct store {
 	struct cache cache;
 	struct cache_entries ready; /* entries whose waiters will be told */
 	struct buf scratch;         /* payloads of the transaction under construction */
-	bool is_open;
+	enum store_phase phase;
+	bool is_open; /* changes are taken */
+	store_ref sweep;           /* STORE_SCHEDULING */
+	uint64_t doubtful;         /* messages whose state may be out of date */
+	struct mono opened_at, progress_at;
+	uint64_t lost_count;
+	uint64_t large_bytes;
 	bool is_full;        /* hysteresis of store_accepts() */
 	uint64_t live_bytes; /* of the records that must stay */
 	unsigned op_count;   /* operations of the disk, without the journal's */
@@ -63,14 +120,17 @@ struct store {
 	struct disk_op remove_op;
 	struct disk_op list_op;
 	struct store_clean clean;
+	struct store_checkpoint checkpoint;
+	struct store_losts losts;
 };
 
-enum { STORE_KIB = 1024 };
-
 /* store.c */
-uint32_t store_kib(size_t payload_len);
-void store_hold(struct store *store, uint64_t lsn, uint32_t kib);
-void store_release(struct store *store, uint64_t lsn, uint32_t kib);
+uint16_t store_size(size_t payload_len);
+void store_hold(struct store *store, uint64_t lsn, uint16_t size);
+void store_release(struct store *store, uint64_t lsn, uint16_t size);
+bool store_plant_is_on(const struct store *store, enum journal_plant plant);
+/* What recovery learns, from whatever source, in the order of the journal. */
+void store_apply(struct store *store, const struct summary_entry *entry);
 void store_notice(struct store *store, const char *format, ...) FORMAT_PRINTF(2, 3);
 struct cache_entry *store_entry(struct store *store, store_ref ref);
 void store_schedule(struct store *store, store_ref ref);
@@ -79,11 +139,10 @@ void store_entry_settle(struct store *store, struct cache_entry *entry);
 /* Forgets the items in front of a STATE that has become durable, or all (NULL). */
 void store_items_fold(
 	struct store *store, struct cache_entry *entry, const struct cache_item *state);
-/* Recovery is over. */
+/* The files under large/ are known: recovery is over. */
 void store_recovered(struct store *store);
 /* The end of a message: its refs, records, files and waiters. */
 void store_message_end(struct store *store, store_ref ref);
-uint32_t store_due_seconds(uint64_t due_us);
 
 /* load.c */
 void load_want(struct store *store, struct cache_entry *entry);
@@ -100,7 +159,23 @@ void large_step(struct store *store);
 bool large_is_due(const struct store *store);
 void large_free_all(struct store *store);
 
+/* checkpoint.c */
+/* Loads the newest one that is whole and begins the replay of what follows it. */
+void checkpoint_load(struct store *store);
+void checkpoint_step(struct store *store);
+bool checkpoint_is_due(const struct store *store);
+void checkpoint_free(struct store *store);
+
+/* lost.c */
+/* A message that cannot be read: kept under corrupt/, then ended. */
+void lost_add(struct store *store, store_ref ref, struct slice bytes, const char *reason);
+bool lost_is_known(const struct store *store, uint64_t queue_id);
+void lost_step(struct store *store);
+bool lost_is_due(const struct store *store);
+void lost_free(struct store *store);
+
 /* clean.c */
+void clean_free(struct store *store);
 void clean_step(struct store *store);
 struct mono clean_due(const struct store *store);
 void clean_loaded(struct store *store, struct cache_entry *entry, enum err err);

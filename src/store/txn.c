@@ -12,7 +12,7 @@
 struct store_change {
 	uint16_t type;
 	store_ref ref;
-	uint32_t kib;
+	uint16_t size;
 	uint64_t lsn;
 	struct cache_item *item; /* STATE and RESULT */
 };
@@ -196,7 +196,7 @@ txn_message_durable(struct store *store, const struct store_change *change)
 		cache_find(&store->cache, entry->large_from)->large = 0;
 	entry->large_from = 0;
 	slot->is_durable = 1;
-	store_hold(store, change->lsn, change->kib);
+	store_hold(store, change->lsn, change->size);
 }
 
 /* What stood before a durable STATE is out of force, and the STATE is what counts. */
@@ -207,7 +207,7 @@ txn_state_durable(struct store *store, struct cache_entry *entry, const struct s
 	struct cache_item *item = change->item;
 
 	if (slot->state_lsn != 0)
-		store_release(store, slot->state_lsn, slot->state_kib);
+		store_release(store, slot->state_lsn, slot->state_size);
 	store_items_fold(store, entry, item);
 	CHECK(TAILQ_FIRST(&entry->items) == item);
 	buf_done(&entry->state);
@@ -215,10 +215,10 @@ txn_state_durable(struct store *store, struct cache_entry *entry, const struct s
 	entry->state_from = change->lsn;
 	buf_init(&item->payload, 0);
 	slot->state_lsn = change->lsn;
-	slot->state_kib = change->kib & INDEX_KIB_MAX;
-	slot->due_s = store_due_seconds(item->due_us);
+	slot->state_size = change->size & INDEX_SIZE_MASK;
+	slot->due_s = summary_due_seconds(item->due_us);
 	slot->flags = item->flags & INDEX_FLAGS;
-	store_hold(store, change->lsn, change->kib);
+	store_hold(store, change->lsn, change->size);
 	cache_item_drop(entry, item);
 }
 
@@ -238,15 +238,17 @@ txn_change_durable(struct store *store, const struct store_change *change)
 		break;
 	case RECORD_RESULT:
 		change->item->is_durable = true;
-		store_hold(store, change->lsn, change->kib);
+		store_hold(store, change->lsn, change->size);
 		break;
 	case RECORD_DONE:
-		if (entry->large != 0)
+		if (entry->large != 0 && !store_plant_is_on(store, JOURNAL_PLANT_KEEP_ORPHANS)
+			&& !store_plant_is_on(store, JOURNAL_PLANT_EARLY_UNLINK))
 			large_doom(store, entry->large);
 		store_message_end(store, change->ref);
 		return;
 	case RECORD_NODE:
 	case RECORD_FOOTER:
+	case RECORD_PLACE:
 		UNREACHED();
 	}
 	store_schedule(store, change->ref);
@@ -290,7 +292,6 @@ txn_settled(void *ctx, enum journal_outcome outcome)
 	struct store_commit *commit = ctx;
 	struct store *store = commit->store;
 
-	store->clean.is_stale = true;
 	for (unsigned i = 0; i < commit->count && outcome == JOURNAL_DURABLE; i++)
 		txn_change_durable(store, &commit->changes[i]);
 	for (unsigned i = commit->count; i > 0 && outcome == JOURNAL_REFUSED; i--)
@@ -337,7 +338,7 @@ txn_note(struct store_txn *txn, const struct store_txn_record *place, struct sto
 	entry->in_flight++;
 	if (place->type == RECORD_MESSAGE) {
 		slot->message_lsn = change->lsn;
-		slot->message_kib = change->kib & INDEX_KIB_MAX;
+		slot->message_size = change->size & INDEX_SIZE_MASK;
 		if (entry->taken != NULL)
 			large_taken(entry->taken);
 		entry->taken = NULL;
@@ -345,13 +346,15 @@ txn_note(struct store_txn *txn, const struct store_txn_record *place, struct sto
 	}
 	if (place->type == RECORD_DONE) {
 		entry->is_ending = true;
+		if (entry->large != 0 && store_plant_is_on(store, JOURNAL_PLANT_EARLY_UNLINK))
+			large_doom(store, entry->large);
 		return;
 	}
 	CHECK(record_state_decode(slice_make(store->scratch.ptr + place->payload_start,
 					  place->payload_len),
 		      &state)
 		== ERR_OK);
-	change->item = cache_item_add(entry, place->type, change->lsn, change->kib);
+	change->item = cache_item_add(entry, place->type, change->lsn, change->size);
 	change->item->has_payload = true;
 	change->item->due_us = place->due_us;
 	change->item->flags = place->flags;
@@ -378,7 +381,7 @@ store_txn_commit(struct store_txn *txn, journal_done_fn *done, void *ctx)
 		if (err == ERR_OK) {
 			commit->changes[i] = (struct store_change){ .type = place->type,
 				.ref = place->ref, .lsn = lsns[i],
-				.kib = store_kib(place->payload_len) };
+				.size = store_size(place->payload_len) };
 			txn_note(txn, place, &commit->changes[i]);
 		} else if (place->type == RECORD_MESSAGE) {
 			txn_forget_new(store, place->ref, false);

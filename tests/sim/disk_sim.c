@@ -40,8 +40,8 @@ disk_sim_done(struct disk_sim *sim)
 {
 	for (size_t i = 0; i < DISK_SIM_SLOTS; i++)
 		disk_sim_file_free(&sim->files[i]);
-	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
-		buf_done(&sim->larges[i].bytes);
+	for (size_t i = 0; i < DISK_SIM_NAMED; i++)
+		buf_done(&sim->named[i].bytes);
 }
 
 static struct disk_sim_file *
@@ -89,6 +89,55 @@ disk_sim_write_block(struct disk_sim_file *file, const struct disk_op *op, uint6
 	file->dirty[at / DISK_SIM_BLOCK] = 1;
 }
 
+/* The disk says that a block is stable: it is not, or it is elsewhere. */
+static void
+disk_sim_lie(struct disk_sim *sim, struct disk_sim_file *file, uint64_t block)
+{
+	uint64_t to = rng_below(&sim->rng, file->size / DISK_SIM_BLOCK);
+
+	sim->lies++;
+	sim->flushes_since_lie = 0;
+	if (rng_one_in(&sim->rng, 2))
+		memcpy(file->stable + to * DISK_SIM_BLOCK, file->cache + block * DISK_SIM_BLOCK,
+			DISK_SIM_BLOCK);
+}
+
+/* A bit of a finished file, if the named one that was chosen is one. */
+static bool
+disk_sim_rot_named(struct disk_sim *sim)
+{
+	struct disk_sim_named *named = &sim->named[rng_below(&sim->rng, DISK_SIM_NAMED)];
+
+	for (size_t i = 0; i < DISK_SIM_NAMED; i++) {
+		if (sim->named[i].area == DISK_AREA_INDEX && sim->named[i].stable)
+			named = &sim->named[i];
+	}
+	if (named->name[0] == '\0' || named->area != DISK_AREA_INDEX || named->bytes.len == 0)
+		return false;
+	named->bytes.ptr[rng_below(&sim->rng, rng_one_in(&sim->rng, 2) ? 512 : named->bytes.len)] ^= 0x10;
+	sim->lies++;
+	sim->flushes_since_lie = 0;
+	return true;
+}
+
+bool
+disk_sim_rot(struct disk_sim *sim)
+{
+	uint32_t slot = (uint32_t)rng_below(&sim->rng, DISK_SIM_SLOTS);
+
+	if (rng_one_in(&sim->rng, 4) && disk_sim_rot_named(sim))
+		return true;
+	for (uint32_t i = 0; i < DISK_SIM_SLOTS; i++, slot = (slot + 1) % DISK_SIM_SLOTS) {
+		if (!sim->files[slot].exists)
+			continue;
+		disk_sim_damage(sim, slot, rng_below(&sim->rng, sim->files[slot].size));
+		sim->lies++;
+		sim->flushes_since_lie = 0;
+		return true;
+	}
+	return false;
+}
+
 static void
 disk_sim_flush(struct disk_sim *sim, struct disk_sim_file *file, struct disk_op *op)
 {
@@ -100,10 +149,13 @@ disk_sim_flush(struct disk_sim *sim, struct disk_sim_file *file, struct disk_op 
 		if (!file->dirty[block])
 			continue;
 		/* A failed flush may have written some blocks; none is dirty any more. */
-		if (!fails || rng_one_in(&sim->rng, 3))
+		if (!fails && rng_one_in(&sim->rng, sim->lies_one_in))
+			disk_sim_lie(sim, file, block);
+		else if (!fails || rng_one_in(&sim->rng, 3))
 			memcpy(file->stable + at, file->cache + at, DISK_SIM_BLOCK);
 		file->dirty[block] = 0;
 	}
+	sim->flushes_since_lie += !fails;
 	if (fails) {
 		op->err = ERR_IO;
 		op->sys_errno = EIO;
@@ -132,20 +184,26 @@ disk_sim_read(struct disk_sim *sim, struct disk_op *op)
 		op->err = ERR_NOTFOUND;
 		return;
 	}
+	if (!op->direct && rng_one_in(&sim->rng, sim->read_fails_one_in)) {
+		op->err = ERR_IO;
+		op->sys_errno = EIO;
+		return;
+	}
 	buf_add(&op->list,
 		slice_head(slice_from(slice_make(op->direct ? file->stable : file->cache, file->size),
 				   op->offset),
 			op->length));
 }
 
-/* --- large files ------------------------------------------------------------------------------ */
+/* --- files of areas ------------------------------------------------------------------------------ */
 
-static struct disk_sim_large *
-disk_sim_large(struct disk_sim *sim, const char *name)
+static struct disk_sim_named *
+disk_sim_named(struct disk_sim *sim, enum disk_area area, const char *name)
 {
-	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
-		if (strcmp(sim->larges[i].name, name) == 0)
-			return &sim->larges[i];
+	for (size_t i = 0; i < DISK_SIM_NAMED; i++)
+		if (strcmp(sim->named[i].name, name) == 0
+			&& (sim->named[i].area == area || name[0] == '\0'))
+			return &sim->named[i];
 	return NULL;
 }
 
@@ -154,23 +212,24 @@ disk_sim_large_count(const struct disk_sim *sim)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
-		count += sim->larges[i].name[0] != '\0';
+	for (size_t i = 0; i < DISK_SIM_NAMED; i++)
+		count += sim->named[i].name[0] != '\0' && sim->named[i].area == DISK_AREA_LARGE;
 	return count;
 }
 
-static struct disk_sim_large *
-disk_sim_large_temporary(struct disk_sim *sim, const struct disk_op *op)
+static struct disk_sim_named *
+disk_sim_named_temporary(struct disk_sim *sim, const struct disk_op *op)
 {
 	char name[DISK_NAME_SIZE + 8];
-	struct disk_sim_large *large;
+	struct disk_sim_named *large;
 
-	(void)snprintf(name, sizeof(name), "%s%s", op->name, DISK_LARGE_TEMPORARY);
-	large = disk_sim_large(sim, name);
+	(void)snprintf(name, sizeof(name), "%s%s", op->name, DISK_TEMPORARY);
+	large = disk_sim_named(sim, op->area, name);
 	if (large == NULL) {
-		large = disk_sim_large(sim, "");
+		large = disk_sim_named(sim, op->area, "");
 		CHECK(large != NULL && strlen(name) < sizeof(large->name));
 		memcpy(large->name, name, strlen(name) + 1);
+		large->area = op->area;
 		large->stable = false;
 		buf_init(&large->bytes, 0);
 	}
@@ -178,65 +237,78 @@ disk_sim_large_temporary(struct disk_sim *sim, const struct disk_op *op)
 }
 
 static void
-disk_sim_large_remove(struct disk_sim_large *large)
+disk_sim_named_remove(struct disk_sim_named *large)
 {
 	buf_done(&large->bytes);
-	*large = (struct disk_sim_large){ .stable = false };
+	*large = (struct disk_sim_named){ .stable = false };
 }
 
 static void
-disk_sim_large_append(struct disk_sim *sim, struct disk_op *op)
+disk_sim_named_append(struct disk_sim *sim, struct disk_op *op)
 {
-	struct disk_sim_large *large = disk_sim_large_temporary(sim, op);
+	struct disk_sim_named *large = disk_sim_named_temporary(sim, op);
 
 	if (rng_one_in(&sim->rng, sim->prepare_fails_one_in)) {
 		op->err = ERR_NOSPACE;
 		return;
 	}
-	CHECK(op->offset == large->bytes.len);
+	CHECK(op->offset == large->bytes.len || op->offset == 0);
+	if (op->offset == 0)
+		buf_clear(&large->bytes);
 	buf_add(&large->bytes, op->bytes);
 }
 
+/* A rename puts the new file in the place of an old one. */
 static void
-disk_sim_large_finish(struct disk_sim *sim, struct disk_op *op)
+disk_sim_named_replace(struct disk_sim *sim, const struct disk_op *op)
 {
-	struct disk_sim_large *large = disk_sim_large_temporary(sim, op);
+	struct disk_sim_named *old = disk_sim_named(sim, op->area, op->name);
+
+	CHECK(old == NULL || op->area == DISK_AREA_INDEX);
+	if (old != NULL)
+		disk_sim_named_remove(old);
+}
+
+static void
+disk_sim_named_finish(struct disk_sim *sim, struct disk_op *op)
+{
+	struct disk_sim_named *large = disk_sim_named_temporary(sim, op);
 
 	if (rng_one_in(&sim->rng, sim->flush_fails_one_in)) {
 		op->err = ERR_IO;
 		op->sys_errno = EIO;
 		return;
 	}
-	CHECK(disk_sim_large(sim, op->name) == NULL);
+	disk_sim_named_replace(sim, op);
 	memcpy(large->name, op->name, sizeof(large->name));
 	large->stable = true;
 }
 
 static void
-disk_sim_large_list(struct disk_sim *sim, struct disk_op *op)
+disk_sim_named_list(struct disk_sim *sim, struct disk_op *op)
 {
-	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
-		if (sim->larges[i].name[0] != '\0')
-			wire_put_bytes(&op->list, slice_str(sim->larges[i].name));
+	for (size_t i = 0; i < DISK_SIM_NAMED; i++)
+		if (sim->named[i].name[0] != '\0' && sim->named[i].area == op->area)
+			wire_put_bytes(&op->list, slice_str(sim->named[i].name));
 }
 
 static void
-disk_sim_large_run(struct disk_sim *sim, struct disk_op *op)
+disk_sim_named_run(struct disk_sim *sim, struct disk_op *op)
 {
-	struct disk_sim_large *large;
+	struct disk_sim_named *large;
 
-	if (op->kind == DISK_LARGE_APPEND) {
-		disk_sim_large_append(sim, op);
-	} else if (op->kind == DISK_LARGE_FINISH) {
-		disk_sim_large_finish(sim, op);
-	} else if (op->kind == DISK_LARGE_LIST) {
-		disk_sim_large_list(sim, op);
+	if (op->kind == DISK_FILE_APPEND) {
+		disk_sim_named_append(sim, op);
+	} else if (op->kind == DISK_FILE_FINISH) {
+		disk_sim_named_finish(sim, op);
+	} else if (op->kind == DISK_FILE_LIST) {
+		disk_sim_named_list(sim, op);
 	} else {
-		large = disk_sim_large(sim, op->name);
+		large = disk_sim_named(sim, op->area, op->name);
 		if (large == NULL)
 			op->err = ERR_NOTFOUND;
-		else if (op->kind == DISK_LARGE_REMOVE)
-			disk_sim_large_remove(large);
+		else if (op->kind == DISK_FILE_REMOVE)
+			disk_sim_named_remove(large);
 		else
 			buf_add(&op->list, slice_head(slice_from(buf_slice(&large->bytes), op->offset),
 						   op->length));
@@ -265,17 +337,18 @@ disk_sim_run(struct disk_sim *sim, struct disk_op *op)
 		disk_sim_flush(sim, disk_sim_file(sim, op->slot), op);
 		break;
 	case DISK_REMOVE:
+	case DISK_RETIRE:
 		disk_sim_file_free(disk_sim_file(sim, op->slot));
 		break;
 	case DISK_SAVE:
 		sim->saved_count++;
 		break;
-	case DISK_LARGE_APPEND:
-	case DISK_LARGE_FINISH:
-	case DISK_LARGE_REMOVE:
-	case DISK_LARGE_LIST:
-	case DISK_LARGE_READ:
-		disk_sim_large_run(sim, op);
+	case DISK_FILE_APPEND:
+	case DISK_FILE_FINISH:
+	case DISK_FILE_REMOVE:
+	case DISK_FILE_LIST:
+	case DISK_FILE_READ:
+		disk_sim_named_run(sim, op);
 		break;
 	}
 }
@@ -311,6 +384,20 @@ disk_sim_step(struct disk_sim *sim)
 	return true;
 }
 
+/* What was asked for is done, in part or not at all; nobody hears of it. */
+static void
+disk_sim_die_amid(struct disk_sim *sim, struct disk_op *op)
+{
+	uint64_t blocks = op->length / DISK_SIM_BLOCK;
+
+	if (op->kind == DISK_PREPARE && rng_one_in(&sim->rng, 2))
+		op->length = (1 + rng_below(&sim->rng, blocks)) * DISK_SIM_BLOCK;
+	if ((op->kind == DISK_PREPARE || op->kind == DISK_REMOVE || op->kind == DISK_RETIRE
+		    || op->kind == DISK_FILE_FINISH || op->kind == DISK_FILE_REMOVE)
+		&& rng_one_in(&sim->rng, 2))
+		disk_sim_run(sim, op);
+}
+
 void
 disk_sim_die(struct disk_sim *sim)
 {
@@ -319,11 +406,14 @@ disk_sim_die(struct disk_sim *sim)
 		struct disk_sim_file *file;
 
 		if (op->kind == DISK_SAVE) {
-			op->done(op->ctx, op); /* frees itself; its owner is gone */
+			if (rng_one_in(&sim->rng, 2))
+				sim->saved_count++;
 			continue;
 		}
-		if (op->kind != DISK_WRITE)
+		if (op->kind != DISK_WRITE) {
+			disk_sim_die_amid(sim, op);
 			continue;
+		}
 		file = disk_sim_file(sim, op->slot);
 		for (uint64_t block = 0; block < op->bytes.len / DISK_SIM_BLOCK; block++)
 			if (rng_one_in(&sim->rng, 2))
@@ -360,9 +450,9 @@ disk_sim_lose_power(struct disk_sim *sim)
 		if (file->exists)
 			memcpy(file->cache, file->stable, file->size);
 	}
-	for (size_t i = 0; i < DISK_SIM_LARGES; i++)
-		if (!sim->larges[i].stable && rng_one_in(&sim->rng, 2))
-			disk_sim_large_remove(&sim->larges[i]);
+	for (size_t i = 0; i < DISK_SIM_NAMED; i++)
+		if (!sim->named[i].stable && rng_one_in(&sim->rng, 2))
+			disk_sim_named_remove(&sim->named[i]);
 }
 
 void

@@ -2,11 +2,16 @@
  * disk_sim.h - a disk that behaves as badly as real ones, from a seed (implements store/disk.h)
  *
  * Every file has two contents: what the page cache shows and what is stable. A write changes the first
- * only; a flush copies dirty blocks over. Process death keeps the cache and leaves a write in progress
- * done in part; power loss keeps, drops or tears each dirty block. A flush that fails drops the dirty
- * marks but leaves the bytes readable, as Linux does: only a restart of the machine shows the loss.
+ * only; a flush copies dirty blocks over. Process death keeps the cache and leaves what was under way done
+ * in part: blocks of a write, a file of any length that was to be prepared, a rename or not. Power
+ * loss keeps, drops or tears each dirty block; what a block held before comes back, be it of the
+ * segment's former life. A flush that fails drops the dirty marks but leaves the bytes readable, as Linux
+ * does: only a restart of the machine, or a direct read, shows the loss.
  *
- * Large files: what is appended is lost or kept in part by power loss; what was finished stays.
+ * Faults that real disks hide (`lies`): a durable block is not written, is written elsewhere, or loses a bit
+ * later. The store cannot prevent what they destroy, it must notice it.
+ *
+ * Files of areas: what is appended is lost or kept in part by power loss; what was finished stays.
  *
  * Ownership: operations stay their submitter's; disk_sim_die() forgets them all without completion.
  */
@@ -26,9 +31,11 @@ struct disk_sim_file {
 	uint8_t *dirty; /* a flag per block */
 };
 
-enum { DISK_SIM_LARGES = 64 };
+enum { DISK_SIM_NAMED = 128 };
 
-struct disk_sim_large {
+/* A file of an area. */
+struct disk_sim_named {
+	enum disk_area area;
 	char name[DISK_NAME_SIZE]; /* empty: free */
 	bool stable;               /* finished, name and bytes survive */
 	struct buf bytes;
@@ -38,11 +45,15 @@ struct disk_sim {
 	struct disk disk; /* first */
 	struct rng rng;
 	struct disk_sim_file files[DISK_SIM_SLOTS];
-	struct disk_sim_large larges[DISK_SIM_LARGES];
+	struct disk_sim_named named[DISK_SIM_NAMED];
 	struct disk_op *queue[DISK_SIM_QUEUE];
 	size_t queued;
 	uint64_t flush_fails_one_in;   /* 0: never */
 	uint64_t prepare_fails_one_in; /* 0: never */
+	uint64_t read_fails_one_in;    /* 0: never; reads without `direct` */
+	uint64_t lies_one_in;          /* 0: never; of the blocks that are flushed */
+	uint64_t lies;                 /* told so far */
+	uint64_t flushes_since_lie;    /* two later ones prove that something had been there */
 	uint64_t saved_count;          /* DISK_SAVE operations */
 };
 
@@ -60,6 +71,9 @@ void disk_sim_lose_power(struct disk_sim *sim);
 
 /* How many files there are under large/. */
 size_t disk_sim_large_count(const struct disk_sim *sim);
+
+/* Flips one bit somewhere in what is stable; false: there is nothing. */
+bool disk_sim_rot(struct disk_sim *sim);
 
 /* Flips one bit in the stable and cached bytes of a slot. */
 void disk_sim_damage(struct disk_sim *sim, uint32_t slot, uint64_t offset);

@@ -1,7 +1,7 @@
 /*
  * store_sim.c - the production message store on the simulated disk, with crashes, from a seed
  *
- * usage: store_sim [--seed N] [--count M] [--plant free-live]
+ * usage: store_sim [--seed N] [--count M] [--plant NAME] [--log 1]
  *
  * A run accepts messages (small, large, or together with a result of another), loads, changes, ends
  * and forgets them, while operations complete in any order and the process is killed, the power cut or
@@ -10,6 +10,10 @@
  * The oracle keeps the changes of each message in order, durable or not. After a crash each message is
  * loaded: it must be what its durable changes make it, and perhaps the first few of those that were
  * under way; what ended durably is gone; of an atomic pair both are there or neither.
+ *
+ * In some runs the disk lies or rots: then what it destroyed may be gone or back, but nothing is ever shown with
+ * other bytes, and all ends well. With --plant a deliberate bug is switched on (tests/sim/mutants), and the
+ * exit code is 0 only if a seed finds it.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -29,6 +33,7 @@ enum {
 	SIM_LIVE_MAX = 40,
 	SIM_LARGE = 20000,
 	SIM_CACHE = 12000,
+	SIM_SETTLED = 10, /* segments in force at the end: 3/2.4 of the smallest log and 2 */
 };
 
 enum sim_status { SIM_SENT, SIM_DURABLE, SIM_REFUSED };
@@ -44,9 +49,12 @@ struct sim_message {
 	uint32_t id;
 	store_ref ref; /* 0: not in the store */
 	bool is_pinned, is_loading, is_unverified, is_large, is_long;
+	bool is_old; /* of the time before the last start; not looked for yet */
 	bool is_gone; /* ended durably, or known not to exist */
 	unsigned sent;
 	uint32_t due_s;
+	bool is_lost;       /* it could not be read: the store puts it aside, sooner or later */
+	bool is_due_unsure; /* a state was refused */
 	unsigned op_count;
 	struct sim_op ops[SIM_OPS_MAX];
 	struct store_large *large;
@@ -68,7 +76,10 @@ struct sim {
 	struct sim_message messages[SIM_MESSAGES_MAX];
 	uint32_t count, first;
 	uint32_t seq;
-	bool opened, broken;
+	bool opened, complete, broken, rots;
+	bool damage_was_said; /* in this life or one before, since the lie */
+	bool damage_in_life;
+	bool was_provable;    /* at the last crash: later flushes show that something had been there */
 	const char *bug;
 	uint64_t epoch, recoveries, durables, verified;
 };
@@ -81,11 +92,31 @@ struct sim_fold {
 	uint32_t results[SIM_OPS_MAX];
 };
 
+/* --log: what the store tells the administrator is shown. */
+static bool sim_says;
+
 static void
 sim_fail(struct sim *sim, const char *bug)
 {
 	if (sim->bug == NULL)
 		sim->bug = bug;
+}
+
+/* What a disk that lies may cause. */
+static void
+sim_break(struct sim *sim, const char *bug)
+{
+	if (sim->disk.lies == 0)
+		sim_fail(sim, bug);
+}
+
+/* What recovery may cause only if it says that something is damaged, where that can be known at all. */
+static void
+sim_break_aloud(struct sim *sim, const char *bug)
+{
+	if (sim->disk.lies == 0
+		|| (!sim->damage_was_said && sim->disk.saved_count == 0 && sim->was_provable))
+		sim_fail(sim, bug);
 }
 
 /* --- bytes ------------------------------------------------------------------------------------- */
@@ -279,7 +310,7 @@ sim_large_checked(void *ctx, enum err err, struct slice bytes)
 	if (message->is_gone)
 		return;
 	if (err != ERR_OK || !slice_equal(bytes, slice_make(expected, len)))
-		sim_fail(message->sim, "a large content is lost or has other bytes");
+		sim_break(message->sim, "a large content is lost or has other bytes");
 }
 
 static void
@@ -288,8 +319,16 @@ sim_verify(struct sim *sim, struct sim_message *message)
 	struct sim_fold found;
 
 	sim_found(sim, message, &found);
+	if (!sim_is_possible(message, &found) && sim_says) {
+		printf("message %u: state %u, %zu results; known:", message->id, found.state,
+			found.count);
+		for (unsigned i = 0; i < message->op_count; i++)
+			printf(" %u:%u/%d", message->ops[i].type, message->ops[i].seq,
+				(int)message->ops[i].status);
+		printf("\n");
+	}
 	if (!sim_is_possible(message, &found))
-		sim_fail(sim, "a message is not what its durable changes made it");
+		sim_break(sim, "a message is not what its durable changes made it");
 	sim_accept(message, &found);
 	sim_check_body(sim, message);
 	if (message->is_large)
@@ -307,8 +346,12 @@ sim_loaded(void *ctx, store_ref ref, enum err err)
 	message->is_loading = false;
 	if (err == ERR_NOTFOUND && sim_is_ending(message))
 		return;
+	if (err == ERR_IO && sim->disk.read_fails_one_in > 0)
+		return;
 	if (err != ERR_OK || ref != message->ref) {
-		sim_fail(sim, "a message cannot be read");
+		sim_break(sim, "a message cannot be read");
+		message->is_gone = message->is_lost = true;
+		message->ref = 0;
 		return;
 	}
 	message->is_pinned = true;
@@ -338,38 +381,47 @@ sim_meet(struct sim *sim, struct sim_message *message)
 	message->ref = store_find(sim->store, message->id + 1);
 	if (message->ref == 0) {
 		if (!message->is_gone && !sim_is_possible(message, &none))
-			sim_fail(sim, "a durable message is lost");
+			sim_break_aloud(sim, "a durable message is lost");
 		message->is_gone = true;
 		return;
 	}
-	if (message->is_gone)
-		sim_fail(sim, "a message that had ended durably is back");
+	if (message->is_gone && !message->is_lost)
+		sim_break_aloud(sim, "a message that had ended durably is back");
+	message->is_gone = false;
 	store_info(sim->store, message->ref, &info);
 	if (info.queue_id != message->id + 1 || !info.is_durable || info.is_pinned)
 		sim_fail(sim, "recovery gave wrong information about a message");
 	message->due_s = (uint32_t)(info.due_us / US_PER_S);
 	message->is_unverified = true;
+	message->is_due_unsure = false;
 }
 
 static void
 sim_opened(void *ctx, enum err err, const struct fault *fault)
 {
 	struct sim *sim = ctx;
-	uint64_t found = 0;
 
 	(void)fault;
-	if (err < 0) {
-		sim->broken = true;
-		return;
-	}
+	sim->broken = err < 0;
+	sim->opened = err == ERR_OK;
+}
+
+static void
+sim_complete(void *ctx)
+{
+	struct sim *sim = ctx;
+	uint64_t found = 0;
+
 	sim->recoveries++;
+	sim->complete = true;
 	for (uint32_t i = sim->first; i < sim->count; i++) {
-		sim_meet(sim, &sim->messages[i]);
+		if (sim->messages[i].is_old)
+			sim_meet(sim, &sim->messages[i]);
+		sim->messages[i].is_old = false;
 		found += sim->messages[i].ref != 0;
 	}
 	if (found != store_count(sim->store))
-		sim_fail(sim, "recovery found a message that nobody wrote");
-	sim->opened = true;
+		sim_break(sim, "recovery found a message that nobody wrote");
 }
 
 static void
@@ -377,11 +429,20 @@ sim_notice(void *ctx, const char *text)
 {
 	struct sim *sim = ctx;
 
-	if (strstr(text, "damage") != NULL || strstr(text, "missing") != NULL)
-		sim_fail(sim, "damage was reported where there was none");
+	if (sim_says)
+		printf("%s\n", text);
+	if (strstr(text, "removing") != NULL && sim->damage_in_life)
+		sim_fail(sim, "content was removed although the journal is damaged");
+	if (strncmp(text, "journal: damage", 15) == 0 || strstr(text, "are missing") != NULL)
+		sim->damage_in_life = true;
+	if (strstr(text, "damage") != NULL || strstr(text, "missing") != NULL
+		|| strstr(text, "cannot be read") != NULL) {
+		sim->damage_was_said = true;
+		sim_break(sim, "damage was reported where there was none");
+	}
 }
 
-static const struct store_callbacks sim_callbacks = { sim_opened, sim_notice };
+static const struct store_callbacks sim_callbacks = { sim_opened, sim_complete, sim_notice };
 
 /* --- transactions ------------------------------------------------------------------------------ */
 
@@ -422,12 +483,14 @@ sim_op_settled(struct sim *sim, struct sim_message *message, uint32_t seq,
 	message->sent--;
 	op->status = outcome == JOURNAL_DURABLE ? SIM_DURABLE : SIM_REFUSED;
 	if (outcome == JOURNAL_REFUSED) {
+		message->is_due_unsure |= op->type == RECORD_STATE;
 		if (op->type == RECORD_MESSAGE)
 			message->ref = 0;
 		return;
 	}
 	sim->durables++;
 	if (op->type == RECORD_STATE) {
+		message->is_due_unsure = message->sent > 0;
 		sim_compress(message, op);
 	} else if (op->type == RECORD_DONE) {
 		message->is_gone = true;
@@ -506,8 +569,13 @@ sim_pick(struct sim *sim)
 		struct sim_message *message =
 			&sim->messages[sim->first + rng_below(&sim->rng, range)];
 
-		if (message->ref != 0 && !message->is_gone && !message->is_loading)
+		if (message->ref == 0 || message->is_gone || message->is_loading)
+			continue;
+		if (store_find(sim->store, message->id + 1) == message->ref)
 			return message;
+		sim_break(sim, "a message has ended by itself");
+		message->is_gone = message->is_lost = true;
+		message->ref = 0;
 	}
 	return NULL;
 }
@@ -614,7 +682,7 @@ sim_change(struct sim *sim, struct sim_message *message, uint16_t type)
 	struct sim_txn plan = { .count = 0 };
 	struct store_txn txn;
 	struct buf payload;
-	uint32_t seq = sim_plan(sim, &plan, message);
+	uint32_t seq = sim_plan(sim, &plan, message), due_s = message->due_s;
 
 	buf_init(&payload, 0);
 	sim_payload(&payload, message->id, seq);
@@ -628,7 +696,8 @@ sim_change(struct sim *sim, struct sim_message *message, uint16_t type)
 	} else {
 		store_txn_done(&txn, message->ref);
 	}
-	(void)sim_commit(sim, &txn, &plan, &type);
+	if (!sim_commit(sim, &txn, &plan, &type))
+		message->due_s = due_s;
 	buf_done(&payload);
 }
 
@@ -641,8 +710,10 @@ sim_body_loaded(void *ctx, store_ref ref, enum err err)
 
 	if (err == ERR_NOTFOUND && sim_is_ending(message))
 		return;
+	if (err == ERR_IO && message->sim->disk.read_fails_one_in > 0)
+		return;
 	if (err != ERR_OK || ref != message->ref)
-		sim_fail(message->sim, "a body cannot be read");
+		sim_break(message->sim, "a body cannot be read");
 	else if (message->is_pinned)
 		sim_check_body(message->sim, message);
 }
@@ -692,11 +763,11 @@ sim_check_schedule(struct sim *sim)
 			sim_fail(sim, "the schedule holds a message that is not due or not idle");
 		return;
 	}
-	for (uint32_t i = sim->first; i < sim->count; i++) {
+	for (uint32_t i = sim->first; i < sim->count && sim->complete && sim->disk.lies == 0; i++) {
 		const struct sim_message *message = &sim->messages[i];
 
 		if (message->ref != 0 && !message->is_pinned && !message->is_loading
-			&& message->sent == 0 && message->due_s < wall_s(sim->now.wall)
+			&& message->sent == 0 && !message->is_due_unsure && message->due_s < wall_s(sim->now.wall)
 			&& message->op_count > 0
 			&& message->ops[message->op_count - 1].status == SIM_DURABLE)
 			sim_fail(sim, "an idle message that is due is not in the schedule");
@@ -710,6 +781,7 @@ sim_start(struct sim *sim)
 		.disk = &sim->disk.disk,
 		.segment_size = SIM_SEGMENT,
 		.size_max = 16 * SIM_SEGMENT,
+		.size_min = 6 * SIM_SEGMENT,
 		.cache_max = SIM_CACHE,
 		.epoch = ++sim->epoch,
 		.uuid = { 1, 2, 3 },
@@ -718,11 +790,13 @@ sim_start(struct sim *sim)
 		.planted = sim->planted,
 	};
 
-	sim->opened = sim->broken = false;
+	sim->was_provable = sim->disk.flushes_since_lie >= 3;
+	sim->opened = sim->complete = sim->broken = sim->damage_in_life = false;
 	for (uint32_t i = sim->first; i < sim->count; i++) {
 		struct sim_message *message = &sim->messages[i];
 
 		message->is_pinned = message->is_loading = message->is_unverified = false;
+		message->is_old = true;
 		message->ref = 0;
 		message->sent = 0;
 		message->large = NULL;
@@ -735,16 +809,22 @@ sim_start(struct sim *sim)
 static void
 sim_crash(struct sim *sim)
 {
+	bool power = rng_one_in(&sim->rng, 2);
+
 	disk_sim_die(&sim->disk);
-	if (rng_one_in(&sim->rng, 2))
+	if (power)
 		disk_sim_lose_power(&sim->disk);
+	if (sim_says)
+		printf("--- %s; %llu lies, %llu flushes since the last\n",
+			power ? "power loss" : "killed", (unsigned long long)sim->disk.lies,
+			(unsigned long long)sim->disk.flushes_since_lie);
 	sim_start(sim);
 }
 
 static void
 sim_check_twins(struct sim *sim)
 {
-	for (uint32_t i = sim->first; i < sim->count; i++) {
+	for (uint32_t i = sim->first; i < sim->count && sim->disk.lies == 0; i++) {
 		const struct sim_message *message = &sim->messages[i];
 
 		if (message->ref != 0 && message->op_count > 0
@@ -770,12 +850,17 @@ sim_act(struct sim *sim)
 	} else {
 		sim->now.mono.ns += rng_below(&sim->rng, 20 * NS_PER_MS);
 		sim->now.wall.us += rng_below(&sim->rng, 400000);
+		if (rng_one_in(&sim->rng, 400)) /* a clock that is set, back or forth */
+			sim->now.wall.us += (rng_below(&sim->rng, 7200) - 3600) * US_PER_S;
+		if (sim->rots && rng_one_in(&sim->rng, 60))
+			(void)disk_sim_rot(&sim->disk);
 		if (sim->opened)
 			sim_check_schedule(sim);
 		sim_check_twins(sim);
 	}
 	store_step(sim->store, sim->now);
 	while (sim->first < sim->count && sim->messages[sim->first].is_gone
+		&& !sim->messages[sim->first].is_old
 		&& sim->messages[sim->first].large == NULL)
 		sim->first++;
 }
@@ -793,6 +878,16 @@ sim_settle_turn(struct sim *sim)
 
 		if (message->ref == 0 || message->is_gone || message->is_loading)
 			continue;
+		if (store_find(sim->store, message->id + 1) != message->ref) {
+			sim_break(sim, "a message has ended by itself");
+			message->is_gone = message->is_lost = true;
+			message->ref = 0;
+			continue;
+		}
+		if (message->is_pinned && message->is_long && message->sent == 0) {
+			message->is_pinned = false;
+			store_unpin(sim->store, message->ref);
+		}
 		if (message->is_unverified)
 			sim_load(sim, message);
 		else if (sim_may_change(message) && !message->is_long && message->sent == 0)
@@ -810,20 +905,21 @@ sim_settle(struct sim *sim)
 	size_t larges = 0;
 
 	sim->disk.flush_fails_one_in = sim->disk.prepare_fails_one_in = 0;
+	sim->disk.read_fails_one_in = sim->disk.lies_one_in = 0;
 	for (int i = 0; i < 1500 && sim->bug == NULL; i++)
 		sim_settle_turn(sim);
 	for (uint32_t i = sim->first; i < sim->count; i++) {
 		const struct sim_message *message = &sim->messages[i];
 
 		larges += message->ref != 0 && message->is_large;
-		if (message->ref != 0 && !message->is_long)
+		if (message->ref != 0 && !message->is_long && !message->is_gone)
 			sim_fail(sim, "a message cannot be ended: the journal is stuck");
 	}
 	sim_check_twins(sim);
 	journal_space(store_journal(sim->store), &space);
-	if (space.used_bytes > space.max_bytes / 2)
+	if (space.used_bytes > SIM_SETTLED * SIM_SEGMENT && sim->disk.lies == 0)
 		sim_fail(sim, "the journal was not cleaned");
-	if (larges != disk_sim_large_count(&sim->disk))
+	if (larges != disk_sim_large_count(&sim->disk) && sim->disk.lies == 0)
 		sim_fail(sim, "a large file was left behind");
 	if (!store_is_idle(sim->store))
 		sim_fail(sim, "the store is not idle");
@@ -843,6 +939,11 @@ sim_run(uint64_t seed, unsigned planted)
 		sim.disk.flush_fails_one_in = 60;
 	if (rng_one_in(&sim.rng, 4))
 		sim.disk.prepare_fails_one_in = 6;
+	if (rng_one_in(&sim.rng, 6))
+		sim.disk.read_fails_one_in = 20;
+	if (rng_one_in(&sim.rng, 6))
+		sim.disk.lies_one_in = 100;
+	sim.rots = rng_one_in(&sim.rng, 6);
 	sim_start(&sim);
 	for (int step = 0; step < SIM_STEPS && sim.bug == NULL; step++)
 		sim_act(&sim);
@@ -855,6 +956,46 @@ sim_run(uint64_t seed, unsigned planted)
 	disk_sim_die(&sim.disk);
 	disk_sim_done(&sim.disk);
 	return bug;
+}
+
+static const struct {
+	const char *name;
+	unsigned bit;
+} sim_plants[] = {
+	{ "early-ack", JOURNAL_PLANT_EARLY_ACK },
+	{ "ignore-error", JOURNAL_PLANT_IGNORE_ERROR },
+	{ "free-live", JOURNAL_PLANT_FREE_LIVE },
+	{ "no-cut", JOURNAL_PLANT_NO_CUT },
+	{ "no-sync", JOURNAL_PLANT_NO_SYNC },
+	{ "append-tail", JOURNAL_PLANT_APPEND_TAIL },
+	{ "torn-batch", JOURNAL_PLANT_TORN_BATCH },
+	{ "cached-read", JOURNAL_PLANT_CACHED_READ },
+	{ "early-reuse", JOURNAL_PLANT_EARLY_REUSE },
+	{ "no-generation", JOURNAL_PLANT_NO_GENERATION },
+	{ "no-epoch", JOURNAL_PLANT_NO_EPOCH },
+	{ "trust-footer", JOURNAL_PLANT_TRUST_FOOTER },
+	{ "tail-is-torn", JOURNAL_PLANT_TAIL_IS_TORN },
+	{ "late-state", JOURNAL_PLANT_LATE_STATE },
+	{ "lose-state", JOURNAL_PLANT_LOSE_STATE },
+	{ "early-unlink", JOURNAL_PLANT_EARLY_UNLINK },
+	{ "old-checkpoint", JOURNAL_PLANT_OLD_CHECKPOINT },
+	{ "short-replay", JOURNAL_PLANT_SHORT_REPLAY },
+	{ "half-checkpoint", JOURNAL_PLANT_HALF_CHECKPOINT },
+	{ "keep-orphans", JOURNAL_PLANT_KEEP_ORPHANS },
+	{ "drop-orphans", JOURNAL_PLANT_DROP_ORPHANS },
+};
+
+static unsigned
+sim_plant_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(sim_plants) / sizeof(sim_plants[0]); i++)
+		if (strcmp(sim_plants[i].name, name) == 0)
+			return sim_plants[i].bit;
+	(void)fprintf(stderr, "store_sim: no such plant: %s; there are:", name);
+	for (size_t i = 0; i < sizeof(sim_plants) / sizeof(sim_plants[0]); i++)
+		(void)fprintf(stderr, " %s", sim_plants[i].name);
+	(void)fprintf(stderr, "\n");
+	exit(64);
 }
 
 static uint64_t
@@ -880,8 +1021,10 @@ main(int argc, char **argv)
 			seed = sim_number(argv[i + 1]);
 		else if (strcmp(argv[i], "--count") == 0)
 			count = sim_number(argv[i + 1]);
+		else if (strcmp(argv[i], "--log") == 0)
+			sim_says = sim_number(argv[i + 1]) != 0;
 		else if (strcmp(argv[i], "--plant") == 0)
-			planted = JOURNAL_PLANT_FREE_LIVE;
+			planted = sim_plant_find(argv[i + 1]);
 	}
 	for (uint64_t i = 0; i < count; i++) {
 		const char *bug = sim_run(seed + i, planted);

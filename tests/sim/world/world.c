@@ -245,11 +245,18 @@ out_opened(void *ctx, enum err err, const struct fault *fault)
 	(void)fault;
 	if (err != ERR_OK)
 		fail(world, "the queue does not open");
+}
+
+static void
+out_complete(void *ctx)
+{
+	struct world *world = ctx;
+
 	world->is_open = true;
 }
 
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened };
+	out_bad_peer, out_opened, out_complete };
 
 static void
 tell_core(struct world *world, int actor, enum ipc_type type, const void *message)

@@ -82,9 +82,14 @@ static void
 node_acked(void *ctx, enum journal_outcome outcome)
 {
 	struct node_message *message = ctx;
-	struct record record = { .type = RECORD_DONE, .message = message->lsn };
+	struct record_state done = { .queue_id = message->id + 1 };
+	struct record record = { .type = RECORD_DONE };
+	struct buf payload;
 
 	CHECK(outcome == JOURNAL_DURABLE);
+	buf_init(&payload, 0);
+	record_state_encode(&payload, &done);
+	record.payload = buf_slice(&payload);
 	message->node->under_way--;
 	node_tell(message->node, message->id, SAID_ACKED);
 	journal_hold(message->node->journal, message->lsn);
@@ -93,25 +98,31 @@ node_acked(void *ctx, enum journal_outcome outcome)
 			   node_ended, message, NULL)
 			< 0)
 		mem_free(message);
+	buf_done(&payload);
 }
 
 static void
 node_send(struct node *node)
 {
-	uint8_t payload[600] = { 0 };
+	static const uint8_t body[600];
 	struct node_message *message = MEM_NEW(struct node_message);
 	struct record record = { .type = RECORD_MESSAGE };
+	struct record_message content = { .queue_id = node->next_id + 1,
+		.body = slice_make(body, node->next_id % 500) };
+	struct buf payload;
 
 	message->node = node;
 	message->id = node->next_id++;
-	wire_store_u32(payload, message->id);
-	record.payload = slice_make(payload, 4 + message->id % 500);
+	buf_init(&payload, 0);
+	record_message_encode(&payload, &content);
+	record.payload = buf_slice(&payload);
 	if (journal_append(node->journal, &record, 1, JOURNAL_NEW_MAIL, JOURNAL_NOW, node_acked,
 		    message, &message->lsn)
 		< 0)
 		mem_free(message);
 	else
 		node->under_way++;
+	buf_done(&payload);
 }
 
 static void
@@ -138,31 +149,33 @@ node_tick(void *ctx)
 }
 
 static void
-node_record(void *ctx, uint64_t lsn, const struct record *record)
+node_entry(void *ctx, const struct summary_entry *entry)
 {
 	struct node *node = ctx;
+	uint32_t id = (uint32_t)(entry->queue_id - 1);
 
-	if (record->type == RECORD_MESSAGE) {
-		uint32_t id = wire_load_u32(record->payload.ptr);
-
-		CHECK(id < IDS_MAX && record->payload.len == 4 + id % 500);
-		node->lsns[id] = lsn;
-		if (id >= node->next_id)
-			node->next_id = id + 1;
-	} else if (record->type == RECORD_DONE) {
-		for (uint32_t id = 0; id < node->next_id; id++)
-			if (node->lsns[id] == record->message)
-				node->lsns[id] = 0;
-	}
+	CHECK(id < IDS_MAX);
+	if (id >= node->next_id)
+		node->next_id = id + 1;
+	if (entry->type == RECORD_MESSAGE)
+		node->lsns[id] = entry->lsn;
+	else if (entry->type == RECORD_DONE)
+		node->lsns[id] = 0;
 }
 
 static void
 node_opened(void *ctx, enum err err, const struct fault *fault)
 {
-	struct node *node = ctx;
-
 	if (err < 0)
 		die(70, "open: %s", fault != NULL ? fault->text : err_meaning(err));
+	journal_replay(((struct node *)ctx)->journal, 0);
+}
+
+static void
+node_replayed(void *ctx)
+{
+	struct node *node = ctx;
+
 	for (uint32_t id = 0; id < node->next_id; id++)
 		if (node->lsns[id] != 0)
 			journal_hold(node->journal, node->lsns[id]);
@@ -181,8 +194,9 @@ node_notice(void *ctx, const char *text)
 static void
 node_run(struct node *node, int dir, int tell, uint32_t next_id)
 {
-	static const struct journal_callbacks callbacks = { node_record, node_opened, node_notice };
-	struct journal_options options = { .segment_size = SEGMENT, .size_max = 64 * SEGMENT,
+	static const struct journal_callbacks callbacks = { node_opened, node_entry, node_replayed,
+		node_notice };
+	struct journal_options options = { .segment_size = SEGMENT, .size_max = 64 * SEGMENT, .size_min = 8 * SEGMENT,
 		.epoch = rand_seed(), .uuid = { 7 }, .callbacks = &callbacks, .ctx = node };
 
 	*node = (struct node){ .tell = tell, .next_id = next_id, .loop = loop_new() };

@@ -1,0 +1,325 @@
+/*
+ * journal_space.c - segments in force, spare files, how large the log grows (see journal.h)
+ *
+ * The log may grow at ease up to JOURNAL_GROW_PERCENT of the live bytes, so that cleaning copies
+ * little; beyond that only as far as the reserve needs it. Files that are spare while the log is
+ * larger than
+ * JOURNAL_SHRINK_PERCENT are removed.
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "store/journal_priv.h"
+
+#define JOURNAL_PREPARE_RETRY_NS (30 * NS_PER_S)
+
+/* --- segments in force ------------------------------------------------------------------------ */
+
+struct journal_segment *
+journal_newest(const struct journal *journal)
+{
+	return TAILQ_LAST(&journal->segments, journal_segments);
+}
+
+void
+journal_segment_add(struct journal *journal, struct journal_segment *segment)
+{
+	CHECK(journal->table_count == 0
+		|| journal->table[journal->table_count - 1]->base < segment->base);
+	if (journal->table_count == journal->table_room) {
+		journal->table_room += 64 + journal->table_room / 2;
+		journal->table = mem_resize(
+			journal->table, journal->table_room, sizeof(struct journal_segment *));
+	}
+	journal->table[journal->table_count++] = segment;
+	TAILQ_INSERT_TAIL(&journal->segments, segment, link);
+}
+
+void
+journal_segment_drop(struct journal *journal, struct journal_segment *segment)
+{
+	journal->table_count--;
+	if (segment == journal->table[0])
+		memmove(journal->table, journal->table + 1,
+			journal->table_count * sizeof(struct journal_segment *));
+	else
+		CHECK(segment == journal->table[journal->table_count]);
+	TAILQ_REMOVE(&journal->segments, segment, link);
+	buf_done(&segment->footer);
+	mem_free(segment);
+}
+
+struct journal_segment *
+journal_segment_of(const struct journal *journal, uint64_t lsn)
+{
+	size_t low = 0, high = journal->table_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (journal->table[middle]->base <= lsn)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == 0 || lsn - journal->table[low - 1]->base >= journal->table[low - 1]->size)
+		return NULL;
+	return journal->table[low - 1];
+}
+
+uint64_t
+journal_first(const struct journal *journal)
+{
+	const struct journal_segment *oldest = TAILQ_FIRST(&journal->segments);
+
+	CHECK(oldest != NULL);
+	return oldest->base;
+}
+
+/* --- spare files ------------------------------------------------------------------------------ */
+
+void
+journal_spare_add(
+	struct journal *journal, uint32_t slot, uint64_t first_needed, enum journal_fate fate)
+{
+	struct journal_spare *spare = MEM_NEW(struct journal_spare);
+
+	spare->slot = slot;
+	spare->fate = fate;
+	spare->first_needed = first_needed;
+	TAILQ_INSERT_TAIL(&journal->spares, spare, link);
+}
+
+static bool
+journal_spare_may_go(const struct journal *journal, const struct journal_spare *spare)
+{
+	return spare->first_needed <= journal->durable_first
+	       || journal_plant_is_on(journal, JOURNAL_PLANT_EARLY_REUSE);
+}
+
+static bool
+journal_spare_is_ready(const struct journal *journal, const struct journal_spare *spare)
+{
+	return spare->fate == JOURNAL_FATE_REUSE && journal_spare_may_go(journal, spare);
+}
+
+struct journal_spare *
+journal_spare_ready(const struct journal *journal)
+{
+	struct journal_spare *spare;
+
+	TAILQ_FOREACH(spare, &journal->spares, link)
+	if (journal_spare_is_ready(journal, spare))
+		return spare;
+	return NULL;
+}
+
+static uint32_t
+journal_spare_count(const struct journal *journal)
+{
+	const struct journal_spare *spare;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH(spare, &journal->spares, link)
+	count += journal_spare_is_ready(journal, spare);
+	return count;
+}
+
+/* How many files there may be. */
+static uint64_t
+journal_files_max(const struct journal *journal)
+{
+	return journal->options.size_max / journal->options.segment_size;
+}
+
+static uint64_t
+journal_files(const struct journal *journal)
+{
+	const struct journal_spare *spare;
+	uint64_t count = journal->table_count + journal->preparing + journal->dropping;
+
+	TAILQ_FOREACH(spare, &journal->spares, link)
+	count++;
+	return count;
+}
+
+/* Segments that a class must leave to others. */
+static uint32_t
+journal_reserve(const struct journal *journal, enum journal_class class)
+{
+	uint64_t scaled = num_min_u64(journal_files_max(journal) / 4, JOURNAL_RESERVE);
+
+	if (class == JOURNAL_RESULT)
+		return 0;
+	return class == JOURNAL_CLEANING ? scaled > 1 : (uint32_t)scaled;
+}
+
+struct journal_spare *
+journal_spare_for(const struct journal *journal, enum journal_class class)
+{
+	if (journal_spare_count(journal) <= journal_reserve(journal, class))
+		return NULL;
+	return journal_spare_ready(journal);
+}
+
+static uint64_t
+journal_percent_of_live(const struct journal *journal, uint64_t percent)
+{
+	uint64_t bytes = journal->live_bytes / 100 * percent;
+
+	return num_min_u64(
+		num_max_u64(bytes, journal->options.size_min), journal->options.size_max);
+}
+
+static uint32_t
+journal_spares_wanted(const struct journal *journal)
+{
+	uint64_t wanted = num_max_u64(JOURNAL_SPARES_MIN, journal->table_count / 50);
+
+	return (uint32_t)num_min_u64(wanted,
+		journal_reserve(journal, JOURNAL_NEW_MAIL) + journal_files_max(journal) / 8);
+}
+
+void
+journal_space(const struct journal *journal, struct journal_space *ret_space)
+{
+	uint64_t size = journal->options.segment_size, files = journal_files(journal);
+	uint64_t more = journal_files_max(journal);
+
+	more = more > files ? more - files : 0;
+	*ret_space = (struct journal_space) {
+		.used_bytes = journal->table_count * size,
+		.file_bytes = files * size,
+		.target_bytes = journal_percent_of_live(journal, JOURNAL_GROW_PERCENT),
+		.max_bytes = journal->options.size_max,
+		.free_segments = journal_spare_count(journal),
+		.wanted_segments = journal_spares_wanted(journal),
+	};
+	ret_space->accepts_mail =
+		journal->state == JOURNAL_OPEN
+		&& ret_space->free_segments + more > journal_reserve(journal, JOURNAL_NEW_MAIL);
+}
+
+/* --- preparing, recycling, removing ----------------------------------------------------------- */
+
+static void
+journal_prepare_done(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+
+	journal->preparing = false;
+	if (op->err == ERR_OK) {
+		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REUSE);
+		if (journal->state != JOURNAL_FAULTED)
+			journal->retry_at.ns = 0;
+		if (journal->state == JOURNAL_RECOVERING)
+			journal_writer_start(journal, journal->recovered_end);
+		return;
+	}
+	journal_notice(journal, "journal: cannot prepare segment %08u: %s; next try in %llu s",
+		(unsigned)op->slot, err_meaning(op->err),
+		(unsigned long long)(JOURNAL_PREPARE_RETRY_NS / NS_PER_S));
+	if (journal->state == JOURNAL_RECOVERING) {
+		journal->state = JOURNAL_CLOSED;
+		journal->options.callbacks->opened(journal->options.ctx, op->err, NULL);
+	} else {
+		journal->retry_at = mono_add_ns(journal->now.mono, JOURNAL_PREPARE_RETRY_NS);
+	}
+}
+
+void
+journal_prepare(struct journal *journal)
+{
+	struct disk_op *op = &journal->prepare_op;
+
+	*op = (struct disk_op) { .kind = DISK_PREPARE,
+		.slot = journal->slot_next++,
+		.length = journal->options.segment_size,
+		.done = journal_prepare_done,
+		.ctx = journal };
+	journal->preparing = true;
+	disk_submit(journal->options.disk, op);
+}
+
+/* Keeps enough spare files: at ease below the target, beyond it only the reserve. */
+static void
+journal_prepare_ahead(struct journal *journal)
+{
+	uint64_t files = journal_files(journal), size = journal->options.segment_size;
+	uint32_t wanted = journal_spares_wanted(journal), spares = journal_spare_count(journal);
+
+	if (journal->preparing || journal->retry_at.ns > journal->now.mono.ns)
+		return;
+	journal->retry_at.ns = 0;
+	if ((files + 1) * size > journal_percent_of_live(journal, JOURNAL_GROW_PERCENT))
+		wanted = journal_reserve(journal, JOURNAL_NEW_MAIL) + 1;
+	if (spares < wanted && files < journal_files_max(journal))
+		journal_prepare(journal);
+}
+
+/* The oldest segments without anything live leave force; their files wait for a durable `first`. */
+static void
+journal_recycle(struct journal *journal)
+{
+	struct journal_segment *oldest;
+
+	while (!journal->recovery.is_replaying
+		&& (oldest = TAILQ_FIRST(&journal->segments)) != journal_newest(journal)
+		&& oldest->live <= journal_plant_is_on(journal, JOURNAL_PLANT_FREE_LIVE)
+		&& TAILQ_NEXT(oldest, link)->base < journal->durable) {
+		uint32_t slot = oldest->slot;
+		enum journal_fate fate = oldest->suspect ? JOURNAL_FATE_RETIRE : JOURNAL_FATE_REUSE;
+
+		journal_segment_drop(journal, oldest);
+		journal_spare_add(journal, slot, journal_first(journal), fate);
+		journal->proven = false;
+	}
+}
+
+static void
+journal_dropped(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+
+	journal->dropping = false;
+	if (op->err < 0 && op->err != ERR_NOTFOUND)
+		journal_notice(journal, "journal: cannot %s segment file %08u: %s; left alone",
+			op->kind == DISK_REMOVE ? "remove" : "put aside", (unsigned)op->slot,
+			err_meaning(op->err));
+}
+
+/* Removes or renames one file that is not to be used again. */
+static void
+journal_drop(struct journal *journal)
+{
+	uint64_t shrink = journal_percent_of_live(journal, JOURNAL_SHRINK_PERCENT);
+	bool is_large = journal_files(journal) * journal->options.segment_size > shrink
+			&& journal_spare_count(journal) > journal_spares_wanted(journal);
+	struct journal_spare *spare;
+
+	if (journal->dropping)
+		return;
+	TAILQ_FOREACH(spare, &journal->spares, link)
+	if (journal_spare_may_go(journal, spare) && (spare->fate != JOURNAL_FATE_REUSE || is_large))
+		break;
+	if (spare == NULL)
+		return;
+	journal->drop_op =
+		(struct disk_op) { .kind = spare->fate == JOURNAL_FATE_RETIRE ? DISK_RETIRE
+									      : DISK_REMOVE,
+			.slot = spare->slot,
+			.done = journal_dropped,
+			.ctx = journal };
+	journal->dropping = true;
+	TAILQ_REMOVE(&journal->spares, spare, link);
+	mem_free(spare);
+	disk_submit(journal->options.disk, &journal->drop_op);
+}
+
+void
+journal_space_step(struct journal *journal)
+{
+	journal_recycle(journal);
+	journal_drop(journal);
+	journal_prepare_ahead(journal);
+}
