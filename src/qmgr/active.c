@@ -122,6 +122,17 @@ read_state(struct message *message, const struct store_view *view)
 	return err;
 }
 
+/* On hold since it came, and nothing has been said of it since: the envelope is all there is. */
+static bool
+is_born_held(const struct store_view *view)
+{
+	struct envelope envelope;
+
+	return view->state.len == 0 && view->result_count == 0 &&
+	       envelope_decode(view->envelope, &envelope) == ERR_OK &&
+	       (envelope.flags & ENVELOPE_HOLD) != 0;
+}
+
 static enum err
 message_read(struct message *message)
 {
@@ -146,7 +157,7 @@ message_read(struct message *message)
 		message->envelope.arrival_us = view.arrival_us;
 	if (message->attempt < message->state.attempts)
 		message->attempt = message->state.attempts;
-	message->is_held = (view.flags & RECORD_STATE_HELD) != 0;
+	message->is_held = (view.flags & RECORD_STATE_HELD) != 0 || is_born_held(&view);
 	return ERR_OK;
 }
 
@@ -186,9 +197,13 @@ struct message *
 active_new(struct core *core, store_ref ref)
 {
 	struct message *message;
+	struct store_view view;
 	enum err err;
 
-	if (!has_room(core) || core->is_stopping) {
+	store_view(core->store, ref, &view);
+	if (is_born_held(&view))
+		store_set_flags(core->store, ref, view.flags | RECORD_STATE_HELD);
+	if (is_born_held(&view) || !has_room(core) || core->is_stopping) {
 		store_unpin(core->store, ref);
 		core_mark(core);
 		return NULL;
@@ -199,8 +214,6 @@ active_new(struct core *core, store_ref ref)
 		set_aside(message, err);
 		return NULL;
 	}
-	if (message->envelope.flags & ENVELOPE_HOLD)
-		message->is_held = true;
 	message_activate(message);
 	return message;
 }

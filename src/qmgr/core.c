@@ -47,7 +47,7 @@ open_store(struct core *core)
 		.segment_size = config_int(config, NULL, PARAM_JOURNAL_SEGMENT_SIZE),
 		.size_max = config_int(config, NULL, PARAM_JOURNAL_SIZE_MAX),
 		.cache_max = CACHE_MAX,
-		.epoch = rng_next(&core->rng),
+		.epoch = core->epoch,
 		.callbacks = &store_callbacks,
 		.ctx = core,
 		.planted = core->options.planted_journal,
@@ -67,10 +67,12 @@ core_new(const struct core_options *options)
 	core->log = options->log;
 	core->config = options->config;
 	rng_init(&core->rng, options->seed);
+	core->epoch = rng_next(&core->rng);
 	TAILQ_INIT(&core->suspects);
 	TAILQ_INIT(&core->settling);
 	TAILQ_INIT(&core->changes);
 	TAILQ_INIT(&core->hungry);
+	TAILQ_INIT(&core->import_order);
 	LIST_INIT(&core->jobs);
 	core->session_next = 1;
 	core->query_next = 1;
@@ -94,6 +96,7 @@ core_free(struct core *core)
 	change_free_all(core);
 	active_free_all(core);
 	store_free(core->store);
+	import_key_free_all(core);
 	transports_close(core);
 	mem_free(core);
 }
