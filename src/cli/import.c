@@ -38,8 +38,8 @@ static const char import_help[] =
 	"  --hold         all of it stays on hold\n"
 	"  --ledger FILE  what was imported (else import.ledger in queue_directory)\n"
 	"  --json         the summary as JSON on standard output\n"
-	"Exit status: 0 all is in the queue; 65 some files were skipped; 75 some mail was not taken\n"
-	"now. See ostler(1).\n";
+	"Exit status: 0 all is in the queue; 65 some files were skipped; 75 some mail was not\n"
+	"taken now. See ostler(1).\n";
 
 struct import_work {
 	struct import_item item;

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include "cli/config_print.h"
+#include "cli/export.h"
 #include "cli/import.h"
 #include "cli/instance.h"
 #include "cli/operator.h"
@@ -24,6 +25,7 @@ static const char ostler_help[] =
 	"  delete ID...|ALL           remove from the queue, without any report\n"
 	"  requeue ID...|ALL          start over: rewritten and routed anew\n"
 	"  import [OPTIONS] DIR       take over a Postfix queue, a Maildir, files (import --help)\n"
+	"  export [--output DIR] ID...|ALL   messages as files (export --help)\n"
 	"  status [--json]            how the queue manager does\n"
 	"  reload                     read the configuration again\n"
 	"  stop                       end the mail system\n"
@@ -135,6 +137,7 @@ static const struct ostler_command ostler_commands[] = {
 	{ "delete", ostler_change },
 	{ "requeue", ostler_change },
 	{ "import", import_run },
+	{ "export", export_run },
 	{ "status", ostler_status },
 	{ "reload", ostler_reload },
 	{ "stop", ostler_stop },

@@ -14,6 +14,7 @@ from conftest import BUILD, free_port, wait_for
 from test_postfix import make_postfix, needs_postfix  # noqa: F401: a fixture
 
 NEXT_HOP_DOWN = {"minimal_backoff_time": "1h", "maximal_backoff_time": "1h"}
+ARRIVAL = int(time.time()) - 86400
 
 
 def record(kind, data=b""):
@@ -28,7 +29,7 @@ def record(kind, data=b""):
 def queue_file(number, recipients=None, content=b"Subject: x\n\nhello\n", sender="s@client.test", flags=0,
                attributes=(), arrival=None):
     """recipients: records, [("R", address), ("D", address), ("O", ...), ...]."""
-    arrival = arrival or 1700000000 + number
+    arrival = arrival or ARRIVAL + number
     envelope = record("T", f"{arrival} {number % 1000000}".encode())
     envelope += b"".join(record("A", a.encode()) for a in attributes) + record("S", sender.encode())
     for kind, value in recipients or [("R", f"r{number}@remote.test")]:
@@ -70,8 +71,8 @@ def run_import(instance, *words, check=True):
 
 def shown(instance, number):
     """What the queue manager knows of a message."""
-    return json.loads(instance.tool("export", "--output", str(instance.dir / "look"), "--force", number)
-                      and (instance.dir / "look" / f"{number}.json").read_text())
+    instance.tool("export", "--output", instance.dir / "look", "--force", number)
+    return json.loads((instance.dir / "look" / f"{number}.json").read_text())
 
 
 # --- a Postfix queue ---------------------------------------------------------------------------------
@@ -99,18 +100,16 @@ def test_import__postfix_queue__content_and_open_recipients_arrive(ostler, sink,
 
 
 def test_import__envelope__is_kept(make_ostler, queue):
-    instance = make_ostler(f"[127.0.0.1]:{free_port()}",
-                           {**NEXT_HOP_DOWN, "virtual_alias_domains": "remote.test",
-                            "maximal_queue_lifetime": "100000d"})
+    instance = make_ostler(f"[127.0.0.1]:{free_port()}", NEXT_HOP_DOWN)
     queue.put("hold/A1", queue_file(
         7, [("A", "dsn_orig_rcpt=rfc822;first@x.test"), ("A", "notify_flags=10"), ("O", "orig@remote.test"),
             ("R", "now@remote.test")], flags=7, sender="ä@client.test",
         attributes=("encoding=8bit", "envelope_id=my id", "ret_flags=2")))
     run_import(instance, queue.dir)
     (message,) = instance.queue()
-    assert message["queue_name"] == "hold" and message["arrival_time"] == 1700000007
+    assert message["queue_name"] == "hold" and message["arrival_time"] == ARRIVAL + 7
     known = shown(instance, message["queue_id"])
-    assert known["arrival_time_us"] == 1700000007000007
+    assert known["arrival_time_us"] == (ARRIVAL + 7) * 1000000 + 7
     assert known["envid"] == "my id" and known["ret"] == "HDRS"
     assert known["smtputf8"] and known["body_8bit"] and known["sender"] == "ä@client.test"
     assert known["recipients"] == [{"address": "now@remote.test", "orig_address": "orig@remote.test",
@@ -226,7 +225,7 @@ def held(instance, key, name="hold"):
 
 def test_import__begun_and_in_the_queue__is_released_not_doubled(make_ostler, queue):
     """The ledger of a tool that died between its submission and `kept`."""
-    instance = make_ostler(f"[127.0.0.1]:{free_port()}", {**NEXT_HOP_DOWN, "maximal_queue_lifetime": "100000d"})
+    instance = make_ostler(f"[127.0.0.1]:{free_port()}", NEXT_HOP_DOWN)
     queue.put("hold/A1", queue_file(1))
     ledger = instance.dir / "ledger"
     run_import(instance, "--ledger", ledger, queue.dir)
@@ -253,7 +252,7 @@ def test_import__begun_and_in_the_queue__is_released_not_doubled(make_ostler, qu
 
 def test_import__same_key_under_way__is_taken_once(make_ostler, queue):
     """A second import that knows nothing of the first: the queue manager does."""
-    instance = make_ostler(f"[127.0.0.1]:{free_port()}", {**NEXT_HOP_DOWN, "maximal_queue_lifetime": "100000d"})
+    instance = make_ostler(f"[127.0.0.1]:{free_port()}", NEXT_HOP_DOWN)
     queue.put("hold/A1", queue_file(1))
     for number in range(2):
         run_import(instance, "--ledger", instance.dir / f"ledger{number}", queue.dir)
@@ -326,13 +325,82 @@ def test_import__maildir_and_files__once(ostler, sink, tmp_path):
     wait_for(lambda: len(sink.recipients()) == 7, what="delivery of the files")
 
 
+# --- export ------------------------------------------------------------------------------------------
+
+def test_export__all__content_and_envelope_are_there(make_ostler, queue):
+    instance = make_ostler(f"[127.0.0.1]:{free_port()}", NEXT_HOP_DOWN)
+    content = b"Subject: \xff\xfe\n\n\0binary\n" + bytes(b for b in range(256) if b not in (10, 13)) + b"\n"
+    large = b"Subject: large\n\n" + (b"y" * 70 + b"\n") * 5000
+    queue.put("hold/A1", queue_file(1, content=content))
+    queue.put("hold/B2", queue_file(2, content=large))
+    queue.put("deferred/C3", queue_file(3))
+    run_import(instance, queue.dir)
+    wait_for(lambda: sorted(m["queue_name"] for m in instance.queue()) == ["deferred", "hold", "hold"],
+             what="deferral")
+    out = instance.dir / "out"
+    done = instance.tool("export", "--json", "--output", out, "ALL")
+    assert json.loads(done.stdout) == {"written": 3, "failed": 0, "unknown": 0}
+    ids = sorted(m["queue_id"] for m in instance.queue())
+    assert sorted(p.name for p in out.iterdir()) == sorted(f"{i}.{s}" for i in ids for s in ("eml", "json"))
+    contents = {(out / f"{i}.eml").read_bytes() for i in ids}
+    assert contents == {c.replace(b"\n", b"\r\n") for c in (content, large, b"Subject: x\n\nhello\n")}
+    envelopes = {e["recipients"][0]["address"]: e for e in
+                 (json.loads((out / f"{i}.json").read_text()) for i in ids)}
+    assert [envelopes[f"r{n}@remote.test"]["hold"] for n in (1, 2, 3)] == [True, True, False]
+    tried = envelopes["r3@remote.test"]
+    assert tried["attempts"] >= 0 and "onnect" in tried["recipients"][0]["delay_reason"]
+    assert tried["sender"] == "s@client.test" and "body_base64" not in tried
+    # Nothing is overwritten, unless it is to be.
+    (out / f"{ids[0]}.eml").write_text("mine")
+    done = instance.tool("export", "--output", out, ids[0], check=False)
+    assert done.returncode == 73 and "--force" in done.stderr
+    assert (out / f"{ids[0]}.eml").read_text() == "mine"
+    instance.tool("export", "--force", "--output", out, ids[0])
+    assert (out / f"{ids[0]}.eml").read_bytes() in contents
+    instance.tool("delete", ids[0])
+    wait_for(lambda: len(instance.queue()) == 2, what="removal")
+    done = instance.tool("export", "--output", instance.dir / "other", ids[0], ids[1], check=False)
+    assert done.returncode == 66 and f"{ids[0]}: no such message" in done.stderr
+    assert (instance.dir / "other" / f"{ids[1]}.eml").exists()
+    assert instance.tool("export", check=False).returncode == 64
+    assert instance.tool("export", "--help").stdout.startswith("usage: ostler export")
+
+
+def test_export__and_import__gives_the_same_content(make_ostler, sink, tmp_path):
+    instance = make_ostler(f"[127.0.0.1]:{sink.port}")
+    (tmp_path / "a.eml").write_text("Subject: back and forth\n\nbody\n")
+    run_import(instance, "--hold", "--eml", tmp_path / "a.eml", "--from", "s@client.test", "--to", "a@remote.test")
+    (message,) = instance.queue()
+    assert message["queue_name"] == "hold"
+    instance.tool("export", "--output", tmp_path, message["queue_id"])
+    exported = (tmp_path / f"{message['queue_id']}.eml").read_bytes()
+    assert exported.endswith(b"Subject: back and forth\r\n\r\nbody\r\n") and b"Received: " in exported
+    instance.tool("release", "ALL")
+    wait_for(lambda: sink.messages, what="delivery")
+    assert sink.messages[0][2] == exported
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_export__another_user__may_not(make_ostler, queue):
+    instance = make_ostler(f"[127.0.0.1]:{free_port()}", NEXT_HOP_DOWN)
+    queue.put("hold/A1", queue_file(1))
+    run_import(instance, queue.dir)
+    nobody = pwd.getpwnam("nobody")
+    out = instance.dir / "out"
+    out.mkdir()
+    os.chown(out, nobody.pw_uid, nobody.pw_gid)
+    done = subprocess.run([BUILD / "ostler", "-c", instance.etc, "export", "--output", out, "ALL"],
+                          capture_output=True, text=True, user=nobody.pw_uid, group=nobody.pw_gid)
+    assert done.returncode == 77 and not list(out.iterdir()), done.stderr
+
+
 # --- a real Postfix ----------------------------------------------------------------------------------
 
 @needs_postfix
 def test_import__queue_of_a_real_postfix__arrives_with_its_dsn(ostler, sink, make_postfix):  # noqa: F811
     postfix = make_postfix(free_port())
     subprocess.run(["swaks", "--silent", "2", "-s", f"127.0.0.1:{postfix.port}", "-f", "s@client.test",
-                    "-t", "a@dest.test,b@dest.test", "--body", "x" * 4000 + "\n.\nlast", "--h-Subject", "moved"],
+                    "-t", "a@dest.test,b@dest.test", "--body", "x" * 900 + "\n.\nlast", "--h-Subject", "moved"],
                    check=True, capture_output=True)
     client = __import__("smtplib").SMTP("127.0.0.1", postfix.port)
     client.ehlo()
