@@ -146,6 +146,21 @@ import_ledger_read(struct import_ledger *ledger)
 	return exit_code;
 }
 
+/* A new file: its name must survive, too, before anything relies on what is in it. */
+static int
+import_ledger_start(struct import_ledger *ledger)
+{
+	int exit_code = import_ledger_read(ledger);
+
+	if (exit_code != EX_OK || ledger->lines.len == 0)
+		return exit_code;
+	exit_code = import_ledger_flush(ledger);
+	if (exit_code == EX_OK && syncfs(ledger->fd) < 0)
+		exit_code = cli_complain(
+			ledger->cli, EX_IOERR, "%s: %s", ledger->path, strerrordesc_np(errno));
+	return exit_code;
+}
+
 int
 import_ledger_open(struct import_ledger *ledger, struct cli *cli, const char *path)
 {
@@ -166,7 +181,7 @@ import_ledger_open(struct import_ledger *ledger, struct cli *cli, const char *pa
 		exit_code = cli_complain(
 			cli, EX_TEMPFAIL, "%s: another import is using it", ledger->path);
 	else
-		exit_code = import_ledger_read(ledger);
+		exit_code = import_ledger_start(ledger);
 	if (exit_code != EX_OK)
 		import_ledger_close(ledger);
 	return exit_code;

@@ -401,6 +401,18 @@ import_mail_key(const struct import_source *source, const char *name, struct sli
 	hash_stream_free(hash);
 }
 
+static bool
+import_mail_is_utf8(const struct import_source *source)
+{
+	struct slice rest = source->recipients;
+	struct submission_recipient recipient;
+	bool is_utf8 = address_is_utf8(source->sender);
+
+	while (submission_recipient_next(&rest, &recipient) == ERR_OK)
+		is_utf8 = is_utf8 || address_is_utf8(recipient.address);
+	return is_utf8;
+}
+
 static const char *
 import_mail_item(const struct import_source *source, const char *name, struct slice content,
 	struct import_item *item)
@@ -411,7 +423,7 @@ import_mail_item(const struct import_source *source, const char *name, struct sl
 		.created_us = clock_read_wall().us,
 		.recipient_count = source->recipient_count,
 		.recipients = source->recipients,
-		.import = { .flags = SUBMISSION_IMPORT_HOLD, .key = slice_str(item->key) },
+		.import = { .flags = SUBMISSION_IMPORT_HOLD },
 	};
 	struct submission_detail none = { 0 };
 	struct buf details;
@@ -424,6 +436,8 @@ import_mail_item(const struct import_source *source, const char *name, struct sl
 	submission.import.details = buf_slice(&details);
 	import_mail_key(source, name, content, item);
 	submission.import.key = slice_str(item->key);
+	if (import_mail_is_utf8(source))
+		submission.import.flags |= SUBMISSION_IMPORT_SMTPUTF8;
 	if (why == NULL)
 		why = import_source_submission(&submission, content, item);
 	buf_done(&details);

@@ -274,6 +274,26 @@ def test_import__held_at_arrival__stays_held_over_a_crash(make_ostler, sink, que
     wait_for(lambda: len(sink.recipients()) == 20, what="release")
 
 
+def test_import__killed_with_mail_on_its_way__none_comes_in_behind_it(make_ostler, queue):
+    """pickup reads a whole submission whose sender has died: its successor may have looked already."""
+    instance = make_ostler(f"[127.0.0.1]:{free_port()}", NEXT_HOP_DOWN)
+    for i in range(10):
+        queue.put(f"hold/Q{i}", queue_file(i))
+    (pickup,) = instance.children()["pickup"]
+    os.kill(pickup, signal.SIGSTOP)
+    process = start_import(instance, queue.dir)
+    wait_for(lambda: "begin" in (instance.dir / "queue/import.ledger").read_text()
+             if (instance.dir / "queue/import.ledger").exists() else False, what="the ledger")
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    os.kill(pickup, signal.SIGCONT)
+    time.sleep(0.5)
+    assert instance.queue() == []
+    summary, _ = run_import(instance, queue.dir)
+    assert summary["imported"] == 10 and len(instance.queue()) == 10
+
+
 def test_import__damaged_ledger__is_refused(ostler, queue):
     queue.put("deferred/A1", queue_file(1))
     ledger = ostler.dir / "ledger"
@@ -322,6 +342,9 @@ def test_import__maildir_and_files__once(ostler, sink, tmp_path):
     assert run_import(ostler, "--eml", one, two, "--from", "<>", "--to", "c@remote.test")[0]["imported"] == 2
     assert run_import(ostler, "--eml", one, two, "--from", "<>", "--to", "c@remote.test")[0]["imported"] == 0
     assert run_import(ostler, "--eml", one, "--from", "<>", "--to", "d@remote.test")[0]["imported"] == 1
+    assert run_import(ostler, "--hold", "--eml", one, "--from", "ä@client.test", "--to", "e@remote.test")[0]["imported"]
+    (message,) = [m for m in ostler.queue() if m["queue_name"] == "hold"]
+    assert shown(ostler, message["queue_id"])["smtputf8"]
     wait_for(lambda: len(sink.recipients()) == 7, what="delivery of the files")
 
 
