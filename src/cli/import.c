@@ -9,6 +9,7 @@
 #include "cli/import_queue.h"
 #include "cli/import_source.h"
 #include "cli/import_submit.h"
+#include "cli/json_text.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -83,10 +84,13 @@ import_progress(struct import *import, size_t done, bool is_last)
 static void
 import_problem(struct import *import, const char *name, const char *why)
 {
+	const struct json_text clean = json_text_clean(name);
+	json_t *file = json_string(clean.text);
 	json_t *problem = json_object();
 
-	(void)cli_complain(import->cli, EX_OK, "%s: %s", name, why);
-	(void)json_object_set_new(problem, "file", json_string(name));
+	(void)cli_complain(import->cli, EX_OK, "%s: %s", clean.text, why);
+	(void)json_object_set_new(
+		problem, "file", file != NULL ? file : json_string("(a name that is not UTF-8)"));
 	(void)json_object_set_new(problem, "reason", json_string(why));
 	(void)json_array_append_new(import->problems, problem);
 }
@@ -253,8 +257,9 @@ import_submit_group(struct import *import)
 	return exit_code;
 }
 
+/* What stopped all of it was said before, so its victims are only counted. */
 static void
-import_count_group(struct import *import)
+import_count_group(struct import *import, bool is_stopped)
 {
 	for (size_t i = 0; i < import->group_count; i++) {
 		const struct import_work *work = &import->group[i];
@@ -266,7 +271,7 @@ import_count_group(struct import *import)
 			import->recipients_imported += work->item.recipient_count;
 		} else {
 			import->failed++;
-			if (import->jobs[i].exit_code == EX_NOPERM) /* said once */
+			if (is_stopped)
 				continue;
 			import_problem(import, work->name,
 				import->jobs[i].text[0] != '\0' ? import->jobs[i].text
@@ -287,7 +292,7 @@ import_flush_group(struct import *import)
 		exit_code = import_submit_group(import);
 	if (exit_code == EX_OK)
 		exit_code = import_free_group(import);
-	import_count_group(import);
+	import_count_group(import, exit_code != EX_OK);
 	for (size_t i = 0; i < import->group_count; i++) {
 		import_item_done(&import->group[i].item);
 		mem_free(import->group[i].name);

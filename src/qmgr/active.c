@@ -124,13 +124,10 @@ read_state(struct message *message, const struct store_view *view)
 
 /* On hold since it came, and nothing has been said of it since: the envelope is all there is. */
 static bool
-is_born_held(const struct store_view *view)
+is_born_held(const struct store_view *view, const struct envelope *envelope)
 {
-	struct envelope envelope;
-
 	return view->state.len == 0 && view->result_count == 0 &&
-	       envelope_decode(view->envelope, &envelope) == ERR_OK &&
-	       (envelope.flags & ENVELOPE_HOLD) != 0;
+	       (envelope->flags & ENVELOPE_HOLD) != 0;
 }
 
 static enum err
@@ -157,7 +154,8 @@ message_read(struct message *message)
 		message->envelope.arrival_us = view.arrival_us;
 	if (message->attempt < message->state.attempts)
 		message->attempt = message->state.attempts;
-	message->is_held = (view.flags & RECORD_STATE_HELD) != 0 || is_born_held(&view);
+	message->is_held = (view.flags & RECORD_STATE_HELD) != 0 ||
+			   is_born_held(&view, &message->envelope);
 	return ERR_OK;
 }
 
@@ -193,17 +191,29 @@ has_room(const struct core *core)
 		       config_int(config, NULL, PARAM_QMGR_MESSAGE_RECIPIENT_LIMIT);
 }
 
+/* Out of the schedule at once; a STATE that says so is not needed, the envelope does. */
+static void
+put_on_hold(struct core *core, store_ref ref)
+{
+	struct store_info info;
+
+	store_info(core->store, ref, &info);
+	store_set_flags(core->store, ref, info.flags | RECORD_STATE_HELD);
+}
+
 struct message *
 active_new(struct core *core, store_ref ref)
 {
 	struct message *message;
 	struct store_view view;
+	struct envelope envelope;
 	enum err err;
 
-	store_view(core->store, ref, &view);
-	if (is_born_held(&view))
-		store_set_flags(core->store, ref, view.flags | RECORD_STATE_HELD);
-	if (is_born_held(&view) || !has_room(core) || core->is_stopping) {
+	if (!has_room(core) || core->is_stopping) {
+		store_view(core->store, ref, &view);
+		if (envelope_decode(view.envelope, &envelope) == ERR_OK &&
+			is_born_held(&view, &envelope))
+			put_on_hold(core, ref);
 		store_unpin(core->store, ref);
 		core_mark(core);
 		return NULL;
@@ -212,6 +222,12 @@ active_new(struct core *core, store_ref ref)
 	err = message_read(message);
 	if (err != ERR_OK) {
 		set_aside(message, err);
+		return NULL;
+	}
+	if (message->is_held) {
+		put_on_hold(core, ref);
+		store_unpin(core->store, ref);
+		active_forget(message);
 		return NULL;
 	}
 	message_activate(message);
