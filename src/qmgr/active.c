@@ -154,8 +154,10 @@ message_read(struct message *message)
 		message->envelope.arrival_us = view.arrival_us;
 	if (message->attempt < message->state.attempts)
 		message->attempt = message->state.attempts;
-	message->is_held = (view.flags & RECORD_STATE_HELD) != 0 ||
-			   is_born_held(&view, &message->envelope);
+	message->is_held = (view.flags & RECORD_STATE_HELD) != 0;
+	if (is_born_held(&view, &message->envelope) &&
+		!(message->core->options.planted & CORE_PLANT_FORGET_HOLD))
+		message->is_held = true;
 	return ERR_OK;
 }
 
