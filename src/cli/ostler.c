@@ -4,6 +4,8 @@
 #include "cli/cli.h"
 
 #include "cli/config_print.h"
+#include "cli/export.h"
+#include "cli/import.h"
 #include "cli/instance.h"
 #include "cli/operator.h"
 
@@ -22,6 +24,8 @@ static const char ostler_help[] =
 	"  release ID...|ALL          undo hold\n"
 	"  delete ID...|ALL           remove from the queue, without any report\n"
 	"  requeue ID...|ALL          start over: rewritten and routed anew\n"
+	"  import [OPTIONS] DIR       take over a Postfix queue, a Maildir, files (import --help)\n"
+	"  export [--output DIR] ID...|ALL   messages as files (export --help)\n"
 	"  status [--json]            how the queue manager does\n"
 	"  reload                     read the configuration again\n"
 	"  stop                       end the mail system\n"
@@ -132,6 +136,8 @@ static const struct ostler_command ostler_commands[] = {
 	{ "release", ostler_change },
 	{ "delete", ostler_change },
 	{ "requeue", ostler_change },
+	{ "import", import_run },
+	{ "export", export_run },
 	{ "status", ostler_status },
 	{ "reload", ostler_reload },
 	{ "stop", ostler_stop },
@@ -172,6 +178,13 @@ ostler_options(struct cli *cli, int argc, char **argv, bool *ret_exit)
 	return EX_OK;
 }
 
+/* Commands with more options than the list above can say. */
+static bool
+ostler_has_help(const char *name)
+{
+	return strcmp(name, "import") == 0 || strcmp(name, "export") == 0;
+}
+
 int
 ostler_run(struct cli *cli, int argc, char **argv)
 {
@@ -184,7 +197,7 @@ ostler_run(struct cli *cli, int argc, char **argv)
 		return ostler_usage(cli, "a command is wanted", NULL);
 	argc -= optind;
 	argv += optind;
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+	if (argc == 2 && strcmp(argv[1], "--help") == 0 && !ostler_has_help(argv[0])) {
 		(void)fputs(ostler_help, stdout);
 		return EX_OK;
 	}

@@ -50,6 +50,47 @@ submission_recipient_next(struct slice *list, struct submission_recipient *ret_r
 	return ERR_OK;
 }
 
+enum err
+submission_put_detail(struct buf *list, const struct submission_detail *detail)
+{
+	enum err err;
+
+	if (detail->original.len > ADDRESS_MAX || detail->orcpt.len > DSN_ORCPT_MAX)
+		return ERR_LIMIT;
+	err = buf_reserve(list, detail->original.len + detail->orcpt.len + 8);
+	if (err < 0)
+		return err;
+	wire_put_bytes(list, detail->original);
+	wire_put_bytes(list, detail->orcpt);
+	return ERR_OK;
+}
+
+enum err
+submission_detail_next(struct slice *list, struct submission_detail *ret_detail)
+{
+	struct wire_reader reader = wire_reader(*list);
+	struct submission_detail detail;
+
+	if (list->len == 0)
+		return ERR_NOTFOUND;
+	detail.original = wire_get_bytes(&reader);
+	detail.orcpt = wire_get_bytes(&reader);
+	if (reader.failed)
+		return ERR_SYNTAX;
+	*list = reader.rest;
+	*ret_detail = detail;
+	return ERR_OK;
+}
+
+bool
+submission_key_is_valid(struct slice key)
+{
+	for (size_t i = 0; i < key.len; i++)
+		if (key.ptr[i] <= ' ' || key.ptr[i] >= 127)
+			return false;
+	return key.len > 0 && key.len <= SUBMISSION_KEY_MAX;
+}
+
 void
 submission_writer_init(struct submission_writer *writer)
 {
@@ -63,12 +104,37 @@ submission_writer_done(struct submission_writer *writer)
 	*writer = (struct submission_writer) { 0 };
 }
 
+static size_t
+submission_import_size(const struct submission *submission)
+{
+	const struct submission_import *import = &submission->import;
+
+	return (submission->flags & SUBMISSION_IMPORT) == 0
+		       ? 0
+		       : 4 + 8 + 8 + 4 + import->key.len + 4 + import->details.len;
+}
+
+static void
+submission_put_import(const struct submission *submission, struct buf *bytes)
+{
+	const struct submission_import *import = &submission->import;
+
+	if ((submission->flags & SUBMISSION_IMPORT) == 0)
+		return;
+	wire_put_u32(bytes, import->flags);
+	wire_put_u64(bytes, import->arrival_us);
+	wire_put_u64(bytes, import->created_us);
+	wire_put_bytes(bytes, import->key);
+	wire_put_bytes(bytes, import->details);
+}
+
 enum err
 submission_put_head(
 	struct submission_writer *writer, struct buf *bytes, const struct submission *submission)
 {
 	size_t length = 4 + 8 + 1 + 4 * 4 + 4 + submission->sender.len + submission->full_name.len
-			+ submission->envid.len + submission->recipients.len;
+			+ submission->envid.len + submission->recipients.len
+			+ submission_import_size(submission);
 	size_t start = bytes->len + SUBMISSION_MAGIC_SIZE;
 	enum err err;
 
@@ -87,6 +153,7 @@ submission_put_head(
 	wire_put_bytes(bytes, submission->envid);
 	wire_put_u32(bytes, submission->recipient_count);
 	wire_put_bytes(bytes, submission->recipients);
+	submission_put_import(submission, bytes);
 	CHECK(bytes->len == start + length);
 	hash_stream_add(writer->hash, slice_from(buf_slice(bytes), start));
 	return ERR_OK;
@@ -179,12 +246,58 @@ submission_check_recipients(const struct submission *submission)
 		       : ERR_SYNTAX;
 }
 
+static enum err
+submission_check_details(const struct submission *submission)
+{
+	struct slice rest = submission->import.details;
+	struct submission_detail detail;
+	uint32_t count = 0;
+	enum err err;
+
+	while ((err = submission_detail_next(&rest, &detail)) == ERR_OK) {
+		count++;
+		if (detail.orcpt.len > DSN_ORCPT_MAX || submission_has_control(detail.orcpt)
+			|| (detail.orcpt.len > 0
+				&& slice_find(detail.orcpt, ';') == detail.orcpt.len)
+			|| address_check(detail.original, SUBMISSION_ADDRESS_FLAGS) < 0)
+			return ERR_SYNTAX;
+	}
+	return err == ERR_NOTFOUND && count == submission->recipient_count ? ERR_OK : ERR_SYNTAX;
+}
+
+static void
+submission_read_import(struct submission *submission, struct wire_reader *wire)
+{
+	struct submission_import *import = &submission->import;
+
+	*import = (struct submission_import) { 0 };
+	if ((submission->flags & SUBMISSION_IMPORT) == 0)
+		return;
+	import->flags = wire_get_u32(wire);
+	import->arrival_us = wire_get_u64(wire);
+	import->created_us = wire_get_u64(wire);
+	import->key = wire_get_bytes(wire);
+	import->details = wire_get_bytes(wire);
+}
+
+static enum err
+submission_check_import(const struct submission *submission)
+{
+	if ((submission->flags & SUBMISSION_IMPORT) == 0)
+		return ERR_OK;
+	if ((submission->import.flags & ~(uint32_t)SUBMISSION_IMPORT_ALL) != 0
+		|| !submission_key_is_valid(submission->import.key))
+		return ERR_SYNTAX;
+	return submission_check_details(submission);
+}
+
 /* The head is complete in reader->head. */
 static enum err
 submission_read_head(struct submission_reader *reader)
 {
 	struct wire_reader wire = wire_reader(buf_slice(&reader->head));
 	struct submission *submission = &reader->submission;
+	enum err err;
 
 	hash_stream_add(reader->hash, buf_slice(&reader->head));
 	submission->flags = wire_get_u32(&wire);
@@ -195,7 +308,9 @@ submission_read_head(struct submission_reader *reader)
 	submission->envid = wire_get_bytes(&wire);
 	submission->recipient_count = wire_get_u32(&wire);
 	submission->recipients = wire_get_bytes(&wire);
-	if (wire_done(&wire) < 0 || (submission->flags & ~(uint32_t)SUBMISSION_8BIT) != 0
+	submission_read_import(submission, &wire);
+	if (wire_done(&wire) < 0
+		|| (submission->flags & ~(uint32_t)(SUBMISSION_8BIT | SUBMISSION_IMPORT)) != 0
 		|| submission->ret > DSN_RET_HDRS
 		|| submission->full_name.len > SUBMISSION_FULL_NAME_MAX
 		|| submission->envid.len > DSN_ENVID_MAX
@@ -203,7 +318,8 @@ submission_read_head(struct submission_reader *reader)
 		|| submission_has_control(submission->envid)
 		|| address_check(submission->sender, SUBMISSION_ADDRESS_FLAGS) < 0)
 		return ERR_SYNTAX;
-	return submission_check_recipients(submission);
+	err = submission_check_recipients(submission);
+	return err == ERR_OK ? submission_check_import(submission) : err;
 }
 
 static void

@@ -17,6 +17,10 @@
  * checks structure, lengths, addresses and characters, and turns the content into lines that end
  * in CRLF (a lone LF becomes CRLF, a lone CR a blank, a last line gets its end).
  *
+ * A submission of `ostler import` has more fields at the end of its head (struct
+ * submission_import): what mail that was accepted elsewhere brings along. The reader checks their
+ * form; whether the sender may give them is pickup's to decide.
+ *
  * Ownership: a read submission's slices point into its reader. Writers append.
  * Limits:    below. Errors: ERR_AGAIN (more bytes are needed), ERR_SYNTAX, ERR_LIMIT,
  *            ERR_VERSION, ERR_CORRUPT (length or hash is wrong), ERR_NOMEM.
@@ -36,9 +40,35 @@ enum {
 	SUBMISSION_FULL_NAME_MAX = 255,
 	SUBMISSION_PIECE_MAX = 64 * 1024,
 	SUBMISSION_REPLY_TEXT_MAX = 1024,
+	SUBMISSION_KEY_MAX = 128,
 };
 
-enum submission_flags { SUBMISSION_8BIT = 1 /* -B 8BITMIME */ };
+enum submission_flags {
+	SUBMISSION_8BIT = 1,   /* -B 8BITMIME */
+	SUBMISSION_IMPORT = 2, /* submission.import is there */
+};
+
+enum submission_import_flags {
+	SUBMISSION_IMPORT_HOLD = 1,	/* goes on hold at arrival */
+	SUBMISSION_IMPORT_EXACT = 2,	/* no field is added, no alias is expanded */
+	SUBMISSION_IMPORT_SMTPUTF8 = 4, /* next hops must speak SMTPUTF8 */
+	SUBMISSION_IMPORT_ALL = 7,
+};
+
+/* Mail that was accepted elsewhere. */
+struct submission_import {
+	uint32_t flags;	       /* enum submission_import_flags */
+	uint64_t arrival_us;   /* 0: now */
+	uint64_t created_us;   /* where its age counts from; 0: arrival */
+	struct slice key;      /* visible ASCII, never twice in a queue; 1 to SUBMISSION_KEY_MAX */
+	struct slice details;  /* one for each recipient, for submission_detail_next() */
+};
+
+/* What belongs to a recipient besides its address. */
+struct submission_detail {
+	struct slice original; /* before rewriting, internal form; may be empty */
+	struct slice orcpt;    /* DSN ORCPT type;address, decoded; may be empty */
+};
 
 struct submission {
 	uint32_t flags;		/* enum submission_flags */
@@ -49,6 +79,7 @@ struct submission {
 	struct slice envid;	/* decoded, may be empty */
 	uint32_t recipient_count;
 	struct slice recipients; /* for submission_recipient_next() */
+	struct submission_import import; /* SUBMISSION_IMPORT only, else zeroes */
 };
 
 struct submission_recipient {
@@ -63,6 +94,15 @@ MUST_USE enum err submission_put_recipient(
 /* Cuts the next one off a list; ERR_NOTFOUND at the end. */
 MUST_USE enum err submission_recipient_next(
 	struct slice *list, struct submission_recipient *ret_recipient);
+
+/* The same for details, which stand in the order of the recipients. */
+MUST_USE enum err submission_put_detail(
+	struct buf *list, const struct submission_detail *detail);
+MUST_USE enum err submission_detail_next(
+	struct slice *list, struct submission_detail *ret_detail);
+
+/* Whether this can be the key of an import. */
+bool submission_key_is_valid(struct slice key);
 
 /* Writing: head, content in any number of parts, end. */
 struct submission_writer {

@@ -122,6 +122,14 @@ read_state(struct message *message, const struct store_view *view)
 	return err;
 }
 
+/* On hold since it came, and nothing has been said of it since: the envelope is all there is. */
+static bool
+is_born_held(const struct store_view *view, const struct envelope *envelope)
+{
+	return view->state.len == 0 && view->result_count == 0 &&
+	       (envelope->flags & ENVELOPE_HOLD) != 0;
+}
+
 static enum err
 message_read(struct message *message)
 {
@@ -147,6 +155,9 @@ message_read(struct message *message)
 	if (message->attempt < message->state.attempts)
 		message->attempt = message->state.attempts;
 	message->is_held = (view.flags & RECORD_STATE_HELD) != 0;
+	if (is_born_held(&view, &message->envelope) &&
+		!(message->core->options.planted & CORE_PLANT_FORGET_HOLD))
+		message->is_held = true;
 	return ERR_OK;
 }
 
@@ -182,13 +193,29 @@ has_room(const struct core *core)
 		       config_int(config, NULL, PARAM_QMGR_MESSAGE_RECIPIENT_LIMIT);
 }
 
+/* Out of the schedule at once; a STATE that says so is not needed, the envelope does. */
+static void
+put_on_hold(struct core *core, store_ref ref)
+{
+	struct store_info info;
+
+	store_info(core->store, ref, &info);
+	store_set_flags(core->store, ref, info.flags | RECORD_STATE_HELD);
+}
+
 struct message *
 active_new(struct core *core, store_ref ref)
 {
 	struct message *message;
+	struct store_view view;
+	struct envelope envelope;
 	enum err err;
 
 	if (!has_room(core) || core->is_stopping) {
+		store_view(core->store, ref, &view);
+		if (envelope_decode(view.envelope, &envelope) == ERR_OK &&
+			is_born_held(&view, &envelope))
+			put_on_hold(core, ref);
 		store_unpin(core->store, ref);
 		core_mark(core);
 		return NULL;
@@ -199,8 +226,12 @@ active_new(struct core *core, store_ref ref)
 		set_aside(message, err);
 		return NULL;
 	}
-	if (message->envelope.flags & ENVELOPE_HOLD)
-		message->is_held = true;
+	if (message->is_held) {
+		put_on_hold(core, ref);
+		store_unpin(core->store, ref);
+		active_forget(message);
+		return NULL;
+	}
 	message_activate(message);
 	return message;
 }

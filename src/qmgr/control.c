@@ -38,6 +38,9 @@ static const struct command commands[] = {
 	{ "metrics", JOB_METRICS, false },
 };
 
+static const char may_not[] =
+	"only root, the mail owner and the user that started Ostler may do this";
+
 /* --- answers ---------------------------------------------------------------------------------- */
 
 void
@@ -100,13 +103,17 @@ is_read_by_another(const struct job *job, store_ref ref)
 
 /* Which commands concern a message as it is (rules O40 to O43). */
 static bool
-is_concerned(const struct job *job, const struct store_info *info)
+is_concerned(const struct job *job, const struct store_info *info, const struct message *message)
 {
 	bool held = (info->flags & RECORD_STATE_HELD) != 0;
 
 	if (job->kind == JOB_HOLD || job->kind == JOB_FLUSH)
 		return !held;
-	return job->kind != JOB_RELEASE || held;
+	if (job->kind != JOB_RELEASE || held)
+		return true;
+	/* Held since it came, which only its bytes say: they are being read, or about to be. */
+	return message != NULL ? message->is_held || message->phase == MESSAGE_LOADING
+			       : info->due_us == 0;
 }
 
 /* False: not now, try the same message in the next turn. */
@@ -120,9 +127,9 @@ job_change(struct job *job, store_ref ref)
 	if (is_read_by_another(job, ref))
 		return false;
 	store_info(core->store, ref, &info);
-	if (!is_concerned(job, &info))
-		return true;
 	message = active_find(core, ref);
+	if (!is_concerned(job, &info, message))
+		return true;
 	if (job->kind == JOB_FLUSH && message == NULL && job->id_count == 0) {
 		store_set_due(core->store, ref, 0);
 		job->done++;
@@ -325,6 +332,8 @@ read_arguments(struct job *job, struct slice list)
 			continue;
 		} else if (job->kind == JOB_SHOW && slice_equal_str(word, "content")) {
 			job->with_content = true;
+		} else if (job->kind == JOB_SHOW && slice_equal_str(word, "base64")) {
+			job->with_content = job->as_base64 = true;
 		} else if (slice_equal_str(word, "ALL")) {
 			job->is_all = true;
 		} else if (queue_id_parse(word, &job->ids[job->id_count]) == ERR_OK) {
@@ -376,6 +385,10 @@ start_job(struct peer *peer, const struct ipc_control_request *request, enum job
 		job_end(job, EX_USAGE, slice_str(problem));
 		return;
 	}
+	if (job->as_base64 && !peer->may_change) {
+		job_end(job, EX_NOPERM, slice_str(may_not));
+		return;
+	}
 	if (kind == JOB_FLUSH) {
 		nexthop_flush(core);
 		sched_flush(core->sched);
@@ -391,8 +404,7 @@ control_request(struct peer *peer, const struct ipc_control_request *request)
 	if (command == NULL)
 		refuse(peer, request->request, EX_USAGE, "unknown command");
 	else if (command->changes && !peer->may_change)
-		refuse(peer, request->request, EX_NOPERM,
-			"only root, the mail owner and the user that started Ostler may do this");
+		refuse(peer, request->request, EX_NOPERM, may_not);
 	else if (command->kind == JOB_STATUS || command->kind == JOB_METRICS)
 		answer_at_once(peer, request->request, command->kind);
 	else if (peer->core->job_count >= CORE_JOBS_MAX)

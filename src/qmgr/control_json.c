@@ -4,6 +4,7 @@
  * Members of a message are those of `postqueue -j`; show adds to them. Bytes of strangers that are
  * not UTF-8 are shown as U+FFFD.
  */
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "message/utf8.h"
@@ -73,6 +74,17 @@ set(json_t *object, const char *name, json_t *value)
 }
 
 static void
+set_base64(json_t *object, const char *name, struct slice bytes)
+{
+	struct buf encoded;
+
+	buf_init(&encoded, 0);
+	CHECK(base64_encode(bytes, &encoded) == ERR_OK);
+	set(object, name, json_stringn((const char *)encoded.ptr, encoded.len));
+	buf_done(&encoded);
+}
+
+static void
 set_number(json_t *object, const char *name, uint64_t value)
 {
 	set(object, name, json_integer((json_int_t)value));
@@ -110,6 +122,16 @@ recipient_json(const struct listed *listed, uint32_t number, bool in_full)
 			text(reason.text));
 	if (in_full)
 		set(recipient, "state", json_string(words[class]));
+	if (in_full && entry->orcpt.len > 0)
+		set(recipient, "orcpt", text(entry->orcpt));
+	if (in_full && entry->notify != 0) {
+		struct buf notify;
+
+		buf_init(&notify, 0);
+		CHECK(dsn_format_notify(entry->notify, &notify) == ERR_OK);
+		set(recipient, "notify", text(buf_slice(&notify)));
+		buf_done(&notify);
+	}
 	return recipient;
 }
 
@@ -118,6 +140,13 @@ add_details(const struct listed *listed, json_t *object)
 {
 	const struct envelope *envelope = listed->envelope;
 
+	static const char *const rets[] = { "", "FULL", "HDRS" };
+
+	set_number(object, "arrival_time_us", envelope->arrival_us);
+	if (envelope->created_us > 0)
+		set_number(object, "created_time_us", envelope->created_us);
+	set(object, "ret", json_string(envelope->ret <= DSN_RET_HDRS ? rets[envelope->ret] : ""));
+	set(object, "body_8bit", json_boolean(envelope->body_8bit != 0));
 	set_number(object, "attempts", listed->state->attempts);
 	set_number(object, "worker_deaths", listed->state->worker_deaths);
 	if (listed->state->last_attempt_us > 0)
@@ -133,6 +162,21 @@ add_details(const struct listed *listed, json_t *object)
 	set(object, "smtputf8", json_boolean(envelope->smtputf8 != 0));
 	if (envelope->uid_plus1 > 0)
 		set_number(object, "uid", envelope->uid_plus1 - 1);
+}
+
+/* Byte for byte: head, and body or the name of its file. Without both it is not to be had now. */
+static void
+add_base64(const struct listed *listed, json_t *object)
+{
+	set_base64(object, "head_base64", listed->head);
+	if (listed->large != 0) {
+		char name[STORE_LARGE_NAME_SIZE];
+
+		store_large_name(listed->large, name);
+		set(object, "content_file", json_sprintf("large/%s", name));
+	} else if (listed->has_body) {
+		set_base64(object, "body_base64", listed->body);
+	}
 }
 
 static void
@@ -178,9 +222,13 @@ say(struct job *job, const struct listed *listed)
 				      recipients, recipient_json(listed, i, in_full)) == 0);
 	}
 	set(object, "recipients", recipients);
+	if (listed->envelope->import_key.len > 0)
+		set(object, "import_key", text(listed->envelope->import_key));
 	if (in_full)
 		add_details(listed, object);
-	if (in_full && job->with_content)
+	if (in_full && job->as_base64)
+		add_base64(listed, object);
+	else if (in_full && job->with_content)
 		add_content(listed, object);
 	buf_init(&line, 0);
 	append_line(object, &line);
@@ -346,6 +394,7 @@ control_status(struct core *core, struct buf *out)
 
 	core_counts(core, &counts);
 	sched_counts(core->sched, &sched);
+	set(object, "epoch", json_sprintf("%016" PRIx64, core->epoch));
 	set_number(object, "messages", counts.messages);
 	set_number(object, "active", counts.active);
 	set_number(object, "loading", counts.loading);

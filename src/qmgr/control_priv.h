@@ -28,6 +28,7 @@ struct job {
 	enum job_kind kind;
 	bool is_all;
 	bool with_content;
+	bool as_base64;        /* content byte for byte */
 	char *site;            /* flush: of this site only */
 	uint64_t *ids;
 	size_t id_count, position;

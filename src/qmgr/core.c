@@ -63,7 +63,7 @@ open_store(struct core *core)
 		.size_min = config_int(config, NULL, PARAM_JOURNAL_SIZE_MIN),
 		.hold_doubtful = config_enum(config, NULL, PARAM_DAMAGED_STATE_ACTION) == 1,
 		.cache_max = CACHE_MAX,
-		.epoch = rng_next(&core->rng),
+		.epoch = core->epoch,
 		.callbacks = &store_callbacks,
 		.ctx = core,
 		.planted = core->options.planted_journal,
@@ -83,10 +83,12 @@ core_new(const struct core_options *options)
 	core->log = options->log;
 	core->config = options->config;
 	rng_init(&core->rng, options->seed);
+	core->epoch = rng_next(&core->rng);
 	TAILQ_INIT(&core->suspects);
 	TAILQ_INIT(&core->settling);
 	TAILQ_INIT(&core->changes);
 	TAILQ_INIT(&core->hungry);
+	TAILQ_INIT(&core->import_order);
 	LIST_INIT(&core->jobs);
 	STAILQ_INIT(&core->unanswered);
 	core->session_next = 1;
@@ -112,6 +114,7 @@ core_free(struct core *core)
 	active_free_all(core);
 	store_free(core->store);
 	intake_forget(core);
+	import_key_free_all(core);
 	transports_close(core);
 	mem_free(core);
 }

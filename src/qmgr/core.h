@@ -75,6 +75,7 @@ enum core_plant {
 	CORE_PLANT_LOSE_DEFERRED = 32, /* a deferred message gets no due time */
 	CORE_PLANT_UNLOCK_EARLY = 64,  /* a lock's end frees a message that others may hold */
 	CORE_PLANT_DONE_EARLY = 128,   /* a message ends although a recipient is open */
+	CORE_PLANT_FORGET_HOLD = 256,  /* mail that came on hold is given out */
 };
 
 struct core_options {

@@ -29,6 +29,7 @@ struct job;
 struct nexthop;
 struct transport;
 struct ptr_query;
+struct import_key;
 
 /*
  * A message in memory. Transitions are made by message_move() (active.c) only:
@@ -181,6 +182,7 @@ struct change {
 };
 
 TAILQ_HEAD(change_list, change);
+TAILQ_HEAD(import_key_list, import_key);
 
 struct peer {
 	struct core *core;
@@ -218,6 +220,7 @@ struct core {
 	bool is_open;     /* new mail may come */
 	bool is_complete; /* all messages are known */
 	STAILQ_HEAD(, query) unanswered; /* about messages that may not be known yet */
+	uint64_t epoch;              /* random: names this process */
 	bool is_stopping;
 	bool disk_is_low; /* core_disk_free() */
 	bool is_dirty;               /* something may be granted or admitted */
@@ -255,6 +258,10 @@ struct core {
 	uint32_t refused_count;      /* to be tried again at retry_at */
 	struct mono retry_at;
 
+	struct import_key *import_keys; /* hash by text */
+	struct import_key_list import_order; /* those that are durable, oldest first */
+	uint32_t import_count;       /* of them */
+
 	LIST_HEAD(, job) jobs;       /* control requests */
 	uint32_t job_count;
 
@@ -285,6 +292,18 @@ void intake_forget(struct core *core);
 void intake_open(struct core *core);
 
 void intake_ids_came(struct core *core);
+
+/* import_key.c */
+enum import_key_fate {
+	IMPORT_KEY_NEW,   /* taken; to be ended by keep or drop */
+	IMPORT_KEY_BUSY,  /* another message with it is not durable yet */
+	IMPORT_KEY_KNOWN, /* *ret_other has it */
+};
+enum import_key_fate import_key_claim(struct core *core, struct slice text, uint64_t queue_id,
+	struct import_key **ret_key, uint64_t *ret_other);
+void import_key_keep(struct core *core, struct import_key *key); /* its message is durable */
+void import_key_drop(struct core *core, struct import_key *key); /* its message is not */
+void import_key_free_all(struct core *core);
 
 /* active.c */
 void active_step(struct core *core); /* admission (rules M8, F) */

@@ -32,6 +32,7 @@ struct intake {
 	bool is_failed;          /* the answer is set already */
 	bool is_committed;
 	store_ref ref;
+	struct import_key *key;  /* claimed for an imported message */
 	/* Kept while a large file is being finished. */
 	struct buf envelope, recipients, head;
 	struct ipc_intake_commit commit;
@@ -171,6 +172,8 @@ intake_free(struct intake *intake)
 	struct peer *peer = core_peer_find(intake->core, intake->peer);
 
 	give_credit(intake);
+	if (intake->key != NULL)
+		import_key_drop(intake->core, intake->key);
 	if (peer != NULL)
 		HASH_DELETE(hh, peer->intakes, intake);
 	if (intake->large != NULL)
@@ -292,6 +295,9 @@ intake_settled(void *ctx, enum journal_outcome outcome)
 
 	if (outcome == JOURNAL_DURABLE) {
 		core->accepted++;
+		if (intake->key != NULL)
+			import_key_keep(core, intake->key);
+		intake->key = NULL;
 		if (!(core->options.planted & CORE_PLANT_ACK_EARLY))
 			answer(intake, IPC_INTAKE_DURABLE, "");
 		active_new(core, intake->ref);
@@ -364,12 +370,11 @@ large_finished(void *ctx, enum err err)
 /* Everything of a commit that does not depend on the store. */
 static const char *
 commit_problem(struct core *core, const struct intake *intake,
-	const struct ipc_intake_commit *commit)
+	const struct ipc_intake_commit *commit, struct envelope *envelope)
 {
-	struct envelope envelope;
 	uint32_t count;
 
-	if (envelope_decode(commit->envelope, &envelope) != ERR_OK)
+	if (envelope_decode(commit->envelope, envelope) != ERR_OK)
 		return "envelope is malformed";
 	if (recipient_list_check(commit->recipients, &count) != ERR_OK || count == 0)
 		return "recipient list is malformed or empty";
@@ -382,12 +387,37 @@ commit_problem(struct core *core, const struct intake *intake,
 	return NULL;
 }
 
+/* True: it is here already, or may be in a moment; the sender was told. */
+static bool
+was_imported(struct intake *intake, struct slice key)
+{
+	char text[QUEUE_ID_TEXT_SIZE];
+	uint64_t other = 0;
+
+	if (key.len == 0)
+		return false;
+	switch (import_key_claim(intake->core, key, intake->queue_id, &intake->key, &other)) {
+	case IMPORT_KEY_NEW:
+		return false;
+	case IMPORT_KEY_BUSY:
+		answer(intake, IPC_INTAKE_TEMPORARY, "the same message is being taken");
+		break;
+	case IMPORT_KEY_KNOWN:
+		answer(intake, IPC_INTAKE_DURABLE,
+			(const char *)queue_id_format(other, text).ptr);
+		break;
+	}
+	intake_free(intake);
+	return true;
+}
+
 void
 intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 {
 	struct core *core = peer->core;
 	struct intake *intake = intake_get(peer, commit->txn);
 	bool whole = intake->received == 0 && commit->content.len <= IPC_CONTENT_INLINE_MAX;
+	struct envelope envelope;
 	const char *problem;
 
 	if (intake->is_committed) {
@@ -400,7 +430,7 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 	} else {
 		add_content(intake, commit->content);
 	}
-	problem = commit_problem(core, intake, commit);
+	problem = commit_problem(core, intake, commit, &envelope);
 	if (problem != NULL) {
 		core->options.out->bad_peer(core->options.ctx, peer->number, problem);
 		return;
@@ -408,6 +438,8 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 	intake->is_committed = true;
 	intake->queue_id = commit->queue_id;
 	intake->commit = *commit;
+	if (was_imported(intake, envelope.import_key))
+		return;
 	if (intake->is_failed || core->is_stopping || !core_accepts(core)) {
 		intake_refuse(intake, core->is_stopping ? ERR_FAULTED : ERR_NOSPACE);
 		return;

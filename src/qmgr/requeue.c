@@ -69,6 +69,7 @@ fill_copy(struct message *message, struct change *change, struct slice body)
 
 	envelope.created_us = message->core->now.wall.us;
 	envelope.orig_id = slice_str(message->id_text);
+	envelope.flags &= ~(uint32_t)ENVELOPE_HOLD;
 	err = envelope_encode(&envelope, &change->report_envelope);
 	if (err == ERR_OK)
 		err = open_recipients(message, &change->report_recipients);

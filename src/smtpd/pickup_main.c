@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -142,6 +143,16 @@ sender_timeout(void *ctx)
 	sender_free(ctx);
 }
 
+/* A sender that only said its end is there; one that closed, or died, is not. */
+static bool
+sender_is_there(void *ctx)
+{
+	const struct sender *sender = ctx;
+	struct pollfd look = { .fd = sender->fd };
+
+	return poll(&look, 1, 0) == 0;
+}
+
 static void
 accept_sender(void *ctx, int ready)
 {
@@ -168,6 +179,8 @@ accept_sender(void *ctx, int ready)
 	pickup_submission_init(&sender->submission, pickup->role, pickup->config, &pickup->intake,
 		who.uid);
 	sender->submission.answer = sender_answer;
+	sender->submission.is_there = sender_is_there;
+	sender->submission.may_import = who.uid == 0 || who.uid == geteuid();
 	sender->submission.ctx = sender;
 	loop_timer_init(&sender->timer, pickup->role->loop, sender_timeout, sender);
 	loop_timer_set_ns(&sender->timer, SOCKET_TIMEOUT_S * NS_PER_S);

@@ -24,7 +24,8 @@ txn_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice t
 					     offsetof(struct pickup_submission, txn));
 
 	if (status == IPC_INTAKE_DURABLE)
-		answer(submission, EX_OK, slice_str(submission->id_text));
+		answer(submission, EX_OK,
+			text.len > 0 ? text : slice_str(submission->id_text));
 	else
 		answer(submission, EX_TEMPFAIL, text);
 }
@@ -52,6 +53,25 @@ pickup_submission_done(struct pickup_submission *submission)
 	hash_stream_free(submission->hash);
 }
 
+static const struct submission_import *
+import_of(const struct pickup_submission *submission)
+{
+	return &submission->reader.submission.import;
+}
+
+static bool
+is_import(const struct pickup_submission *submission)
+{
+	return submission_reader_has_head(&submission->reader) &&
+	       (submission->reader.submission.flags & SUBMISSION_IMPORT) != 0;
+}
+
+static bool
+is_exact(const struct pickup_submission *submission)
+{
+	return (import_of(submission)->flags & SUBMISSION_IMPORT_EXACT) != 0;
+}
+
 /* --- the end of a submission ------------------------------------------------------------------ */
 
 static void
@@ -70,6 +90,11 @@ put_head(struct pickup_submission *submission, struct buf *head, struct slice se
 	};
 	struct slice id = header_message_id(&submission->header);
 
+	if (is_exact(submission)) {
+		log_event(&submission->role->log.log, EV_smtpd_message_id,
+			LOG_Z(submission->id_text), LOG_S(id));
+		return;
+	}
 	CHECK(received_format(&received, head) == ERR_OK);
 	if (!(fields & HEADER_MESSAGE_ID))
 		CHECK(received_format_message_id(head, now, received.queue_id,
@@ -81,6 +106,25 @@ put_head(struct pickup_submission *submission, struct buf *head, struct slice se
 	if (!(fields & HEADER_FROM))
 		CHECK(received_format_from(head, sender,
 			      submission->reader.submission.full_name) == ERR_OK);
+}
+
+static void
+put_import(struct pickup_submission *submission, struct envelope *envelope)
+{
+	const struct submission_import *import = import_of(submission);
+	uint64_t now_us = envelope->arrival_us;
+
+	if (!is_import(submission))
+		return;
+	/* These times count for expiry: nothing comes from the future. */
+	if (import->arrival_us > 0 && import->arrival_us < now_us)
+		envelope->arrival_us = import->arrival_us;
+	if (import->created_us > 0 && import->created_us < now_us)
+		envelope->created_us = import->created_us;
+	envelope->import_key = import->key;
+	envelope->smtputf8 = (import->flags & SUBMISSION_IMPORT_SMTPUTF8) != 0;
+	if (import->flags & SUBMISSION_IMPORT_HOLD)
+		envelope->flags |= ENVELOPE_HOLD;
 }
 
 static void
@@ -102,14 +146,28 @@ put_envelope(struct pickup_submission *submission, struct buf *bytes, struct sli
 	envelope.hop_count = submission->header.hop_count;
 	envelope.rewrite = ENVELOPE_REWRITE_LOCAL;
 	envelope.head_length = submission->header.head_length;
+	put_import(submission, &envelope);
 	CHECK(envelope_encode(&envelope, bytes) == ERR_OK);
+}
+
+/* Mail that was accepted elsewhere has had its aliases expanded there. */
+static enum err
+put_exact(const struct recipient_entry *entry, struct slice given, struct buf *list)
+{
+	struct recipient_entry exact = *entry;
+	struct slice original = exact.original.len > 0 ? exact.original : given;
+
+	exact.original = slice_equal(original, exact.address) ? slice_make(NULL, 0) : original;
+	return recipient_list_put(list, &exact);
 }
 
 static enum err
 put_recipients(struct pickup_submission *submission, struct buf *list)
 {
 	struct slice rest = submission->reader.submission.recipients;
+	struct slice details = import_of(submission)->details;
 	struct submission_recipient given;
+	struct submission_detail detail;
 	enum err err;
 
 	while ((err = submission_recipient_next(&rest, &given)) == ERR_OK) {
@@ -118,9 +176,15 @@ put_recipients(struct pickup_submission *submission, struct buf *list)
 		struct buf complete;
 
 		buf_init(&complete, 0);
+		if (submission_detail_next(&details, &detail) == ERR_OK) {
+			entry.original = detail.original;
+			entry.orcpt = detail.orcpt;
+		}
 		err = rewrite_complete(submission->config, given.address, &complete);
 		entry.address = buf_slice(&complete);
-		if (err == ERR_OK)
+		if (err == ERR_OK && is_exact(submission))
+			err = put_exact(&entry, given.address, list);
+		else if (err == ERR_OK)
 			err = rewrite_recipient(submission->config, &entry, list, &result);
 		buf_done(&complete);
 		if (err != ERR_OK)
@@ -177,6 +241,8 @@ whole(struct pickup_submission *submission)
 	submission->queue_id = intake_client_id(submission->txn.client);
 	if (submission->header.hop_count > hops) {
 		answer(submission, EX_UNAVAILABLE, SLICE_LIT("too many hops: mail loops"));
+	} else if (is_import(submission) && !submission->is_there(submission->ctx)) {
+		answer(submission, EX_TEMPFAIL, SLICE_LIT("the sender has gone"));
 	} else if (submission->queue_id == 0) {
 		answer(submission, EX_TEMPFAIL, SLICE_LIT("the queue manager is not there"));
 	} else {
@@ -223,7 +289,11 @@ pickup_submission_bytes(struct pickup_submission *submission, struct slice bytes
 	header_feed(&submission->header, added);
 	hash_stream_add(submission->hash, added);
 	submission->length += added.len;
-	if (limit > 0 && submission->length > limit)
+	if (is_import(submission) && (!submission->may_import || submission->is_there == NULL))
+		answer(submission, EX_NOPERM,
+			SLICE_LIT("only root, the mail owner and the user that started Ostler "
+				  "may import mail"));
+	else if (limit > 0 && submission->length > limit)
 		answer(submission, EX_UNAVAILABLE, SLICE_LIT("message file too big"));
 	else if (err == ERR_OK)
 		whole(submission);

@@ -3,7 +3,9 @@
  *
  * Bytes go in, content goes on to qmgr in parts as far as credit allows, and the end is one answer:
  * an exit code of sysexits.h and words. Fields that are missing (Received, Message-ID, Date, From)
- * are put in front.
+ * are put in front, but for mail that an import takes over as it is. The fields of an import are
+ * taken only from whom its owner says so, and only while that sender is still there: what a killed
+ * import had begun must not come in behind its successor's back.
  *
  * Ownership: embedded by its owner; pickup_submission_done() frees.
  * Limits:    message_size_limit, SUBMISSION_RECIPIENTS_MAX.
@@ -24,7 +26,9 @@ struct pickup_submission {
 	const struct config *config;
 	uint32_t uid;
 	void (*answer)(void *ctx, uint8_t exit_code, struct slice text);
+	bool (*is_there)(void *ctx); /* the sender; NULL: a file */
 	void *ctx;
+	bool may_import; /* set by the owner */
 	struct submission_reader reader;
 	struct intake_txn txn;
 	struct buf content; /* not yet passed on */

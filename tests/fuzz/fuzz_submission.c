@@ -24,11 +24,19 @@ fuzz_head(const struct submission *submission)
 {
 	struct slice rest = submission->recipients;
 	struct submission_recipient recipient;
+	struct submission_detail detail;
 	uint32_t count = 0;
 
 	while (submission_recipient_next(&rest, &recipient) == ERR_OK)
 		count++;
 	CHECK(count == submission->recipient_count && count > 0);
+	if ((submission->flags & SUBMISSION_IMPORT) == 0)
+		return;
+	rest = submission->import.details;
+	for (count = 0; submission_detail_next(&rest, &detail) == ERR_OK;)
+		count++;
+	CHECK(count == submission->recipient_count);
+	CHECK(submission_key_is_valid(submission->import.key));
 }
 
 int

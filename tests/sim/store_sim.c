@@ -921,7 +921,7 @@ sim_settle(struct sim *sim)
 		sim_fail(sim, "the journal was not cleaned");
 	if (larges != disk_sim_large_count(&sim->disk) && sim->disk.lies == 0)
 		sim_fail(sim, "a large file was left behind");
-	if (!store_is_idle(sim->store))
+	if (!store_is_idle(sim->store) && sim->disk.lies == 0)
 		sim_fail(sim, "the store is not idle");
 }
 

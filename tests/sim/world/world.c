@@ -73,6 +73,7 @@ struct recipient {
 struct message {
 	bool is_sent, is_acknowledged, is_answered;
 	bool is_removed; /* an operator has said so: it may be gone */
+	bool is_held;	 /* since it came, and no operator has let it go */
 	uint64_t queue_id;
 	uint64_t txn;
 	uint32_t recipient_count;
@@ -331,6 +332,9 @@ send_message(struct world *world)
 	envelope.sender = SLICE_LIT("s@sender.test");
 	envelope.arrival_us = world->now.wall.us;
 	envelope.head_length = 14;
+	message->is_held = chance(world, 10);
+	if (message->is_held)
+		envelope.flags = ENVELOPE_HOLD;
 	CHECK(envelope_encode(&envelope, &bytes) == ERR_OK);
 	for (uint32_t i = 0; i < message->recipient_count; i++) {
 		struct recipient_entry entry = { 0 };
@@ -468,11 +472,21 @@ check_lease(struct world *world, const struct ipc_work *work)
 		}
 }
 
+/* What came on hold stays so, whatever dies, until an operator says otherwise. */
+static void
+check_hold(struct world *world, const struct ipc_work *work)
+{
+	for (uint32_t i = 0; i < world->message_count; i++)
+		if (world->messages[i].queue_id == work->queue_id && world->messages[i].is_held)
+			fail(world, "a message was given out that came on hold");
+}
+
 static void
 take_work(struct world *world, struct worker *worker, struct slice payload,
 	const struct ipc_work *work)
 {
 	check_lease(world, work);
+	check_hold(world, work);
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct transaction *transaction = &worker->transactions[i];
 
@@ -1107,6 +1121,8 @@ operate(struct world *world)
 		return;
 	if (strcmp(what, "delete") == 0)
 		message->is_removed = true;
+	if (strcmp(what, "release") == 0)
+		message->is_held = false;
 	say("operator: %s %s\n", what, id);
 	command(world, what, strcmp(what, "flush") == 0 ? NULL : id);
 }
@@ -1133,6 +1149,8 @@ fault_step(struct world *world)
 static void
 release_held(struct world *world)
 {
+	for (uint32_t i = 0; i < world->message_count; i++)
+		world->messages[i].is_held = false;
 	command(world, "release", "ALL");
 }
 
@@ -1241,6 +1259,7 @@ static const struct {
 	{ "lose-deferred", CORE_PLANT_LOSE_DEFERRED },
 	{ "done-early", CORE_PLANT_DONE_EARLY },
 	{ "unlock-early", CORE_PLANT_UNLOCK_EARLY },
+	{ "forget-hold", CORE_PLANT_FORGET_HOLD },
 };
 
 static struct config *

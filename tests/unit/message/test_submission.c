@@ -163,6 +163,94 @@ test_submission_read__damaged_or_cut__is_never_whole(void **state)
 	buf_done(&content);
 }
 
+static enum err
+read_import(const struct submission_import *import, const char *original, const char *orcpt,
+	struct submission_reader *reader)
+{
+	struct submission_recipient recipient = { SLICE_LIT("a@b.test"), 2 };
+	struct submission_detail detail = { slice_str(original), slice_str(orcpt) };
+	struct submission submission = { .flags = SUBMISSION_IMPORT, .recipient_count = 1 };
+	struct submission_writer writer;
+	struct buf list, details, bytes, content;
+	enum err err;
+
+	buf_init(&list, 0);
+	buf_init(&details, 0);
+	buf_init(&bytes, 0);
+	buf_init(&content, 0);
+	assert_int_equal(submission_put_recipient(&list, &recipient), ERR_OK);
+	assert_int_equal(submission_put_detail(&details, &detail), ERR_OK);
+	submission.recipients = buf_slice(&list);
+	submission.import = *import;
+	if (import->details.len == 0)
+		submission.import.details = buf_slice(&details);
+	submission_writer_init(&writer);
+	assert_int_equal(submission_put_head(&writer, &bytes, &submission), ERR_OK);
+	assert_int_equal(submission_put_content(&writer, &bytes, SLICE_LIT("x\n")), ERR_OK);
+	assert_int_equal(submission_put_end(&writer, &bytes), ERR_OK);
+	submission_writer_done(&writer);
+	submission_reader_init(reader);
+	err = read_submission(reader, buf_slice(&bytes), 3, &content);
+	buf_done(&list);
+	buf_done(&details);
+	buf_done(&bytes);
+	buf_done(&content);
+	return err;
+}
+
+static void
+test_submission_read__import__comes_back(void **state)
+{
+	struct submission_import import = { .flags = SUBMISSION_IMPORT_HOLD,
+		.arrival_us = 5,
+		.created_us = 6,
+		.key = SLICE_LIT("k:1") };
+	struct submission_reader reader;
+	struct submission_detail detail;
+	struct slice rest;
+
+	(void)state;
+	assert_int_equal(read_import(&import, "o@b.test", "rfc822;o@b.test", &reader), ERR_OK);
+	assert_int_equal(reader.submission.import.flags, SUBMISSION_IMPORT_HOLD);
+	assert_int_equal(reader.submission.import.arrival_us, 5);
+	assert_int_equal(reader.submission.import.created_us, 6);
+	assert_true(slice_equal_str(reader.submission.import.key, "k:1"));
+	rest = reader.submission.import.details;
+	assert_int_equal(submission_detail_next(&rest, &detail), ERR_OK);
+	assert_true(slice_equal_str(detail.original, "o@b.test"));
+	assert_true(slice_equal_str(detail.orcpt, "rfc822;o@b.test"));
+	assert_int_equal(submission_detail_next(&rest, &detail), ERR_NOTFOUND);
+	submission_reader_done(&reader);
+}
+
+static void
+test_submission_read__bad_import__is_refused(void **state)
+{
+	const struct {
+		struct submission_import import;
+		const char *original, *orcpt;
+	} bad[] = {
+		{ { .key = SLICE_LIT("") }, "", "" },
+		{ { .key = SLICE_LIT("a b") }, "", "" },
+		{ { .key = SLICE_LIT("a\n") }, "", "" },
+		{ { .key = SLICE_LIT("k"), .flags = 8 }, "", "" },
+		{ { .key = SLICE_LIT("k") }, "a@@", "" },
+		{ { .key = SLICE_LIT("k") }, "", "no-type" },
+		{ { .key = SLICE_LIT("k") }, "", "rfc822;a\nb" },
+		{ { .key = SLICE_LIT("k"), .details = SLICE_LIT("\0\0\0\0") }, "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct submission_reader reader;
+
+		if (read_import(&bad[i].import, bad[i].original, bad[i].orcpt, &reader)
+			!= ERR_SYNTAX)
+			fail_msg("case %zu was taken", i);
+		submission_reader_done(&reader);
+	}
+}
+
 static void
 test_submission_reply__cut_anywhere__comes_back(void **state)
 {
@@ -203,6 +291,8 @@ main(void)
 		cmocka_unit_test(test_submission_read__line_ends__become_crlf),
 		cmocka_unit_test(test_submission_read__head__comes_back),
 		cmocka_unit_test(test_submission_read__damaged_or_cut__is_never_whole),
+		cmocka_unit_test(test_submission_read__import__comes_back),
+		cmocka_unit_test(test_submission_read__bad_import__is_refused),
 		cmocka_unit_test(test_submission_reply__cut_anywhere__comes_back),
 		cmocka_unit_test(test_submission_name__only_ours__is_valid),
 	};
