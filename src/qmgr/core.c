@@ -132,10 +132,11 @@ core_is_open(const struct core *core)
 	return core->is_open;
 }
 
+/* Without survivors nobody can know anything of messages that are not known here yet. */
 bool
-core_is_complete(const struct core *core)
+core_hears_workers(const struct core *core)
 {
-	return core->is_complete;
+	return core->is_open && (core->is_complete || core->options.survivors == 0);
 }
 
 void
@@ -248,7 +249,7 @@ core_peer_down(struct core *core, core_peer number, struct instant now)
 bool
 core_may_deliver(const struct core *core)
 {
-	return core->is_complete && core->survivors_waiting == 0;
+	return core_hears_workers(core) && core->survivors_waiting == 0;
 }
 
 /* --- frames ----------------------------------------------------------------------------------- */
@@ -388,7 +389,7 @@ core_step(struct core *core, struct instant now)
 		session_step(core);
 	}
 	done_step(core);
-	if (core_may_deliver(core))
+	if (core_may_deliver(core) && core->is_complete)
 		control_step(core);
 	/* What this turn appended is sent to the disk in this turn. */
 	store_step(core->store, now);
@@ -413,7 +414,7 @@ core_due(const struct core *core)
 		due = earlier(due, core->inventory_by);
 	if (core->is_dirty)
 		due = earlier(due, core->now.mono);
-	if (core_may_deliver(core))
+	if (core_may_deliver(core) && core->is_complete)
 		due = earlier(due, control_due(core));
 	if (core_may_deliver(core) && !core->is_stopping) {
 		due = earlier(due, sched_due(core->sched));

@@ -95,11 +95,12 @@ void core_free(struct core *core);
 
 /*
  * Starts recovery. After out->opened frames of intakes, tools and the resolver may be given, after
- * out->complete those of workers too.
+ * out->complete those of workers too; where there are no survivors those also from the first on.
  */
 void core_open(struct core *core, struct instant now);
 bool core_is_open(const struct core *core);
-bool core_is_complete(const struct core *core);
+/* Whether frames of workers may be given. */
+bool core_hears_workers(const struct core *core);
 
 /*
  * A peer is there. `survivor`: it worked for the former queue manager and sends its inventory

@@ -147,7 +147,8 @@ out_opened(void *ctx, enum err err, const struct fault *fault)
 			fault != NULL && fault->text[0] != '\0' ? fault->text : err_meaning(err));
 	HASH_ITER(hh, qmgr->peers, peer, next)
 	{
-		channel_pause(&peer->channel, peer->is_worker);
+		channel_pause(
+			&peer->channel, peer->is_worker && !core_hears_workers(qmgr->core));
 	}
 	for (int i = 0; i < qmgr->control_count; i++)
 		loop_fd_want(&qmgr->control[i].watch, LOOP_READ);
@@ -213,7 +214,7 @@ peer_new(struct qmgr *qmgr, int fd, const char *name, uint32_t pid, bool is_work
 	HASH_ADD(hh, qmgr->peers, number, sizeof(peer->number), peer);
 	channel_open(&peer->channel, qmgr->role->loop, fd, peer_frame, peer_closed, peer);
 	peer->is_worker = is_worker;
-	if (!core_is_open(qmgr->core) || (is_worker && !core_is_complete(qmgr->core)))
+	if (!core_is_open(qmgr->core) || (is_worker && !core_hears_workers(qmgr->core)))
 		channel_pause(&peer->channel, true);
 	return peer;
 }

@@ -26,7 +26,7 @@
 
 #define STORE_PROGRESS_NS (2 * NS_PER_S)
 
-enum { STORE_FULL_PERCENT = 70, STORE_ROOM_PERCENT = 60, STORE_SWEEP = 8192 };
+enum { STORE_FULL_PERCENT = 70, STORE_ROOM_PERCENT = 60, STORE_SWEEP = 8192, STORE_MANY = 1000 };
 
 void
 store_notice(struct store *store, const char *format, ...)
@@ -328,7 +328,7 @@ store_recovered(struct store *store)
 	uint64_t ns = store->now.mono.ns - store->opened_at.ns;
 
 	store->phase = STORE_COMPLETE;
-	if (ns > NS_PER_S / 2)
+	if (ns > NS_PER_S / 2 || store_count(store) >= STORE_MANY)
 		store_notice(store, "store: index complete: %llu messages in %.1f s",
 			(unsigned long long)store_count(store), (double)ns / (double)NS_PER_S);
 	store->options.callbacks->complete(store->options.ctx);

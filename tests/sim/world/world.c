@@ -120,7 +120,8 @@ struct world {
 	core_peer next_peer;
 	core_peer peers[ACTOR_COUNT]; /* 0: not connected */
 	bool owes_inventory[ACTOR_COUNT];
-	uint32_t condemned; /* pid of a worker that the core wants killed */
+	uint32_t condemned[ACTOR_COUNT]; /* pids of workers that the core wants killed */
+	int condemned_count;
 	bool has_operator;  /* one half of the seeds */
 	bool had_survivors; /* this queue manager met workers of the former one */
 	core_peer liar;     /* it has lied: the core must call it bad */
@@ -222,7 +223,8 @@ out_kill(void *ctx, uint32_t pid)
 {
 	struct world *world = ctx;
 
-	world->condemned = pid;
+	if (world->condemned_count < ACTOR_COUNT)
+		world->condemned[world->condemned_count++] = pid;
 }
 
 /* The driver closes its channel, so master sees it end. */
@@ -234,7 +236,7 @@ out_bad_peer(void *ctx, core_peer peer, const char *why)
 	(void)why;
 	if (peer != world->liar)
 		fail(world, "the core calls an honest peer bad");
-	world->condemned = (uint32_t)peer;
+	out_kill(world, (uint32_t)peer);
 	world->liar = 0;
 }
 
@@ -1041,10 +1043,12 @@ survivors_act(struct world *world)
 	for (int actor = ACTOR_WORKER; actor < ACTOR_COUNT; actor++) {
 		if (world->owes_inventory[actor] && world->stalled[actor] == 0 && chance(world, 5))
 			send_inventory(world, actor);
-		if (world->condemned != 0 && world->peers[actor] == world->condemned)
-			kill_worker(world, actor);
+		for (int i = 0; i < world->condemned_count; i++) {
+			if (world->peers[actor] == world->condemned[i])
+				kill_worker(world, actor);
+		}
 	}
-	world->condemned = 0;
+	world->condemned_count = 0;
 }
 
 static void
