@@ -383,6 +383,46 @@ destination_json(const struct sched_destination *destination)
 	return object;
 }
 
+/* What the store wrote, by cause, for each byte of mail that it took. */
+static double
+write_amplification(const struct store_stats *stats)
+{
+	uint64_t taken = stats->journal.records[JOURNAL_NEW_MAIL] + stats->large_bytes;
+
+	if (taken == 0)
+		return 0;
+	return (double)(stats->journal.written + stats->checkpoint_bytes + stats->large_bytes) /
+	       (double)taken;
+}
+
+static void
+set_store(json_t *object, const struct core *core)
+{
+	struct store_stats stats;
+	uint64_t named;
+
+	store_stats(core->store, &stats);
+	named = stats.journal.footers;
+	for (int i = 0; i < JOURNAL_CLASSES; i++)
+		named += stats.journal.records[i];
+	set(object, "index_complete", json_boolean(store_is_complete(core->store)));
+	set_number(object, "journal_live_bytes", stats.live_bytes);
+	set_number(object, "journal_file_bytes", stats.space.file_bytes);
+	set_number(object, "journal_free_segments", stats.space.free_segments);
+	set(object, "journal_is_cleaned", json_boolean(stats.is_cleaning));
+	set_number(object, "journal_flushes", stats.journal.flushes);
+	set_number(object, "written_mail", stats.journal.records[JOURNAL_NEW_MAIL]);
+	set_number(object, "written_results", stats.journal.records[JOURNAL_RESULT]);
+	set_number(object, "written_copies", stats.journal.records[JOURNAL_CLEANING]);
+	set_number(object, "written_footers", stats.journal.footers);
+	set_number(object, "written_padding",
+		stats.journal.written > named ? stats.journal.written - named : 0);
+	set_number(object, "written_checkpoints", stats.checkpoint_bytes);
+	set_number(object, "written_large", stats.large_bytes);
+	set(object, "write_amplification", json_real(write_amplification(&stats)));
+	set_number(object, "messages_lost", stats.lost);
+}
+
 void
 control_status(struct core *core, struct buf *out)
 {
@@ -409,6 +449,7 @@ control_status(struct core *core, struct buf *out)
 	set_number(object, "destinations", sched.destinations);
 	set_number(object, "destinations_dead", sched.dead);
 	set(object, "accepts_mail", json_boolean(core_accepts(core)));
+	set_store(object, core);
 	set_number(object, "config_number", config_number(core->config));
 	for (unsigned i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
 		destination = sched_destination_next(core->sched, destination);
@@ -425,6 +466,42 @@ metric(struct buf *out, const char *name, const char *type, const char *help, ui
 {
 	buf_addf(out, "# HELP ostler_%s %s\n# TYPE ostler_%s %s\nostler_%s %" PRIu64 "\n", name,
 		help, name, type, name, value);
+}
+
+static void
+written(struct buf *out, const char *cause, uint64_t bytes)
+{
+	buf_addf(out, "ostler_store_written_bytes_total{cause=\"%s\"} %" PRIu64 "\n", cause, bytes);
+}
+
+static void
+store_metrics(const struct core *core, struct buf *out)
+{
+	struct store_stats stats;
+
+	store_stats(core->store, &stats);
+	metric(out, "index_complete", "gauge", "1: all messages are known.",
+		store_is_complete(core->store));
+	metric(out, "journal_live_bytes", "gauge", "Bytes of records that must stay.",
+		stats.live_bytes);
+	metric(out, "journal_file_bytes", "gauge", "Bytes of all segment files.",
+		stats.space.file_bytes);
+	metric(out, "journal_free_segments", "gauge", "Segments ready for use.",
+		stats.space.free_segments);
+	metric(out, "journal_flushes_total", "counter", "Writes with a flush.",
+		stats.journal.flushes);
+	metric(out, "journal_written_bytes_total", "counter", "Bytes written to the journal.",
+		stats.journal.written);
+	metric(out, "messages_lost_total", "counter",
+		"Messages that could not be read and are under corrupt/ now.", stats.lost);
+	buf_addf(out, "# HELP ostler_store_written_bytes_total Bytes written, by cause.\n"
+		      "# TYPE ostler_store_written_bytes_total counter\n");
+	written(out, "mail", stats.journal.records[JOURNAL_NEW_MAIL]);
+	written(out, "results", stats.journal.records[JOURNAL_RESULT]);
+	written(out, "copies", stats.journal.records[JOURNAL_CLEANING]);
+	written(out, "footers", stats.journal.footers);
+	written(out, "checkpoints", stats.checkpoint_bytes);
+	written(out, "large", stats.large_bytes);
 }
 
 void
@@ -449,4 +526,5 @@ control_metrics(struct core *core, struct buf *out)
 	metric(out, "removed_total", "counter", "Messages ended.", core->removed);
 	metric(out, "accepts_mail", "gauge", "1: new mail is accepted, 0: the disk is full.",
 		core_accepts(core));
+	store_metrics(core, out);
 }
