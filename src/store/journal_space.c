@@ -180,13 +180,18 @@ journal_spares_wanted(const struct journal *journal)
 		journal_reserve(journal, JOURNAL_NEW_MAIL) + journal_files_max(journal) / 8);
 }
 
+/* What is being prepared, or waits for a durable `first`, counts as room: it is there in a moment.
+ */
 void
 journal_space(const struct journal *journal, struct journal_space *ret_space)
 {
 	uint64_t size = journal->options.segment_size, files = journal_files(journal);
-	uint64_t more = journal_files_max(journal);
+	uint64_t more = journal_files_max(journal), coming = journal->preparing;
+	const struct journal_spare *spare;
 
 	more = more > files ? more - files : 0;
+	TAILQ_FOREACH(spare, &journal->spares, link)
+	coming += spare->fate == JOURNAL_FATE_REUSE;
 	*ret_space = (struct journal_space) {
 		.used_bytes = journal->table_count * size,
 		.file_bytes = files * size,
@@ -195,9 +200,8 @@ journal_space(const struct journal *journal, struct journal_space *ret_space)
 		.free_segments = journal_spare_count(journal),
 		.wanted_segments = journal_spares_wanted(journal),
 	};
-	ret_space->accepts_mail =
-		journal->state == JOURNAL_OPEN
-		&& ret_space->free_segments + more > journal_reserve(journal, JOURNAL_NEW_MAIL);
+	ret_space->accepts_mail = journal->state == JOURNAL_OPEN
+				  && coming + more > journal_reserve(journal, JOURNAL_NEW_MAIL);
 }
 
 /* --- preparing, recycling, removing ----------------------------------------------------------- */
