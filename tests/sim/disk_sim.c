@@ -155,7 +155,7 @@ disk_sim_flush(struct disk_sim *sim, struct disk_sim_file *file, struct disk_op 
 			memcpy(file->stable + at, file->cache + at, DISK_SIM_BLOCK);
 		file->dirty[block] = 0;
 	}
-	sim->flushes_since_lie += !fails;
+	sim->flushes_since_lie += !fails && op->kind == DISK_WRITE;
 	if (fails) {
 		op->err = ERR_IO;
 		op->sys_errno = EIO;

@@ -491,7 +491,7 @@ test_store__full_of_living_mail__refuses_until_there_is_room(void **state)
 		store_unpin(world->store, world_put_id(world, ++id));
 		assert_true(id < 1000);
 	}
-	assert_true(id * BODY > 3 * SEGMENT);
+	assert_true(id * BODY > 2 * SEGMENT);
 	for (uint64_t gone = 1; gone < id; gone++)
 		world_done(world, store_find(world->store, gone));
 	WORLD_UNTIL(world, store_accepts(world->store));
