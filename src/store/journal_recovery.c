@@ -106,7 +106,7 @@ journal_recovery_spare(struct journal *journal, const struct journal_found *foun
  * A batch where no header, or an older one, leaves room for it: the header was lost behind our
  * back. The greatest such LSN is kept, to be compared with where the journal seems to end.
  */
-static void
+static bool
 journal_recovery_first_batch(struct journal *journal, const struct journal_found *found,
 	bool has_header, struct slice bytes)
 {
@@ -116,11 +116,12 @@ journal_recovery_first_batch(struct journal *journal, const struct journal_found
 
 	if ((err != ERR_OK && err != ERR_SYNTAX)
 		|| (has_header && batch.lsn == found->header.base + RECORD_BLOCK))
-		return;
+		return false;
 	if (batch.lsn > recovery->orphan_lsn && batch.lsn % RECORD_BLOCK == 0) {
 		recovery->orphan_lsn = batch.lsn;
 		recovery->orphan_slot = found->slot;
 	}
+	return true;
 }
 
 static void
@@ -131,10 +132,12 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 	struct journal_found *found = &recovery->found[recovery->index];
 	struct fault fault;
 	enum err err = op->err;
+	bool is_orphan = false;
 
 	if (err == ERR_OK) {
 		err = segment_header_decode(buf_slice(&op->list), &found->header, &fault);
-		journal_recovery_first_batch(journal, found, err == ERR_OK, buf_slice(&op->list));
+		is_orphan = journal_recovery_first_batch(
+			journal, found, err == ERR_OK, buf_slice(&op->list));
 	} else
 		(void)fault_set(&fault, err, "%s", err_meaning(err));
 	if (err == ERR_VERSION) {
@@ -144,7 +147,9 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 	found->valid = err == ERR_OK;
 	if (err == ERR_OK && found->header.generation > journal->generation)
 		journal->generation = found->header.generation;
-	if (err == ERR_NOTFOUND)
+	if (err == ERR_NOTFOUND && is_orphan)
+		journal_spare_add(journal, found->slot, 0, JOURNAL_FATE_RETIRE);
+	else if (err == ERR_NOTFOUND)
 		journal_recovery_spare(journal, found);
 	journal->is_damaged |= err < 0 && err != ERR_NOTFOUND;
 	if (err < 0 && err != ERR_NOTFOUND)
@@ -632,8 +637,7 @@ journal_replay_end(struct journal *journal)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 
-	if (recovery->count > 0
-		&& recovery->orphan_lsn > num_align_u64(journal->recovered_end, RECORD_BLOCK)
+	if (recovery->orphan_lsn > num_align_u64(journal->recovered_end, RECORD_BLOCK)
 		&& !recovery->is_closed) {
 		journal->is_damaged = true;
 		journal->damage_end = recovery->orphan_lsn;
