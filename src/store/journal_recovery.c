@@ -509,6 +509,21 @@ journal_recovery_segment(struct journal *journal, struct slice segment)
 
 /* --- the end of recovery ---------------------------------------------------------------------- */
 
+/* The oldest segment in force is where `first` says, or it is missing. */
+static void
+journal_recovery_check_oldest(struct journal *journal)
+{
+	const struct journal_recovery *recovery = &journal->recovery;
+	const struct segment_header *header = &recovery->found[recovery->oldest].header;
+
+	if (header->base <= journal->durable_first)
+		return;
+	journal->is_damaged = true;
+	journal->damage_end = header->base;
+	journal_notice(journal, "journal: segments before %llu are missing, from LSN %llu on",
+		(unsigned long long)header->sequence, (unsigned long long)journal->durable_first);
+}
+
 /* Segments below `first` are out of force whatever they hold: their files are spares. */
 static void
 journal_recovery_drop_old(struct journal *journal)
@@ -519,6 +534,7 @@ journal_recovery_drop_old(struct journal *journal)
 	while (recovery->oldest < recovery->newest
 		&& recovery->found[recovery->oldest].header.base < journal->durable_first)
 		journal_recovery_spare(journal, &recovery->found[recovery->oldest++]);
+	journal_recovery_check_oldest(journal);
 	for (size_t i = recovery->oldest + 1; i <= recovery->newest; i++) {
 		uint64_t before = recovery->found[i - 1].header.sequence;
 		uint64_t after = recovery->found[i].header.sequence;

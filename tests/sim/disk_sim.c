@@ -123,12 +123,15 @@ disk_sim_rot_named(struct disk_sim *sim)
 bool
 disk_sim_rot(struct disk_sim *sim)
 {
-	uint32_t slot = (uint32_t)rng_below(&sim->rng, DISK_SIM_SLOTS);
+	uint64_t count = 0, pick;
 
 	if (rng_one_in(&sim->rng, 4) && disk_sim_rot_named(sim))
 		return true;
-	for (uint32_t i = 0; i < DISK_SIM_SLOTS; i++, slot = (slot + 1) % DISK_SIM_SLOTS) {
-		if (!sim->files[slot].exists)
+	for (uint32_t slot = 0; slot < DISK_SIM_SLOTS; slot++)
+		count += sim->files[slot].exists;
+	pick = count == 0 ? 0 : rng_below(&sim->rng, count);
+	for (uint32_t slot = 0; slot < DISK_SIM_SLOTS; slot++) {
+		if (!sim->files[slot].exists || pick-- > 0)
 			continue;
 		disk_sim_damage(sim, slot, rng_below(&sim->rng, sim->files[slot].size));
 		sim->lies++;
