@@ -95,7 +95,8 @@ struct journal_recovery {
 	uint64_t epoch;
 	uint64_t footer_sum; /* that its last batch must have */
 	uint64_t scanned_end, scanned_sum;
-	uint64_t orphan_lsn; /* the greatest that begins a segment file */
+	uint64_t orphan_lsn; /* the greatest that begins a segment file without a header */
+	uint64_t orphan_end; /* of that segment, at the most */
 	uint32_t orphan_slot;
 };
 

@@ -119,6 +119,7 @@ journal_recovery_first_batch(struct journal *journal, const struct journal_found
 		return false;
 	if (batch.lsn > recovery->orphan_lsn && batch.lsn % RECORD_BLOCK == 0) {
 		recovery->orphan_lsn = batch.lsn;
+		recovery->orphan_end = batch.lsn - RECORD_BLOCK + found->file_size;
 		recovery->orphan_slot = found->slot;
 	}
 	return true;
@@ -227,6 +228,41 @@ journal_recovery_sort(struct journal *journal)
 		}
 }
 
+/* What was durable cannot be read; what is known of messages below `end` may be out of date. */
+static void
+journal_recovery_mark(struct journal *journal, uint64_t end)
+{
+	journal->is_damaged = true;
+	journal->damage_end = num_max_u64(journal->damage_end, end);
+}
+
+/*
+ * What was behind the newest segment and is lost: it is told before anything is written, and neither
+ * its number nor its place is used again, so that a gap is there for all later recoveries.
+ */
+static void
+journal_recovery_check_newest(struct journal *journal)
+{
+	const struct journal_recovery *recovery = &journal->recovery;
+	const struct journal_segment *newest = journal_newest(journal);
+
+	if (recovery->is_closed) {
+		journal->base_next = newest->base + 2 * newest->size;
+		journal_notice(journal, "journal: the segment after %llu is missing",
+			(unsigned long long)newest->sequence);
+	} else if (recovery->orphan_lsn > num_align_u64(journal->recovered_end, RECORD_BLOCK)) {
+		journal->base_next = recovery->orphan_end;
+		journal_notice(journal,
+			"journal: damage: segment file %08u holds batches from "
+			"LSN %llu on, but its header is lost",
+			(unsigned)recovery->orphan_slot, (unsigned long long)recovery->orphan_lsn);
+	} else {
+		return;
+	}
+	journal->sequence++;
+	journal_recovery_mark(journal, journal->base_next);
+}
+
 static void
 journal_recovery_header(struct journal *journal)
 {
@@ -239,6 +275,7 @@ journal_recovery_header(struct journal *journal)
 	}
 	journal_recovery_sort(journal);
 	if (recovery->count == 0) {
+		journal_recovery_check_newest(journal);
 		journal_writer_start(journal, 0);
 		return;
 	}
@@ -346,8 +383,7 @@ journal_recovery_damage(struct journal *journal, const struct segment_header *he
 	struct disk_op *op = mem_new(sizeof(*op) + bytes.len);
 	uint8_t *copy = (uint8_t *)(op + 1);
 
-	journal->is_damaged = true;
-	journal->damage_end = lsn + bytes.len;
+	journal_recovery_mark(journal, lsn + bytes.len);
 	journal_notice(journal,
 		"journal: damage at LSN %llu (segment %llu): %zu bytes that had been durable "
 		"cannot be "
@@ -518,8 +554,7 @@ journal_recovery_check_oldest(struct journal *journal)
 
 	if (header->base <= journal->durable_first)
 		return;
-	journal->is_damaged = true;
-	journal->damage_end = header->base;
+	journal_recovery_mark(journal, header->base);
 	journal_notice(journal, "journal: segments before %llu are missing, from LSN %llu on",
 		(unsigned long long)header->sequence, (unsigned long long)journal->durable_first);
 }
@@ -541,8 +576,7 @@ journal_recovery_drop_old(struct journal *journal)
 
 		if (after == before + 1)
 			continue;
-		journal->is_damaged = true;
-		journal->damage_end = recovery->found[i].header.base;
+		journal_recovery_mark(journal, recovery->found[i].header.base);
 		journal_notice(journal, "journal: segments %llu to %llu are missing",
 			(unsigned long long)before + 1, (unsigned long long)after - 1);
 	}
@@ -608,11 +642,7 @@ journal_recovery_finish(struct journal *journal)
 	journal->sequence = newest->sequence;
 	journal->durable = journal->recovered_end = recovery->scanned_end;
 	journal->previous_sum = recovery->scanned_sum == UINT64_MAX ? 0 : recovery->scanned_sum;
-	if (recovery->is_closed) {
-		/* Neither the number nor the place of what is missing is used again. */
-		journal->sequence++;
-		journal->base_next = newest->base + 2 * newest->size;
-	}
+	journal_recovery_check_newest(journal);
 	buf_done(&journal->read_op.list);
 	journal_writer_start(journal, journal->recovered_end);
 }
@@ -653,21 +683,6 @@ journal_replay_end(struct journal *journal)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 
-	if (recovery->orphan_lsn > num_align_u64(journal->recovered_end, RECORD_BLOCK)
-		&& !recovery->is_closed) {
-		journal->is_damaged = true;
-		journal->damage_end = recovery->orphan_lsn;
-		journal_notice(journal,
-			"journal: damage: segment file %08u holds batches from "
-			"LSN %llu on, but its header is lost",
-			(unsigned)recovery->orphan_slot, (unsigned long long)recovery->orphan_lsn);
-	}
-	if (recovery->is_closed) {
-		journal->is_damaged = true;
-		journal->damage_end = journal->base_next;
-		journal_notice(journal, "journal: the segment after %llu is missing",
-			(unsigned long long)recovery->found[recovery->newest].header.sequence);
-	}
 	recovery->is_replaying = false;
 	buf_done(&journal->read_op.list); /* as large as a segment, and not needed again */
 	journal_recovery_done(journal);
@@ -692,8 +707,7 @@ journal_recovery_segment_read(void *ctx, struct disk_op *op)
 	if (op->err < 0) {
 		const struct segment_header *header = &recovery->found[recovery->index].header;
 
-		journal->is_damaged = true;
-		journal->damage_end = header->base + header->size;
+		journal_recovery_mark(journal, header->base + header->size);
 		journal_distrust(journal, header->base);
 		journal_notice(journal,
 			"journal: damage at LSN %llu: segment "
