@@ -102,17 +102,14 @@ journal_recovery_spare(struct journal *journal, const struct journal_found *foun
 	journal_spare_add(journal, found->slot, 0, fits ? JOURNAL_FATE_REUSE : JOURNAL_FATE_REMOVE);
 }
 
-/*
- * A batch where no header, or an older one, leaves room for it: the header was lost behind our
- * back. The greatest such LSN is kept, to be compared with where the journal seems to end.
- */
+/* A batch in block `block` that no header, or an older one, leaves room for. */
 static bool
-journal_recovery_first_batch(struct journal *journal, const struct journal_found *found,
-	bool has_header, struct slice bytes)
+journal_recovery_orphan_at(struct journal *journal, const struct journal_found *found,
+	bool has_header, struct slice bytes, uint64_t block)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 	struct batch_header batch = { 0 };
-	enum err err = batch_decode(slice_from(bytes, RECORD_BLOCK), &batch);
+	enum err err = batch_decode(slice_from(bytes, block * RECORD_BLOCK), &batch);
 
 	if ((err != ERR_OK && err != ERR_SYNTAX)
 		|| (has_header && batch.lsn == found->header.base + RECORD_BLOCK))
@@ -123,6 +120,20 @@ journal_recovery_first_batch(struct journal *journal, const struct journal_found
 		recovery->orphan_slot = found->slot;
 	}
 	return true;
+}
+
+/*
+ * Whether the header was lost behind our back: the first batch is there, or lies where the header
+ * was. The greatest LSN is kept, to be compared with where the journal seems to end.
+ */
+static bool
+journal_recovery_is_orphan(struct journal *journal, const struct journal_found *found,
+	bool has_header, struct slice bytes)
+{
+	bool is_first = journal_recovery_orphan_at(journal, found, has_header, bytes, 1);
+
+	return (!has_header && journal_recovery_orphan_at(journal, found, false, bytes, 0))
+	       || is_first;
 }
 
 static void
@@ -137,7 +148,7 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 
 	if (err == ERR_OK) {
 		err = segment_header_decode(buf_slice(&op->list), &found->header, &fault);
-		is_orphan = journal_recovery_first_batch(
+		is_orphan = journal_recovery_is_orphan(
 			journal, found, err == ERR_OK, buf_slice(&op->list));
 	} else
 		(void)fault_set(&fault, err, "%s", err_meaning(err));
