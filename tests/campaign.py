@@ -74,7 +74,8 @@ def seed_campaign():
     first = int.from_bytes(os.urandom(5), "big")
     environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
     return [count(f"{name}, 20000 seeds from {first}",
-                  subprocess.run([BUILD / "tests/sim" / name, "--seed", str(first), "--count", "20000"],
+                  subprocess.run([BUILD / "tests/sim" / name, "--seed", str(first), "--count", "20000",
+                                  "--jobs", str(os.cpu_count() or 1)],
                                  env=environment, check=False))
             for name in ("store_sim", "world")]
 

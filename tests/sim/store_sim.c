@@ -1,8 +1,6 @@
 /*
  * store_sim.c - the production message store on the simulated disk, with crashes, from a seed
  *
- * usage: store_sim [--seed N] [--count M] [--plant NAME] [--log 1]
- *
  * A run accepts messages (small, large, or together with a result of another), loads, changes, ends
  * and forgets them, while operations complete in any order and the process is killed, the power cut or
  * a flush failed at random moments. Few messages live long, most do not, so segments must be cleaned.
@@ -12,18 +10,17 @@
  * under way; what ended durably is gone; of an atomic pair both are there or neither.
  *
  * In some runs the disk lies or rots: then what it destroyed may be gone or back, but nothing is ever shown with
- * other bytes, and all ends well. With --plant a deliberate bug is switched on (tests/sim/mutants), and the
- * exit code is 0 only if a seed finds it.
+ * other bytes, and all ends well. Options: seeds.h.
  */
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/wire.h"
 #include "sim/disk_sim.h"
+#include "sim/seeds.h"
 #include "store/store.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum {
 	SIM_MESSAGES_MAX = 3000,
@@ -932,11 +929,12 @@ sim_settle(struct sim *sim)
 }
 
 static const char *
-sim_run(uint64_t seed, unsigned planted)
+sim_run(uint64_t seed, unsigned planted, bool log)
 {
 	static struct sim sim;
 	const char *bug;
 
+	sim_says = log;
 	sim = (struct sim){ .planted = planted, .is_provable = true };
 	rng_init(&sim.rng, seed);
 	disk_sim_init(&sim.disk, seed ^ 0x5eed);
@@ -964,10 +962,7 @@ sim_run(uint64_t seed, unsigned planted)
 	return bug;
 }
 
-static const struct {
-	const char *name;
-	unsigned bit;
-} sim_plants[] = {
+static const struct seeds_plant sim_plants[] = {
 	{ "early-ack", JOURNAL_PLANT_EARLY_ACK },
 	{ "ignore-error", JOURNAL_PLANT_IGNORE_ERROR },
 	{ "free-live", JOURNAL_PLANT_FREE_LIVE },
@@ -991,59 +986,11 @@ static const struct {
 	{ "drop-orphans", JOURNAL_PLANT_DROP_ORPHANS },
 };
 
-static unsigned
-sim_plant_find(const char *name)
-{
-	for (size_t i = 0; i < sizeof(sim_plants) / sizeof(sim_plants[0]); i++)
-		if (strcmp(sim_plants[i].name, name) == 0)
-			return sim_plants[i].bit;
-	(void)fprintf(stderr, "store_sim: no such plant: %s; there are:", name);
-	for (size_t i = 0; i < sizeof(sim_plants) / sizeof(sim_plants[0]); i++)
-		(void)fprintf(stderr, " %s", sim_plants[i].name);
-	(void)fprintf(stderr, "\n");
-	exit(64);
-}
-
-static uint64_t
-sim_number(const char *text)
-{
-	uint64_t value;
-
-	if (num_parse_u64(slice_str(text), 0, UINT64_MAX, &value) < 0) {
-		(void)fprintf(stderr, "store_sim: not a number: %s\n", text);
-		exit(64);
-	}
-	return value;
-}
-
 int
 main(int argc, char **argv)
 {
-	uint64_t seed = 1, count = 1;
-	unsigned planted = 0;
+	static const struct seeds_program program = { sim_run, sim_plants,
+		sizeof(sim_plants) / sizeof(sim_plants[0]) };
 
-	for (int i = 1; i + 1 < argc; i += 2) {
-		if (strcmp(argv[i], "--seed") == 0)
-			seed = sim_number(argv[i + 1]);
-		else if (strcmp(argv[i], "--count") == 0)
-			count = sim_number(argv[i + 1]);
-		else if (strcmp(argv[i], "--log") == 0)
-			sim_says = sim_number(argv[i + 1]) != 0;
-		else if (strcmp(argv[i], "--plant") == 0)
-			planted = sim_plant_find(argv[i + 1]);
-	}
-	for (uint64_t i = 0; i < count; i++) {
-		const char *bug = sim_run(seed + i, planted);
-
-		if (bug == NULL)
-			continue;
-		printf("seed %llu: %s\n", (unsigned long long)(seed + i), bug);
-		if (planted != 0)
-			return 0;
-		printf("repeat with: %s --seed %llu\n", argv[0], (unsigned long long)(seed + i));
-		return 1;
-	}
-	printf("%llu seeds, %s\n", (unsigned long long)count,
-		planted != 0 ? "planted bug not found" : "nothing found");
-	return planted != 0;
+	return seeds_main(argc, argv, &program);
 }

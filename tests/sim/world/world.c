@@ -30,6 +30,7 @@
 #include "message/recipient_list.h"
 #include "qmgr/core.h"
 #include "sim/disk_sim.h"
+#include "sim/seeds.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
@@ -1251,10 +1252,7 @@ run(uint64_t seed, unsigned planted, struct config *config)
 
 /* --- program ---------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *name;
-	unsigned bit;
-} plants[] = {
+static const struct seeds_plant plants[] = {
 	{ "ack-early", CORE_PLANT_ACK_EARLY },
 	{ "result-lost", CORE_PLANT_RESULT_LOST },
 	{ "no-inventory", CORE_PLANT_NO_INVENTORY },
@@ -1295,64 +1293,22 @@ make_config(void)
 	return config;
 }
 
-/* An assertion of the core that trips over a planted bug has found it. */
-static void
-assertion_tripped(int signal)
+static const char *
+run_seed(uint64_t seed, unsigned planted, bool log)
 {
-	static const char words[] = "found by an assertion\n";
+	static struct config *config;
 
-	(void)signal;
-	(void)!write(STDOUT_FILENO, words, sizeof(words) - 1);
-	_exit(0);
-}
-
-static uint64_t
-number(const char *text)
-{
-	uint64_t value = 0;
-
-	if (num_parse_u64(slice_str(text), 0, UINT64_MAX, &value) != ERR_OK) {
-		printf("not a number: %s\n", text);
-		exit(2);
-	}
-	return value;
+	if (config == NULL)
+		config = make_config();
+	is_verbose = log;
+	return run(seed, planted, config);
 }
 
 int
 main(int argc, char **argv)
 {
-	uint64_t seed = 1, count = 1;
-	unsigned planted = 0;
-	struct config *config = make_config();
+	static const struct seeds_program program = { run_seed, plants,
+		sizeof(plants) / sizeof(plants[0]) };
 
-	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-
-	for (int i = 1; i + 1 < argc; i += 2) {
-		if (strcmp(argv[i], "--seed") == 0)
-			seed = number(argv[i + 1]);
-		else if (strcmp(argv[i], "--count") == 0)
-			count = number(argv[i + 1]);
-		else if (strcmp(argv[i], "--log") == 0)
-			is_verbose = number(argv[i + 1]) != 0;
-		for (size_t p = 0; p < sizeof(plants) / sizeof(plants[0]); p++)
-			if (strcmp(argv[i], "--plant") == 0 &&
-				strcmp(argv[i + 1], plants[p].name) == 0)
-				planted = plants[p].bit;
-	}
-	if (planted != 0)
-		(void)signal(SIGABRT, assertion_tripped);
-	for (uint64_t i = 0; i < count; i++) {
-		const char *bug = run(seed + i, planted, config);
-
-		if (bug == NULL)
-			continue;
-		printf("seed %llu: %s\n", (unsigned long long)(seed + i), bug);
-		if (planted != 0)
-			return 0;
-		printf("repeat with: %s --seed %llu\n", argv[0], (unsigned long long)(seed + i));
-		return 1;
-	}
-	printf("%llu seeds, %s\n", (unsigned long long)count,
-		planted != 0 ? "planted bug not found" : "nothing found");
-	return planted != 0;
+	return seeds_main(argc, argv, &program);
 }
