@@ -248,8 +248,8 @@ journal_recovery_mark(struct journal *journal, uint64_t end)
 }
 
 /*
- * What was behind the newest segment and is lost: it is told before anything is written, and neither
- * its number nor its place is used again, so that a gap is there for all later recoveries.
+ * What was behind the newest segment and is lost: it is told before anything is written, and
+ * neither its number nor its place is used again, so that a gap is there for all later recoveries.
  */
 static void
 journal_recovery_check_newest(struct journal *journal)
