@@ -157,7 +157,7 @@ bench_notice(void *ctx, const char *text)
 static double
 bench_journal(struct bench *bench, int dir)
 {
-	static const struct journal_callbacks callbacks = { bench_opened, bench_entry, bench_replayed, bench_notice };
+	static const struct journal_callbacks callbacks = { bench_opened, bench_entry, bench_replayed, bench_notice, NULL };
 	struct journal_options options = { .segment_size = BENCH_SEGMENT,
 		.size_max = 16ull * BENCH_SEGMENT, .size_min = 16ull * BENCH_SEGMENT, .epoch = rand_seed(), .callbacks = &callbacks,
 		.ctx = bench };

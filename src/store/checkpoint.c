@@ -39,6 +39,8 @@ enum {
 	CHECKPOINT_NAMES = 16,
 };
 
+_Static_assert((int)BLOCK_SIZE == (int)STORE_CHECKPOINT_BLOCK, "blocks of checkpoints");
+
 /* Places in a block's header. */
 enum {
 	AT_MAGIC = 0,
@@ -489,9 +491,25 @@ checkpoint_listed(void *ctx, struct disk_op *op)
 	checkpoint_try(store);
 }
 
+bool
+store_checkpoint_check(const struct store *store, struct slice bytes, uint64_t lsn,
+	uint64_t number, bool *ret_last)
+{
+	struct block block;
+
+	if (!block_decode(store, bytes, &block) || block.lsn != lsn || block.number != number)
+		return false;
+	*ret_last = block.is_last;
+	return true;
+}
+
 void
 checkpoint_load(struct store *store)
 {
 	buf_init(&store->checkpoint.bytes, 0);
+	if (store->options.reads_all) {
+		checkpoint_replay(store, 0);
+		return;
+	}
 	checkpoint_submit(store, DISK_FILE_LIST, 0, 0, 0, checkpoint_listed);
 }

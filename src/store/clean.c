@@ -52,6 +52,8 @@ clean_pays(const struct store *store)
 	uint64_t segment = store->options.segment_size;
 	struct journal_space space;
 
+	if (store->clean.place.base < store->clean.below)
+		return true;
 	journal_space(store->journal, &space);
 	if (space.file_bytes + segment > space.target_bytes
 		&& space.free_segments < space.wanted_segments)
@@ -84,6 +86,13 @@ clean_due(const struct store *store)
 		break;
 	}
 	return clean->next;
+}
+
+void
+store_clean_below(struct store *store, uint64_t lsn)
+{
+	store->clean.below = lsn;
+	store->clean.next.ns = 0;
 }
 
 void

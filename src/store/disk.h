@@ -33,6 +33,7 @@ enum disk_op_kind {
 	DISK_FILE_APPEND, /* bytes at offset of NAME.tmp, made if it is not there */
 	DISK_FILE_FINISH, /* NAME.tmp is synced, becomes NAME, and the directory is synced */
 	DISK_FILE_REMOVE, /* unlink NAME and sync the directory */
+	DISK_FILE_KEEP,   /* NAME becomes corrupt/large-NAME; both directories are synced */
 	DISK_FILE_LIST,   /* out: list = names in the area, each as bytes of base/wire */
 	DISK_FILE_READ,   /* out: list = at most `length` bytes from `offset` of NAME */
 };

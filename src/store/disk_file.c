@@ -423,6 +423,20 @@ disk_area_remove(struct disk_file *file, struct disk_op *op)
 		disk_op_fail(op, errno);
 }
 
+/* One that is kept already stays, and so does this one. */
+static void
+disk_area_keep(struct disk_file *file, struct disk_op *op)
+{
+	char name[DISK_AREA_NAME], kept[DISK_AREA_NAME + 8];
+	int dir = disk_area_dir(file, op);
+
+	disk_area_name(op, "", name);
+	(void)snprintf(kept, sizeof(kept), "large-%s", op->name);
+	if (renameat2(dir, name, file->corrupt_dir, kept, RENAME_NOREPLACE) != 0
+		|| fsync(file->corrupt_dir) != 0 || fsync(dir) != 0)
+		disk_op_fail(op, errno);
+}
+
 static void
 disk_area_list(struct disk_file *file, struct disk_op *op)
 {
@@ -512,6 +526,9 @@ disk_file_run(struct disk_file *file, struct disk_op *op)
 		break;
 	case DISK_FILE_REMOVE:
 		disk_area_remove(file, op);
+		break;
+	case DISK_FILE_KEEP:
+		disk_area_keep(file, op);
 		break;
 	case DISK_FILE_LIST:
 		disk_area_list(file, op);

@@ -361,3 +361,14 @@ journal_is_idle(const struct journal *journal)
 	return !journal->writing && !journal->preparing && !journal->dropping
 		&& (item == NULL || (item->open && item->count == 0));
 }
+
+bool
+journal_is_settled(const struct journal *journal)
+{
+	const struct journal_spare *spare;
+
+	TAILQ_FOREACH(spare, &journal->spares, link)
+	if (spare->fate != JOURNAL_FATE_REUSE)
+		return false;
+	return journal_is_idle(journal) && journal->proven;
+}

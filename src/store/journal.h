@@ -78,6 +78,8 @@ struct journal_callbacks {
 	void (*replayed)(void *ctx);
 	/* Something for the administrator: damage found, a flush failed, service is back. */
 	void (*notice)(void *ctx, const char *text);
+	/* Replay, may be NULL: a record of a damaged batch whose checksum is wrong. */
+	void (*broken)(void *ctx, uint64_t lsn, struct slice record);
 };
 
 struct journal_options {
@@ -89,6 +91,7 @@ struct journal_options {
 	uint8_t uuid[RECORD_UUID_SIZE]; /* for a journal that does not exist yet */
 	const struct journal_callbacks *callbacks;
 	void *ctx;
+	bool reads_all; /* replay reads every record, whatever sums it up: for a check */
 	unsigned planted; /* simulation only: enum journal_plant, else 0 */
 };
 
@@ -218,5 +221,8 @@ void journal_space(const struct journal *journal, struct journal_space *ret_spac
 
 /* True when nothing waits to be written or flushed, and no segment is in the making. */
 bool journal_is_idle(const struct journal *journal);
+
+/* The same, and all that left force is so durably and has been put aside or removed. */
+bool journal_is_settled(const struct journal *journal);
 
 #endif

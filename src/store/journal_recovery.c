@@ -389,12 +389,13 @@ journal_recovery_saved(void *ctx, struct disk_op *op)
  */
 static void
 journal_recovery_damage(struct journal *journal, const struct segment_header *header,
-	struct slice bytes, uint64_t lsn)
+	struct slice bytes, uint64_t lsn, uint64_t end)
 {
 	struct disk_op *op = mem_new(sizeof(*op) + bytes.len);
 	uint8_t *copy = (uint8_t *)(op + 1);
 
-	journal_recovery_mark(journal, lsn + bytes.len);
+	journal_recovery_mark(journal, end); /* the file may be too short for it */
+	journal_distrust(journal, header->base);
 	journal_notice(journal,
 		"journal: damage at LSN %llu (segment %llu): %zu bytes that had been durable "
 		"cannot be "
@@ -447,6 +448,14 @@ journal_recovery_record(struct journal *journal, uint64_t lsn, const struct reco
 			(unsigned long long)lsn, (unsigned)record->type);
 }
 
+static void
+journal_recovery_broken(struct journal *journal, uint64_t lsn, struct slice record)
+{
+	if (!journal->recovery.is_scanning && journal->options.callbacks->broken != NULL
+		&& lsn >= journal->recovery.from)
+		journal->options.callbacks->broken(journal->options.ctx, lsn, record);
+}
+
 /* Every readable record of a batch; a scan takes the named values, replay all else. */
 static void
 journal_recovery_records(struct journal *journal, struct slice batch, uint64_t lsn, uint32_t used)
@@ -455,9 +464,14 @@ journal_recovery_records(struct journal *journal, struct slice batch, uint64_t l
 
 	while (rest.len > 0) {
 		uint64_t at = lsn + used - rest.len;
+		struct slice before = rest;
 		struct record record;
 		enum err err = record_next(&rest, &record);
 
+		if (err < 0 && err != ERR_NOTFOUND)
+			journal_recovery_broken(journal, at,
+				err == ERR_CORRUPT ? slice_head(before, before.len - rest.len)
+						   : before);
 		if (err == ERR_CORRUPT)
 			continue;
 		if (err < 0)
@@ -545,7 +559,8 @@ journal_recovery_segment(struct journal *journal, struct slice segment)
 			struct slice bytes =
 				slice_head(slice_from(segment, offset), (size_t)(next - offset));
 
-			journal_recovery_damage(journal, header, bytes, header->base + offset);
+			journal_recovery_damage(journal, header, bytes, header->base + offset,
+				header->base + next);
 			journal_recovery_salvage(journal, bytes, header->base + offset);
 		}
 		recovery->end = header->base + next;
@@ -854,7 +869,7 @@ journal_replay_next(struct journal *journal)
 		return;
 	}
 	recovery->limit = journal_recovery_limit(recovery, recovery->index);
-	if (recovery->index == recovery->newest
+	if (recovery->index == recovery->newest || journal->options.reads_all
 		|| recovery->limit >= recovery->found[recovery->index].header.base
 					      + recovery->found[recovery->index].header.size) {
 		journal_recovery_read(journal);

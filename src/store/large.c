@@ -81,10 +81,11 @@ large_free(struct store_large *large)
 }
 
 static void
-large_doom_name(struct store *store, struct slice name)
+large_doom_name(struct store *store, struct slice name, bool is_kept)
 {
 	struct store_doomed *doomed = MEM_NEW(struct store_doomed);
 
+	doomed->is_kept = is_kept;
 	if (name.len < sizeof(doomed->name)) {
 		memcpy(doomed->name, name.ptr, name.len);
 		STAILQ_INSERT_TAIL(&store->doomed, doomed, link);
@@ -101,7 +102,7 @@ large_drop(struct store_large *large)
 
 	(void)snprintf(name, sizeof(name), "%016llx%s", (unsigned long long)large->number,
 		large->is_finished ? "" : DISK_TEMPORARY);
-	large_doom_name(large->store, slice_str(name));
+	large_doom_name(large->store, slice_str(name), false);
 	large_free(large);
 }
 
@@ -192,7 +193,16 @@ large_doom(struct store *store, uint64_t number)
 	char name[STORE_LARGE_NAME_SIZE];
 
 	store_large_name(number, name);
-	large_doom_name(store, slice_str(name));
+	large_doom_name(store, slice_str(name), false);
+}
+
+void
+large_keep(struct store *store, uint64_t number)
+{
+	char name[STORE_LARGE_NAME_SIZE];
+
+	store_large_name(number, name);
+	large_doom_name(store, slice_str(name), true);
 }
 
 static void
@@ -203,7 +213,8 @@ large_removed(void *ctx, struct disk_op *op)
 	store->is_removing = false;
 	store->op_count--;
 	if (op->err < 0 && op->err != ERR_NOTFOUND)
-		store_notice(store, "store: cannot remove large/%s: %s", op->name,
+		store_notice(store, "store: cannot %s large/%s: %s",
+			op->kind == DISK_FILE_KEEP ? "keep" : "remove", op->name,
 			err_meaning(op->err));
 }
 
@@ -239,7 +250,8 @@ large_step(struct store *store)
 	}
 	if (!large_may_remove(store))
 		return;
-	store->remove_op = (struct disk_op){ .kind = DISK_FILE_REMOVE, .done = large_removed,
+	store->remove_op = (struct disk_op){
+		.kind = doomed->is_kept ? DISK_FILE_KEEP : DISK_FILE_REMOVE, .done = large_removed,
 		.ctx = store };
 	memcpy(store->remove_op.name, doomed->name, sizeof(doomed->name));
 	STAILQ_REMOVE_HEAD(&store->doomed, link);
@@ -317,7 +329,7 @@ large_doom_orphans(struct store *store, struct slice list)
 
 		HASH_FIND(hh, table, name.ptr, name.len, owned);
 		if (owned == NULL && !reader.failed) {
-			large_doom_name(store, name);
+			large_doom_name(store, name, false);
 			count++;
 		}
 	}

@@ -134,6 +134,35 @@ load_take(struct store *store, struct cache_entry *entry)
 	return load_take_part(entry, &piece, record.payload);
 }
 
+/*
+ * The record that was read does not verify. A STATE or RESULT is only a part of what is known: it
+ * is kept, and the message goes on without it, as damaged_state_action says. Without its MESSAGE
+ * nothing is left. Returns ERR_OK if it goes on.
+ */
+static enum err
+load_corrupt(struct store *store, struct cache_entry *entry)
+{
+	struct index_slot *slot = index_slot(&store->index, entry->ref);
+	struct slice bytes = buf_slice(&entry->op.list);
+	struct load_piece piece;
+
+	if (!load_missing(store, entry, &piece) || piece.type == RECORD_MESSAGE) {
+		lost_add(store, entry->ref, bytes, "its checksum is wrong");
+		return ERR_CORRUPT;
+	}
+	lost_state(store, entry->ref, piece.lsn, bytes);
+	if (piece.type == RECORD_STATE) {
+		store_release(store, slot->state_lsn, slot->state_size);
+		slot->state_lsn = 0;
+		buf_clear(&entry->state);
+	} else {
+		if (piece.item->is_durable)
+			store_release(store, piece.item->lsn, piece.item->size);
+		cache_item_drop(entry, piece.item);
+	}
+	return ERR_OK;
+}
+
 /* --- the end ---------------------------------------- */
 
 static void
@@ -187,7 +216,7 @@ load_done(void *ctx, struct disk_op *op)
 	if (err == ERR_OK)
 		err = load_take(store, entry);
 	if (err == ERR_CORRUPT)
-		lost_add(store, entry->ref, buf_slice(&op->list), "its checksum is wrong");
+		err = load_corrupt(store, entry);
 	entry->read_err = err == ERR_OK || err == ERR_CORRUPT ? err : ERR_IO;
 	buf_done(&op->list);
 	if (!load_submit(store, entry))

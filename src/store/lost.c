@@ -8,11 +8,31 @@
  */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/wire.h"
 #include "store/store_priv.h"
 
 #include <stdio.h>
 
 enum { LOST_HEAD = 512 };
+
+static void
+lost_head(char head[LOST_HEAD], uint64_t queue_id, const char *reason, const struct index_slot *at,
+	size_t len)
+{
+	(void)snprintf(head, LOST_HEAD,
+		"Format: ostler-corrupt 1\nQueue-ID: %016llx\nReason: "
+		"%s\nOrigin: journal LSN %llu, state "
+		"LSN %llu\nArrival: %llu\nDue: %u\nFlags: %u\nLength: %zu\n\n",
+		(unsigned long long)queue_id, reason, (unsigned long long)at->message_lsn,
+		(unsigned long long)at->state_lsn, (unsigned long long)at->arrival_us,
+		(unsigned)at->due_s, (unsigned)at->flags, len);
+}
+
+static void
+lost_save_name(struct disk_op *op, const char *kind, uint64_t number)
+{
+	(void)snprintf(op->name, sizeof(op->name), "%s-%016llx", kind, (unsigned long long)number);
+}
 
 bool
 lost_is_known(const struct store *store, uint64_t queue_id)
@@ -40,16 +60,16 @@ lost_add(struct store *store, store_ref ref, struct slice bytes, const char *rea
 	lost->ref = ref;
 	lost->queue_id = queue_id;
 	buf_init(&lost->bytes, 0);
-	(void)snprintf(head, sizeof(head),
-		"Format: ostler-corrupt 1\nQueue-ID: %016llx\nReason: "
-		"%s\nOrigin: journal LSN %llu, state "
-		"LSN %llu\nArrival: %llu\nDue: %u\nFlags: %u\nLength: %zu\n\n",
-		(unsigned long long)queue_id, reason, (unsigned long long)slot->message_lsn,
-		(unsigned long long)slot->state_lsn, (unsigned long long)slot->arrival_us,
-		(unsigned)slot->due_s, (unsigned)slot->flags, bytes.len);
+	lost_head(head, queue_id, reason, slot, bytes.len);
 	buf_add(&lost->bytes, slice_str(head));
 	buf_add(&lost->bytes, bytes);
 	STAILQ_INSERT_TAIL(&store->losts, lost, link);
+}
+
+void
+store_set_aside(struct store *store, store_ref ref, struct slice records, const char *reason)
+{
+	lost_add(store, ref, records, reason);
 }
 
 static void
@@ -106,8 +126,7 @@ lost_save(struct store_lost *lost)
 	lost->op = (struct disk_op) {
 		.kind = DISK_SAVE, .bytes = buf_slice(&lost->bytes), .done = lost_saved, .ctx = lost
 	};
-	(void)snprintf(lost->op.name, sizeof(lost->op.name), "message-%016llx",
-		(unsigned long long)lost->queue_id);
+	lost_save_name(&lost->op, "message", lost->queue_id);
 	lost->is_saving = true;
 	lost->store->op_count++;
 	disk_submit(lost->store->options.disk, &lost->op);
@@ -172,9 +191,149 @@ lost_is_due(const struct store *store)
 	return false;
 }
 
+/* --- states ---------------------------------------- */
+
+struct lost_part {
+	struct store *store;
+	struct buf bytes;
+	struct disk_op op;
+};
+
+static void
+lost_part_saved(void *ctx, struct disk_op *op)
+{
+	struct lost_part *part = ctx;
+
+	part->store->op_count--;
+	if (op->err < 0)
+		store_notice(part->store, "store: cannot keep corrupt/%s: %s", op->name,
+			err_meaning(op->err));
+	buf_done(&part->bytes);
+	mem_free(part);
+}
+
+void
+lost_state(struct store *store, store_ref ref, uint64_t lsn, struct slice bytes)
+{
+	struct index_slot *slot = index_slot(&store->index, ref);
+	struct lost_part *part = MEM_NEW(struct lost_part);
+	char head[LOST_HEAD];
+
+	part->store = store;
+	buf_init(&part->bytes, 0);
+	lost_head(head, slot->queue_id, "the checksum of its state is wrong", slot, bytes.len);
+	buf_add(&part->bytes, slice_str(head));
+	buf_add(&part->bytes, bytes);
+	part->op = (struct disk_op) { .kind = DISK_SAVE,
+		.bytes = buf_slice(&part->bytes),
+		.done = lost_part_saved,
+		.ctx = part };
+	lost_save_name(&part->op, "state", slot->queue_id);
+	store->op_count++;
+	disk_submit(store->options.disk, &part->op);
+	if (store->options.hold_doubtful)
+		slot->flags = (slot->flags | RECORD_STATE_HELD) & INDEX_FLAGS;
+	store_notice(store,
+		"store: message %016llx: its state at LSN %llu cannot be read; kept as "
+		"corrupt/state-%016llx, the message is %s with what is known before",
+		(unsigned long long)slot->queue_id, (unsigned long long)lsn,
+		(unsigned long long)slot->queue_id,
+		store->options.hold_doubtful ? "held" : "retried");
+}
+
+/* --- messages that recovery found damaged ---------------------------------------- */
+
+void
+lost_broken(struct store *store, uint64_t lsn, struct slice record)
+{
+	struct slice payload = slice_from(record, RECORD_HEADER);
+	struct store_broken *broken;
+
+	if (payload.len < 8 || wire_load_u16(record.ptr) != RECORD_MESSAGE
+		|| wire_load_u64(payload.ptr) == 0)
+		return;
+	broken = MEM_NEW(struct store_broken);
+	broken->store = store;
+	broken->lsn = lsn;
+	broken->queue_id = wire_load_u64(payload.ptr);
+	buf_init(&broken->bytes, 0);
+	buf_add(&broken->bytes, record);
+	TAILQ_INSERT_TAIL(&store->brokens, broken, link);
+}
+
+static void
+lost_broken_free(struct store_broken *broken)
+{
+	TAILQ_REMOVE(&broken->store->brokens, broken, link);
+	buf_done(&broken->bytes);
+	mem_free(broken);
+}
+
+void
+lost_broken_forget(struct store *store, uint64_t queue_id)
+{
+	struct store_broken *broken, *next;
+
+	for (broken = TAILQ_FIRST(&store->brokens); broken != NULL; broken = next) {
+		next = TAILQ_NEXT(broken, link);
+		if (broken->queue_id == queue_id)
+			lost_broken_free(broken);
+	}
+}
+
+static void
+lost_broken_saved(void *ctx, struct disk_op *op)
+{
+	struct store_broken *broken = ctx;
+	struct store *store = broken->store;
+
+	store->op_count--;
+	store_notice(store,
+		op->err < 0 ? "store: message %016llx at LSN %llu is damaged and cannot be kept"
+			    : "store: message %016llx at LSN %llu is damaged; kept as corrupt/%s, "
+			      "out of the queue",
+		(unsigned long long)broken->queue_id, (unsigned long long)broken->lsn, op->name);
+	store->lost_count++;
+	lost_broken_free(broken);
+}
+
+void
+lost_broken_save(struct store *store)
+{
+	struct store_broken *broken, *next;
+
+	for (broken = TAILQ_FIRST(&store->brokens); broken != NULL; broken = next) {
+		struct index_slot at = { .message_lsn = broken->lsn };
+		struct buf bytes = broken->bytes;
+		char head[LOST_HEAD];
+
+		next = TAILQ_NEXT(broken, link);
+		if (index_find(&store->index, broken->queue_id) != 0) {
+			lost_broken_free(broken); /* it is known from elsewhere */
+			continue;
+		}
+		if (bytes.len >= RECORD_HEADER + 16)
+			at.arrival_us = wire_load_u64(bytes.ptr + RECORD_HEADER + 8);
+		lost_head(head, broken->queue_id, "its checksum is wrong", &at, bytes.len);
+		buf_init(&broken->bytes, 0);
+		buf_add(&broken->bytes, slice_str(head));
+		buf_add(&broken->bytes, buf_slice(&bytes));
+		buf_done(&bytes);
+		broken->op = (struct disk_op) { .kind = DISK_SAVE,
+			.bytes = buf_slice(&broken->bytes),
+			.done = lost_broken_saved,
+			.ctx = broken };
+		lost_save_name(&broken->op, "message", broken->queue_id);
+		store->op_count++;
+		disk_submit(store->options.disk, &broken->op);
+	}
+}
+
 void
 lost_free(struct store *store)
 {
+	while (!TAILQ_EMPTY(&store->brokens))
+		lost_broken_free(TAILQ_FIRST(&store->brokens));
 	while (!STAILQ_EMPTY(&store->losts))
 		lost_free_one(STAILQ_FIRST(&store->losts));
 }

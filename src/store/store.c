@@ -272,7 +272,17 @@ store_apply(struct store *store, const struct summary_entry *entry)
 static void
 store_entry_came(void *ctx, const struct summary_entry *entry)
 {
-	store_apply(ctx, entry);
+	struct store *store = ctx;
+
+	if (entry->type == RECORD_DONE && !TAILQ_EMPTY(&store->brokens))
+		lost_broken_forget(store, entry->queue_id);
+	store_apply(store, entry);
+}
+
+static void
+store_record_broken(void *ctx, uint64_t lsn, struct slice record)
+{
+	lost_broken(ctx, lsn, record);
 }
 
 static void
@@ -281,6 +291,7 @@ store_replayed(void *ctx)
 	struct store *store = ctx;
 
 	index_settle(&store->index);
+	lost_broken_save(store);
 	store->phase = STORE_SCHEDULING;
 	store->sweep = 0;
 }
@@ -378,7 +389,7 @@ struct store *
 store_new(const struct store_options *options)
 {
 	static const struct journal_callbacks callbacks = { store_opened, store_entry_came,
-		store_replayed, store_journal_notice };
+		store_replayed, store_journal_notice, store_record_broken };
 	struct store *store = MEM_NEW(struct store);
 	struct journal_options journal = {
 		.disk = options->disk,
@@ -388,6 +399,7 @@ store_new(const struct store_options *options)
 		.epoch = options->epoch,
 		.callbacks = &callbacks,
 		.ctx = store,
+		.reads_all = options->reads_all,
 		.planted = options->planted,
 	};
 
@@ -400,6 +412,7 @@ store_new(const struct store_options *options)
 	TAILQ_INIT(&store->larges);
 	STAILQ_INIT(&store->doomed);
 	STAILQ_INIT(&store->losts);
+	TAILQ_INIT(&store->brokens);
 	buf_init(&store->clean.op.list, 0);
 	buf_init(&store->checkpoint.op.list, 0);
 	buf_init(&store->scratch, 0);

@@ -59,6 +59,7 @@ struct store_options {
 	uint8_t uuid[RECORD_UUID_SIZE];
 	const struct store_callbacks *callbacks;
 	void *ctx;
+	bool reads_all; /* a start reads every record, whatever sums it up: for a check */
 	unsigned planted;     /* simulation only: enum journal_plant */
 };
 
@@ -88,6 +89,25 @@ struct store_stats {
 	bool is_cleaning;
 };
 void store_stats(const struct store *store, struct store_stats *ret_stats);
+
+/* --- for a check ---------------------------------------- */
+
+/* Empties every segment below this LSN, as cleaning does. Over when journal_first() is there. */
+void store_clean_below(struct store *store, uint64_t lsn);
+
+/*
+ * Takes a message that is not pinned out of the queue: its records as they are given go to
+ * corrupt/message-ID, its large file to corrupt/, then it ends.
+ */
+void store_set_aside(struct store *store, store_ref ref, struct slice records, const char *reason);
+
+/*
+ * Whether these are the `number`th block of a whole checkpoint of that LSN and journal; a shorter
+ * slice is not. *ret_last: it has no more.
+ */
+enum { STORE_CHECKPOINT_BLOCK = 65536 };
+MUST_USE bool store_checkpoint_check(const struct store *store, struct slice block, uint64_t lsn,
+	uint64_t number, bool *ret_last);
 
 /* --- changes ---------------------------------------- */
 

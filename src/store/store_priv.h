@@ -29,6 +29,7 @@ TAILQ_HEAD(store_larges, store_large);
 /* A file under large/ that nobody needs. */
 struct store_doomed {
 	STAILQ_ENTRY(store_doomed) link;
+	bool is_kept; /* under corrupt/, instead of being removed */
 	char name[DISK_NAME_SIZE];
 };
 STAILQ_HEAD(store_dooms, store_doomed);
@@ -47,6 +48,7 @@ struct store_clean {
 	bool has_moved;      /* something, in this pass */
 	bool is_damaged;     /* something could not be read, in this pass */
 	unsigned rounds;     /* over `rest` */
+	uint64_t below;      /* segments below this LSN are emptied in any case */
 	unsigned failures;   /* passes one behind the other that could not empty the segment */
 	bool is_walking;     /* what is left is looked for in the whole index */
 	struct slice records; /* of the batch under way, in op.list */
@@ -96,6 +98,17 @@ enum store_phase {
 	STORE_COMPLETE,
 };
 
+/* A MESSAGE that recovery found damaged in the journal. */
+struct store_broken {
+	TAILQ_ENTRY(store_broken) link;
+	struct store *store;
+	uint64_t queue_id; /* as the damaged bytes say */
+	uint64_t lsn;
+	struct buf bytes;
+	struct disk_op op;
+};
+TAILQ_HEAD(store_brokens, store_broken);
+
 struct store {
 	struct store_options options;
 	struct instant now;
@@ -122,6 +135,7 @@ struct store {
 	struct store_clean clean;
 	struct store_checkpoint checkpoint;
 	struct store_losts losts;
+	struct store_brokens brokens;
 };
 
 /* store.c */
@@ -153,6 +167,8 @@ void load_cancel(struct store *store, struct cache_entry *entry);
 /* large.c */
 void large_taken(struct store_large *large);
 void large_doom(struct store *store, uint64_t number);
+/* The same, but it goes to corrupt/: its message could not be read. */
+void large_keep(struct store *store, uint64_t number);
 /* Lists large/ and ends in store_recovered(). */
 void large_recover(struct store *store);
 void large_step(struct store *store);
@@ -170,6 +186,15 @@ void checkpoint_free(struct store *store);
 /* A message that cannot be read: kept under corrupt/, then ended. */
 void lost_add(struct store *store, store_ref ref, struct slice bytes, const char *reason);
 bool lost_is_known(const struct store *store, uint64_t queue_id);
+/*
+ * Recovery: a record that does not verify; then what the journal says of its message later on; then
+ * the end. Messages that are not known by then are kept under corrupt/.
+ */
+void lost_broken(struct store *store, uint64_t lsn, struct slice record);
+void lost_broken_forget(struct store *store, uint64_t queue_id);
+void lost_broken_save(struct store *store);
+/* A STATE or RESULT that cannot be read: kept as corrupt/state-ID, the message goes on without. */
+void lost_state(struct store *store, store_ref ref, uint64_t lsn, struct slice bytes);
 void lost_step(struct store *store);
 bool lost_is_due(const struct store *store);
 void lost_free(struct store *store);

@@ -242,8 +242,12 @@ txn_change_durable(struct store *store, const struct store_change *change)
 		break;
 	case RECORD_DONE:
 		if (entry->large != 0 && !store_plant_is_on(store, JOURNAL_PLANT_KEEP_ORPHANS)
-			&& !store_plant_is_on(store, JOURNAL_PLANT_EARLY_UNLINK))
-			large_doom(store, entry->large);
+			&& !store_plant_is_on(store, JOURNAL_PLANT_EARLY_UNLINK)) {
+			if (lost_is_known(store, entry->queue_id))
+				large_keep(store, entry->large);
+			else
+				large_doom(store, entry->large);
+		}
 		store_message_end(store, change->ref);
 		return;
 	case RECORD_NODE:

@@ -70,7 +70,8 @@ fuzz_repair(uint8_t *segment, unsigned blocks)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct journal_callbacks callbacks = { fuzz_opened, fuzz_entry, fuzz_replayed, fuzz_notice };
+	static const struct journal_callbacks callbacks = { fuzz_opened, fuzz_entry, fuzz_replayed, fuzz_notice,
+		NULL };
 	struct disk_sim *sim = MEM_NEW(struct disk_sim);
 	struct journal_options options = { .disk = &sim->disk, .segment_size = FUZZ_SEGMENT,
 		.size_max = 8 * FUZZ_SEGMENT, .epoch = 1, .callbacks = &callbacks };

@@ -349,6 +349,7 @@ disk_sim_run(struct disk_sim *sim, struct disk_op *op)
 	case DISK_FILE_APPEND:
 	case DISK_FILE_FINISH:
 	case DISK_FILE_REMOVE:
+	case DISK_FILE_KEEP:
 	case DISK_FILE_LIST:
 	case DISK_FILE_READ:
 		disk_sim_named_run(sim, op);

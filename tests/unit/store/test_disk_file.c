@@ -195,7 +195,7 @@ static void
 node_run(struct node *node, int dir, int tell, uint32_t next_id)
 {
 	static const struct journal_callbacks callbacks = { node_opened, node_entry, node_replayed,
-		node_notice };
+		node_notice, NULL };
 	struct journal_options options = { .segment_size = SEGMENT, .size_max = 64 * SEGMENT, .size_min = 8 * SEGMENT,
 		.epoch = rand_seed(), .uuid = { 7 }, .callbacks = &callbacks, .ctx = node };
 
