@@ -3,6 +3,7 @@
  */
 #include "cli/cli.h"
 
+#include "cli/beside.h"
 #include "cli/config_print.h"
 #include "cli/export.h"
 #include "cli/import.h"
@@ -26,6 +27,8 @@ static const char ostler_help[] =
 	"  requeue ID...|ALL          start over: rewritten and routed anew\n"
 	"  import [OPTIONS] DIR       take over a Postfix queue, a Maildir, files (import --help)\n"
 	"  export [--output DIR] ID...|ALL   messages as files (export --help)\n"
+	"  corrupt list|show ID|requeue ID...|delete ID...   mail kept after damage\n"
+	"  check [--repair] [--json]  what is wrong with the files of a stopped queue\n"
 	"  status [--json]            how the queue manager does\n"
 	"  reload                     read the configuration again\n"
 	"  stop                       end the mail system\n"
@@ -114,6 +117,13 @@ ostler_status(struct cli *cli, int argc, char **argv)
 	return operator_status(cli, as_json);
 }
 
+/* They read the queue's files, which another program can. */
+static int
+ostler_files(struct cli *cli, int argc, char **argv)
+{
+	return beside_run(cli, "ostler-check", argc, argv);
+}
+
 static int
 ostler_reload(struct cli *cli, int argc, char **argv)
 {
@@ -138,6 +148,8 @@ static const struct ostler_command ostler_commands[] = {
 	{ "requeue", ostler_change },
 	{ "import", import_run },
 	{ "export", export_run },
+	{ "corrupt", ostler_files },
+	{ "check", ostler_files },
 	{ "status", ostler_status },
 	{ "reload", ostler_reload },
 	{ "stop", ostler_stop },
@@ -182,7 +194,8 @@ ostler_options(struct cli *cli, int argc, char **argv, bool *ret_exit)
 static bool
 ostler_has_help(const char *name)
 {
-	return strcmp(name, "import") == 0 || strcmp(name, "export") == 0;
+	return strcmp(name, "import") == 0 || strcmp(name, "export") == 0
+	       || strcmp(name, "check") == 0 || strcmp(name, "corrupt") == 0;
 }
 
 int
