@@ -50,6 +50,48 @@ test_params__defaults__are_good(void **state)
 	assert_null(param_transport_suffix(PARAM_SMTPD_TIMEOUT));
 }
 
+/* rules: T20 T21 T23 T24 T27 T28 T29 T30 T35 T36 T37 T38 T39 T40 T41 T42 T48 T49 T50 T59 T60 T61 */
+/* rules: T62 T63 T64 T65 T66 T67 T72 T80 T85 T87 T88 T91 W3 */
+static void
+test_params__defaults__are_postfixs(void **state)
+{
+	static const char *const defaults[][2] = {
+		{ "minimal_backoff_time", "300s" }, { "maximal_backoff_time", "4000s" },
+		{ "maximal_queue_lifetime", "5d" }, { "bounce_queue_lifetime", "5d" },
+		{ "transport_retry_time", "60s" }, { "qmgr_message_active_limit", "20000" },
+		{ "qmgr_message_recipient_limit", "20000" },
+		{ "qmgr_message_recipient_minimum", "10" },
+		{ "default_destination_recipient_limit", "50" },
+		{ "local_destination_recipient_limit", "1" },
+		{ "initial_destination_concurrency", "5" },
+		{ "default_destination_concurrency_limit", "20" },
+		{ "local_destination_concurrency_limit", "2" },
+		{ "default_destination_concurrency_positive_feedback", "1" },
+		{ "default_destination_concurrency_negative_feedback", "1" },
+		{ "default_destination_concurrency_failed_cohort_limit", "1" },
+		{ "default_destination_rate_delay", "0s" }, { "default_transport_rate_delay", "0s" },
+		{ "defer_transports", "" }, { "in_flow_delay", "1s" },
+		{ "default_process_limit", "100" }, { "duplicate_filter_limit", "1000" },
+		{ "enable_original_recipient", "yes" }, { "recipient_delimiter", "" },
+		{ "double_bounce_sender", "double-bounce" },
+		{ "notify_classes", "resource, software" }, { "bounce_notice_recipient", "postmaster" },
+		{ "2bounce_notice_recipient", "postmaster" }, { "error_notice_recipient", "postmaster" },
+		{ "bounce_size_limit", "50000" }, { "soft_bounce", "no" },
+		{ "delay_logging_resolution_limit", "2" },
+		{ "empty_address_recipient", "MAILER-DAEMON" }, { "message_size_limit", "10240000" },
+		{ "hopcount_limit", "50" }, { "myorigin", "$myhostname" },
+		{ "mydestination", "$myhostname, localhost.$mydomain, localhost" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+		enum param_id id = param_find(slice_str(defaults[i][0]));
+
+		if (id == PARAM_COUNT || strcmp(param_get(id)->text, defaults[i][1]) != 0)
+			fail_msg("%s", defaults[i][0]);
+	}
+}
+
 static void
 test_params__edges_of_ranges__are_taken_and_no_more(void **state)
 {
@@ -173,6 +215,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_params__defaults__are_good),
+		cmocka_unit_test(test_params__defaults__are_postfixs),
 		cmocka_unit_test(test_params__edges_of_ranges__are_taken_and_no_more),
 		cmocka_unit_test(test_value_parse__times__have_units),
 		cmocka_unit_test(test_value_parse__other_types__take_their_words_only),

@@ -157,6 +157,300 @@ test_failed_sessions__kill_the_destination__and_drain_it__w14_w17(void **state)
 	sched_message_remove(bench->sched, &messages[0]);
 }
 
+/* --- one destination and its sessions, by hand -------------------------------------------------- */
+
+static struct sched_entry *
+take_one(struct bench *bench)
+{
+	struct sched_destination *destination = sched_session_next(bench->sched, bench->now);
+
+	assert_non_null(destination);
+	sched_session_ready(bench->sched, destination);
+	return sched_take(bench->sched, destination, false, bench->now);
+}
+
+static unsigned
+drain_all(struct bench *bench, const char *reason)
+{
+	struct sched_reason got;
+	struct sched_entry *entry;
+	unsigned count = 0;
+
+	for (; (entry = sched_drain(bench->sched, &got)) != NULL; count++) {
+		assert_true(slice_equal_str(got.text, reason));
+		sched_entry_drop(bench->sched, entry);
+	}
+	return count;
+}
+
+static void
+kill_site(struct bench *bench, struct sched_message *message)
+{
+	sched_message_add(message, bench, 1);
+	assert_true(assign(bench, message, "a.test", 0));
+	assert_true(assign(bench, message, "a.test", 1));
+	for (int i = 0; i < 2; i++) {
+		struct sched_message *more = &message[1 + i];
+		struct sched_entry *entry;
+
+		sched_message_add(more, bench, 2);
+		if (i == 0)
+			assert_true(assign(bench, more, "a.test", 0));
+		entry = sched_session_failed(bench->sched,
+			sched_session_next(bench->sched, bench->now), SLICE_LIT("4.4.1"),
+			SLICE_LIT("refused"), bench->now);
+		sched_entry_drop(bench->sched, entry);
+	}
+	assert_int_equal(drain_all(bench, "delivery temporarily suspended: refused"), 0);
+}
+
+/* rules: S8 S21 */
+static void
+test_S8__who_is_carried__is_settled_when_the_session_is_ready(void **state)
+{
+	struct bench *bench = *state;
+	static struct sched_message late, early;
+	struct sched_destination *destination;
+	struct sched_entry *entry;
+
+	sched_message_add(&late, bench, 20);
+	assert_true(assign(bench, &late, "a.test", 0));
+	destination = sched_session_next(bench->sched, bench->now);
+	sched_message_add(&early, bench, 10);
+	assert_true(assign(bench, &early, "a.test", 0));
+	sched_session_ready(bench->sched, destination);
+	entry = sched_take(bench->sched, destination, false, bench->now);
+	assert_ptr_equal(sched_entry_message(entry), &early);
+	sched_entry_finish(bench->sched, entry, true, SLICE_LIT(""), SLICE_LIT(""), bench->now);
+	/* Nothing is left by then: the session gets nothing, and no harm is done. */
+	sched_message_remove(bench->sched, &late);
+	assert_null(sched_take(bench->sched, destination, false, bench->now));
+	sched_session_closed(bench->sched, destination, true);
+}
+
+/* rules: S3 S15 S22 G1 */
+static void
+test_S22__destinations__take_turns(void **state)
+{
+	struct bench *bench = *state;
+	static struct sched_message messages[4];
+	struct sched_destination *first, *second, *third;
+
+	for (int i = 0; i < 4; i++) {
+		sched_message_add(&messages[i], bench, (uint64_t)i);
+		assert_true(assign(bench, &messages[i], i < 3 ? "a.test" : "b.test", 0));
+	}
+	first = sched_session_next(bench->sched, bench->now);
+	second = sched_session_next(bench->sched, bench->now);
+	third = sched_session_next(bench->sched, bench->now);
+	assert_true(slice_equal_str(sched_destination_nexthop(first), "a.test"));
+	assert_true(slice_equal_str(sched_destination_nexthop(second), "b.test"));
+	assert_ptr_equal(third, first);
+	/* a.test is at its window of 2, b.test has nothing more. */
+	assert_null(sched_session_next(bench->sched, bench->now));
+}
+
+/* rules: R52 K8 */
+static void
+test_R52__recipient_limit_one__is_a_queue_per_user(void **state)
+{
+	struct bench *bench = *state;
+	struct sched_limits limits = { .recipient_max = 1,
+		.window = { .initial = 1, .limit_max = 1, .cohort_limit = 1 } };
+	struct sched_transport *transport =
+		sched_transport_set(bench->sched, SLICE_LIT("single"), &limits, NULL);
+	static const char *const users[] = { "u", "v", "u" };
+	static struct sched_message message;
+	struct sched_reason dead;
+	struct sched_counts counts;
+	struct sched_destination *destination;
+
+	sched_message_add(&message, bench, 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		struct sched_assign to = { .transport = transport, .nexthop = SLICE_LIT("a.test"),
+			.user = slice_str(users[i]), .number = i };
+
+		assert_true(sched_recipient_assign(bench->sched, &message, &to, &dead));
+	}
+	assert_int_equal(sched_message_refs(&message), 3);
+	sched_counts(bench->sched, &counts);
+	assert_int_equal(counts.destinations, 2);
+	/* The limit of one session counts per user now. */
+	destination = sched_session_next(bench->sched, bench->now);
+	assert_true(slice_equal_str(sched_destination_name(destination), "u@a.test"));
+	assert_non_null(sched_session_next(bench->sched, bench->now));
+	assert_null(sched_session_next(bench->sched, bench->now));
+	sched_message_remove(bench->sched, &message);
+}
+
+/* rules: R53 R54 R55 X13 B7 F10 */
+static void
+test_R54__dead_site__takes_nothing_until_it_is_revived(void **state)
+{
+	struct bench *bench = *state;
+	static struct sched_message dead[3], other;
+	struct sched_reason reason;
+	struct sched_assign to = { .transport = bench->transport, .nexthop = SLICE_LIT("a.test") };
+
+	kill_site(bench, dead);
+	sched_message_add(&other, bench, 9);
+	assert_false(sched_recipient_assign(bench->sched, &other, &to, &reason));
+	assert_true(slice_equal_str(reason.dsn, "4.4.1"));
+	assert_true(slice_equal_str(reason.text, "delivery temporarily suspended: refused"));
+	bench->now = mono_add_ns(bench->now, 300 * NS_PER_S - 1);
+	sched_step(bench->sched, bench->now);
+	assert_false(assign(bench, &other, "a.test", 0));
+	assert_true(assign(bench, &other, "b.test", 1));
+	sched_flush_destination(bench->sched, bench->transport, SLICE_LIT("a.test"), SLICE_LIT(""));
+	assert_true(assign(bench, &other, "a.test", 0));
+	sched_message_remove(bench->sched, &other);
+}
+
+/* rules: X12 M22 */
+static void
+test_X12__flush__revives_sites_and_transports(void **state)
+{
+	struct bench *bench = *state;
+	static struct sched_message dead[3], other;
+	struct sched_counts counts;
+
+	kill_site(bench, dead);
+	sched_transport_fail(bench->sched, bench->transport, SLICE_LIT("4.3.0"),
+		SLICE_LIT("mail transport unavailable"), bench->now);
+	sched_flush(bench->sched);
+	sched_counts(bench->sched, &counts);
+	assert_int_equal(counts.dead, 0);
+	sched_message_add(&other, bench, 9);
+	assert_true(assign(bench, &other, "a.test", 0));
+	sched_message_remove(bench->sched, &other);
+}
+
+/* rules: R50 R51 X4 */
+static void
+test_R51__dead_transport__gives_back_and_takes_nothing(void **state)
+{
+	struct bench *bench = *state;
+	static struct sched_message messages[2];
+
+	for (int i = 0; i < 2; i++) {
+		sched_message_add(&messages[i], bench, (uint64_t)i);
+		assert_true(assign(bench, &messages[i], i == 0 ? "a.test" : "b.test", 0));
+	}
+	sched_transport_fail(bench->sched, bench->transport, SLICE_LIT("4.3.0"),
+		SLICE_LIT("mail transport unavailable"), bench->now);
+	assert_null(sched_session_next(bench->sched, bench->now));
+	assert_int_equal(drain_all(bench, "mail transport unavailable"), 2);
+	sched_message_add(&messages[0], bench, 5);
+	assert_false(assign(bench, &messages[0], "c.test", 0));
+	/* A flush of one message revives it, and so does time. */
+	sched_flush_destination(bench->sched, bench->transport, SLICE_LIT("c.test"), SLICE_LIT(""));
+	assert_true(assign(bench, &messages[0], "c.test", 0));
+	sched_message_remove(bench->sched, &messages[0]);
+	sched_transport_fail(bench->sched, bench->transport, SLICE_LIT("4.3.0"),
+		SLICE_LIT("mail transport unavailable"), bench->now);
+	assert_int_equal(sched_due(bench->sched).ns, bench->now.ns + 60 * NS_PER_S);
+	sched_step(bench->sched, sched_due(bench->sched));
+	assert_true(assign(bench, &messages[0], "c.test", 0));
+	sched_message_remove(bench->sched, &messages[0]);
+}
+
+/* rules: W6 W8 W14 X7 X8 */
+static void
+test_W8__a_dead_site__ends_no_transaction_and_dies_once(void **state)
+{
+	struct bench *bench = *state;
+	struct sched_limits limits = { .recipient_max = 1,
+		.window = { .initial = 5, .limit_max = 5, .cohort_limit = 1,
+			.positive = { WINDOW_UNIT, false }, .negative = { WINDOW_UNIT, false } } };
+	static struct sched_message messages[6];
+	struct sched_entry *entries[5];
+	struct sched_destination *destination;
+	struct sched_status status;
+	struct mono died = bench->now;
+
+	bench->transport = sched_transport_set(bench->sched, SLICE_LIT("five"), &limits, NULL);
+	for (int i = 0; i < 6; i++) {
+		sched_message_add(&messages[i], bench, (uint64_t)i);
+		assert_true(assign(bench, &messages[i], "a.test", 0));
+	}
+	for (int i = 0; i < 5; i++)
+		assert_non_null(entries[i] = take_one(bench));
+	destination = sched_entry_destination(entries[0]);
+	/* From 5 the third failure kills (W11); what waits is given back, the rest goes on. */
+	for (int i = 0; i < 3; i++)
+		sched_entry_finish(bench->sched, entries[i], false, SLICE_LIT("4.4.2"),
+			SLICE_LIT("lost"), bench->now);
+	assert_int_equal(drain_all(bench, "delivery temporarily suspended: lost"), 1);
+	bench->now = mono_add_ns(bench->now, 10 * NS_PER_S);
+	sched_entry_finish(bench->sched, entries[3], false, SLICE_LIT("4.4.9"), SLICE_LIT("again"),
+		bench->now);
+	sched_destination_status(destination, &status);
+	assert_int_equal(status.state, WINDOW_DEAD);
+	assert_int_equal(status.due.ns, died.ns + 300 * NS_PER_S);
+	assert_true(slice_equal_str(status.dead.text, "delivery temporarily suspended: lost"));
+	assert_int_equal(status.busy, 1);
+	/* A late success shows that it lives, with as much as is under way. */
+	sched_entry_finish(bench->sched, entries[4], true, SLICE_LIT(""), SLICE_LIT(""), bench->now);
+	sched_destination_status(destination, &status);
+	assert_int_equal(status.state, WINDOW_READY);
+	assert_int_equal(status.limit, 1);
+}
+
+/* rules: X10 */
+static void
+test_X10__transport_rate_delay__parts_transactions(void **state)
+{
+	struct bench *bench = *state;
+	struct sched_limits limits = { .recipient_max = 1, .transport_rate_delay_ns = 10 * NS_PER_S,
+		.window = { .initial = 5, .limit_max = 5, .cohort_limit = 1 } };
+	static struct sched_message messages[2];
+	struct sched_entry *entry;
+
+	bench->transport = sched_transport_set(bench->sched, SLICE_LIT("slow"), &limits, NULL);
+	for (int i = 0; i < 2; i++) {
+		sched_message_add(&messages[i], bench, (uint64_t)i);
+		assert_true(assign(bench, &messages[i], i == 0 ? "a.test" : "b.test", 0));
+	}
+	entry = take_one(bench);
+	assert_non_null(entry);
+	assert_null(sched_session_next(bench->sched, bench->now));
+	assert_int_equal(sched_due(bench->sched).ns, bench->now.ns + 10 * NS_PER_S);
+	bench->now = mono_add_ns(bench->now, 10 * NS_PER_S);
+	assert_non_null(sched_session_next(bench->sched, bench->now));
+	sched_entry_finish(bench->sched, entry, true, SLICE_LIT(""), SLICE_LIT(""), bench->now);
+	sched_message_remove(bench->sched, &messages[1]);
+}
+
+/* rules: W2 W20 */
+static void
+test_W20__rate_delay__suspends_between_transactions(void **state)
+{
+	struct bench *bench = *state;
+	struct sched_limits limits = { .recipient_max = 1, .rate_delay_ns = 10 * NS_PER_S,
+		.window = { .initial = 5, .limit_max = 5, .cohort_limit = 1 } };
+	static struct sched_message messages[2];
+	struct sched_destination *destination;
+	struct sched_entry *entry;
+
+	bench->transport = sched_transport_set(bench->sched, SLICE_LIT("paced"), &limits, NULL);
+	for (int i = 0; i < 2; i++) {
+		sched_message_add(&messages[i], bench, (uint64_t)i);
+		assert_true(assign(bench, &messages[i], "a.test", 0));
+	}
+	entry = take_one(bench);
+	destination = sched_entry_destination(entry);
+	assert_null(sched_session_next(bench->sched, bench->now));
+	sched_entry_finish(bench->sched, entry, true, SLICE_LIT(""), SLICE_LIT(""), bench->now);
+	assert_null(sched_take(bench->sched, destination, false, bench->now));
+	bench->now = mono_add_ns(bench->now, 10 * NS_PER_S - 1);
+	sched_step(bench->sched, bench->now);
+	assert_null(sched_take(bench->sched, destination, false, bench->now));
+	bench->now = mono_add_ns(bench->now, 1);
+	sched_step(bench->sched, bench->now);
+	assert_non_null(entry = sched_take(bench->sched, destination, false, bench->now));
+	sched_entry_finish(bench->sched, entry, true, SLICE_LIT(""), SLICE_LIT(""), bench->now);
+}
+
 struct walk {
 	struct sched_message messages[WALK_MESSAGES];
 	struct sched_entry *busy[WALK_MESSAGES * 8];
@@ -258,6 +552,15 @@ main(void)
 		TEST(test_take__oldest_first__and_s23_return_goes_back_to_the_front),
 		TEST(test_recipients__grouped_up_to_the_limit__r56),
 		TEST(test_failed_sessions__kill_the_destination__and_drain_it__w14_w17),
+		TEST(test_S8__who_is_carried__is_settled_when_the_session_is_ready),
+		TEST(test_S22__destinations__take_turns),
+		TEST(test_R52__recipient_limit_one__is_a_queue_per_user),
+		TEST(test_R54__dead_site__takes_nothing_until_it_is_revived),
+		TEST(test_X12__flush__revives_sites_and_transports),
+		TEST(test_R51__dead_transport__gives_back_and_takes_nothing),
+		TEST(test_W8__a_dead_site__ends_no_transaction_and_dies_once),
+		TEST(test_X10__transport_rate_delay__parts_transactions),
+		TEST(test_W20__rate_delay__suspends_between_transactions),
 		TEST(test_random_walk__keeps_every_invariant),
 	};
 
