@@ -40,6 +40,7 @@ def test_agent__large_message__arrives_whole(ostler):
     assert path.read_bytes().endswith(body.replace("\r\n", "\n").encode())
 
 
+# rules: Y12
 @needs_root
 def test_agent__somebody_elses_directory__mail_waits_and_says_what_to_do(make_ostler, sink):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}",

@@ -33,6 +33,7 @@ def first_time(stage, what):
     return lambda at, number: what if at == stage and number == 1 else None
 
 
+# rules: J17
 @pytest.mark.parametrize("stage", ["connect", "ehlo", "mail", "rcpt", "data", "body", "dot"])
 def test_peer__lost_connection__mail_waits_and_arrives(make_ostler, peers, stage):
     peer = peers(first_time(stage, "drop"))
@@ -47,6 +48,7 @@ def test_peer__lost_connection__mail_waits_and_arrives(make_ostler, peers, stage
     assert len(peer.messages) == 1
 
 
+# rules: J17
 @pytest.mark.parametrize("stage", ["connect", "ehlo", "mail", "rcpt", "data", "dot"])
 def test_peer__hangs__the_stage_times_out_and_mail_arrives_later(make_ostler, peers, stage):
     peer = peers(first_time(stage, "hang"))
@@ -102,6 +104,7 @@ def two_hosts(make_ostler, names, port):
     return make_ostler("", {**RETRY, "resolver_nameservers": server, "smtp_tcp_port": str(port)})
 
 
+# rules: J24 Y13
 @pytest.mark.parametrize("stage,what,words", [
     ("rcpt", "450 4.2.0 greylisted", "said: 450 4.2.0 greylisted (in reply to RCPT TO command)"),
     ("mail", "451 4.3.0 busy", "said: 451 4.3.0 busy (in reply to MAIL FROM command)"),
@@ -122,6 +125,7 @@ def test_hosts__first_one_defers__second_takes_it_at_once(make_ostler, peers, na
     assert first.messages == []
 
 
+# rules: Y6 Y7 Y13
 def test_hosts__each_recipient_ends_where_it_was_decided(make_ostler, peers, names):  # noqa: F811
     replies = iter(["250 2.1.5 Ok", "450 4.2.0 later", "550 5.1.1 gone"])
     first = peers(lambda at, number: next(replies) if at == "rcpt" else None, address="127.0.0.2",
@@ -140,6 +144,7 @@ def test_hosts__each_recipient_ends_where_it_was_decided(make_ostler, peers, nam
     assert first.recipients() == ["a@dest.test"] and second.messages == []
 
 
+# rules: Y13
 def test_hosts__first_defers_and_second_is_down__recipient_waits(make_ostler, peers, names):  # noqa: F811
     first = peers(lambda at, number: "450 4.2.0 later" if at == "rcpt" and number == 1 else None,
                   address="127.0.0.2", port=free_port())

@@ -30,6 +30,7 @@ def test_sendmail__running__mail_arrives_with_its_fields(ostler, sink):
     assert body == b"hello\r\n.dot\r\n"
 
 
+# rules: L1
 def test_sendmail__stopped__mail_waits_in_maildrop(ostler, sink):
     ostler.stop()
     done = sendmail(ostler, "x@remote.test")
@@ -40,6 +41,7 @@ def test_sendmail__stopped__mail_waits_in_maildrop(ostler, sink):
     wait_for(lambda: not list((ostler.dir / "queue" / "maildrop").iterdir()), what="its removal")
 
 
+# rules: O11
 def test_sendmail__bad_usage__has_its_exit_code(ostler):
     assert sendmail(ostler).returncode == 64
     assert sendmail(ostler, "-bd").returncode == 64
@@ -47,6 +49,7 @@ def test_sendmail__bad_usage__has_its_exit_code(ostler):
     assert sendmail(ostler, "-N", "sometimes", "x@y.test").returncode == 64
 
 
+# rules: L1 O10 O20 O24 O31 O40 O41 O42 O46
 def test_queue__hold_release_delete__change_it(make_ostler):
     instance = make_ostler(f"[127.0.0.1]:{free_port()}")
     instance.send("x@remote.test")
@@ -70,6 +73,7 @@ def test_queue__hold_release_delete__change_it(make_ostler):
     assert instance.tool("show", message["queue_id"], check=False).returncode == 66
 
 
+# rules: O13
 def test_status_and_stop__running_then_not(ostler):
     assert isinstance(json.loads(ostler.tool("status", "--json").stdout), dict)
     ostler.tool("reload")

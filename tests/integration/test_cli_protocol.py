@@ -89,6 +89,7 @@ def instance(tmp_path):
     return Instance(tmp_path)
 
 
+# rules: O30
 def test_queue__lines_cut_over_frames__are_put_together(instance):
     line = json.dumps(MESSAGE).encode() + b"\n"
     instance.control((0, 0, line[:40]), (0, 0, line[40:] + line), (1, 0, b'{"done": 2}'))
@@ -113,6 +114,7 @@ def test_words__become_arguments(instance):
         ["flush"], ["flush", "id", "4Z"], ["flush", "site", "s.test"]]
 
 
+# rules: O11 O12 O13 O14
 def test_refusals__have_their_exit_code_and_words(instance):
     assert instance.run("ostler", "queue").returncode == 69
     instance.control((1, 77, b"you may not"))

@@ -27,6 +27,7 @@ def talk(port, *steps):
         return data.decode()
 
 
+# rules: J5
 @pytest.mark.parametrize("steps", [
     (b"EHLO x\r\n",), (b"EHLO x\r\n", b"MAIL FROM:<a@b.test>\r\n"),
     (b"EHLO x\r\n", b"MAIL FROM:<a@b.test>\r\n", b"RCPT TO:<c@d.test>\r\n", b"DATA\r\n"),
@@ -58,6 +59,7 @@ def test_client__talks_before_the_greeting__is_refused(make_ostler, sink):
         assert s.recv(500).startswith(b"554 5.5.0 ")
 
 
+# rules: L3 F3e F3f F3g
 def test_pickup__what_is_no_message__is_left_and_said_once(ostler, sink):
     drop = ostler.dir / "queue/maildrop"
     fifo, link, directory, one, other, garbage = (drop / f"{n:032x}" for n in range(6))
@@ -87,6 +89,7 @@ def test_sendmail__queue_refuses__exit_75_and_nothing_is_kept(make_ostler, sink)
     assert os.listdir(ostler.dir / "queue/maildrop") == [] and ostler.queue() == []
 
 
+# rules: J7 J27
 def test_log__lines_of_a_message__are_in_order(ostler, sink):
     for number in range(40):
         ostler.send([f"a{number}@dest.test", "alice@local.test"])

@@ -76,6 +76,7 @@ def shown(instance, number):
 
 # --- a Postfix queue ---------------------------------------------------------------------------------
 
+# rules: R28
 def test_import__postfix_queue__content_and_open_recipients_arrive(ostler, sink, queue):
     content = b"Received: by mx id A1\nSubject: x\n\n.dot\n\xe4 8bit\n" + b"x" * 900 + b"\n\nend\n"
     queue.put("deferred/A/A1", queue_file(1, [("R", "one@remote.test"), ("D", "two@remote.test"),
@@ -98,6 +99,7 @@ def test_import__postfix_queue__content_and_open_recipients_arrive(ostler, sink,
     assert len(sink.recipients()) == 4
 
 
+# rules: O31
 def test_import__envelope__is_kept(make_ostler, queue):
     instance = make_ostler(f"[127.0.0.1]:{free_port()}", NEXT_HOP_DOWN)
     queue.put("hold/A1", queue_file(
@@ -270,6 +272,7 @@ def test_import__same_key_under_way__is_taken_once(make_ostler, queue):
     assert ids[0] == ids[1] and len(instance.queue()) == 1
 
 
+# rules: L10
 def test_import__held_at_arrival__stays_held_over_a_crash(make_ostler, sink, queue):
     instance = make_ostler(f"[127.0.0.1]:{sink.port}")
     for i in range(20):
@@ -328,6 +331,7 @@ def test_import__damaged_ledger__is_refused(ostler, queue):
     assert ledger.read_text().startswith("something else")
 
 
+# rules: O12
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_import__another_user__may_not(ostler, sink, queue):
     queue.put("deferred/A1", queue_file(1), 0o755)
@@ -371,6 +375,7 @@ def test_import__maildir_and_files__once(ostler, sink, tmp_path):
 
 # --- export ------------------------------------------------------------------------------------------
 
+# rules: O60
 def test_export__all__content_and_envelope_are_there(make_ostler, queue):
     instance = make_ostler(f"[127.0.0.1]:{free_port()}", NEXT_HOP_DOWN)
     content = b"Subject: \xff\xfe\n\n\0binary\n" + bytes(b for b in range(256) if b not in (10, 13)) + b"\n"

@@ -66,6 +66,7 @@ def run_rounds(ostler, sink, strike, rounds):
     return len(delivered) - len(set(delivered))
 
 
+# rules: M3 F13 X9a X9b Y9 Y20
 @pytest.mark.parametrize("role", ["qmgr", "smtpd", "smtp", "resolver", "pickup",
                                   pytest.param("local", marks=needs_local)])
 def test_kill__one_role__loses_nothing(make_ostler, sink, role):
@@ -79,6 +80,7 @@ def test_kill__one_role__loses_nothing(make_ostler, sink, role):
         assert repeated == 0, "a finished transaction was repeated though its worker lived"
 
 
+# rules: Y10
 def test_stop__right_after_qmgr_was_killed__repeats_nothing(make_ostler, sink):
     """Workers have results that only a queue manager can record: a stop starts it once more for that."""
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {**SETTINGS, "stop_grace": "20s"})
@@ -92,6 +94,7 @@ def test_stop__right_after_qmgr_was_killed__repeats_nothing(make_ostler, sink):
     assert run_rounds(ostler, sink, strike, ROUNDS) == 0
 
 
+# rules: L45
 def test_kill__whole_tree__loses_nothing(make_ostler, sink):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", SETTINGS)
 

@@ -134,6 +134,7 @@ def test_report__dsn_parameters__decide_what_it_holds(make_ostler, sink):
     wait_for(lambda: ostler.queue() == [], what="empty queue")
 
 
+# rules: J11 Y18
 # rules: Y14 R42 J13
 def test_error_retry_discard__need_no_worker(make_ostler, sink):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {**SLOW, "transport_maps": (
@@ -150,6 +151,7 @@ def test_error_retry_discard__need_no_worker(make_ostler, sink):
 
 # --- operators ---------------------------------------------------------------------------------------
 
+# rules: H12
 # rules: F6 O1 O3 O4 W14 W17 X12 J17 B7
 def test_flush__dead_site__is_tried_at_once_but_not_for_mail_on_hold(make_ostler, sink):
     sink.stop()

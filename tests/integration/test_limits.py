@@ -106,6 +106,7 @@ def test_disk__below_queue_minfree__mail_is_refused_and_deliveries_go_on(make_os
     wait_for(lambda: "c@dest.test" in sink.recipients(), what="delivery")
 
 
+# rules: T88
 def test_loop__a_next_hop_that_sends_back__ends_by_hops(make_ostler, sink):
     """Ostler as its own next hop: the hop count ends it, and the sender hears of it."""
     ostler = make_ostler("", {"hopcount_limit": "10", "transport_maps": f"inline:{{ client.test=smtp:[127.0.0.1]:{sink.port} }}"},
@@ -118,6 +119,7 @@ def test_loop__a_next_hop_that_sends_back__ends_by_hops(make_ostler, sink):
     assert ostler.log().count(": client=") <= 13
 
 
+# rules: O43 O60
 def test_size__large_content__can_be_shown_and_requeued(make_ostler, sink):
     sink.stop()
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}")

@@ -104,6 +104,7 @@ def test_options__override_main_cf__and_a_bad_one_is_refused(make_ostler):
         assert s.recv(100) == b"220 hello from -o\r\n"
 
 
+# rules: M14 T11
 def test_reload__new_values_count__bad_ones_change_nothing(ostler, sink):
     def banner():
         with socket.create_connection(("127.0.0.1", ostler.port), 5) as s:

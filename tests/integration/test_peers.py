@@ -118,6 +118,7 @@ def test_mx__truncated_answer__is_asked_for_over_tcp(make_ostler, sink, names):
     assert "relay=good.dest.test[127.0.0.1]" in ostler.log()
 
 
+# rules: Y21
 def test_mx__server_failure__mail_waits_for_it(make_ostler, sink, names):
     records = {("dest.test", "MX"): "SERVFAIL"}
     server = names(records)
@@ -156,6 +157,7 @@ def test_lmtp__each_recipient_has_its_own_result(make_ostler):
         sink.stop()
 
 
+# rules: J28
 @pytest.mark.skipif(shutil.which("pflogsumm") is None, reason="pflogsumm is not installed")
 def test_log__pflogsumm__reports_what_happened(ostler, sink):
     sink.rcpt_replies["gone@dest.test"] = ["550 5.1.1 no"]

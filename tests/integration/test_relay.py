@@ -10,6 +10,7 @@ from conftest import needs_local, wait_for
 FAST_RETRY = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
 
 
+# rules: F15 R31 D2 D40 D62 J9 J10 J13 J18 Y18
 def test_relay__one_message__arrives_unchanged_with_received_in_front(ostler, sink):
     ostler.send("a@dest.test", body="line one\r\n.dotted\r\n..twice\r\n")
     wait_for(lambda: sink.messages, what="delivery")
@@ -28,6 +29,7 @@ def test_relay__one_message__arrives_unchanged_with_received_in_front(ostler, si
     assert ostler.queue() == []
 
 
+# rules: M7 Q5 D49 B3 X7 N3
 def test_relay__deferred_recipient__is_tried_again(make_ostler, sink):
     sink.rcpt_replies["a@dest.test"] = ["450 4.2.0 not yet", "250 ok"]
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", FAST_RETRY)
@@ -36,6 +38,7 @@ def test_relay__deferred_recipient__is_tried_again(make_ostler, sink):
     assert "status=deferred (host 127.0.0.1[127.0.0.1] said: 450 4.2.0 not yet" in ostler.log()
 
 
+# rules: D5 N2 N10 N20
 def test_relay__refused_recipient__sender_gets_one_report(ostler, sink):
     sink.rcpt_replies["gone@dest.test"] = ["550 5.1.1 no such user"]
     ostler.send(["gone@dest.test", "here@dest.test"])
@@ -63,6 +66,7 @@ def test_relay__refused_recipient__sender_gets_one_report(ostler, sink):
     assert len(sink.messages) == 2 and ostler.queue() == []
 
 
+# rules: N21 N27
 def test_relay__bounce_of_a_bounce__ends(ostler, sink):
     sink.rcpt_replies["gone@dest.test"] = ["550 5.1.1 no"]
     ostler.send("gone@dest.test", sender="")
@@ -84,6 +88,7 @@ def test_relay__next_hop_down_then_back__mail_flows(make_ostler, sink):
     wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
 
 
+# rules: M3
 def test_relay__restart_with_deferred_mail__keeps_it(make_ostler, sink):
     sink.stop()
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", FAST_RETRY)
@@ -104,6 +109,7 @@ def test_relay__megabyte__arrives_whole(ostler, sink):
     assert sink.messages[0][2].endswith(body.encode())
 
 
+# rules: T87
 def test_relay__message_over_the_limit__is_refused(make_ostler, sink):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"message_size_limit": "20000"})
     with pytest.raises(smtplib.SMTPResponseException) as refused:

@@ -55,6 +55,7 @@ def fill_segments(ostler, sink, count=1200):
     wait_for(lambda: len(sink.recipients()) >= count, 60, "relayed mail")
 
 
+# rules: L1 F3d F12 R1 R2 C1 C2 J23
 def test_damaged_message__is_kept_aside_and_the_rest_is_served(make_ostler, sink):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", NEVER)
     ostler.send("a@later.test", body="first-of-two\r\n")

@@ -458,6 +458,7 @@ share_a_recipient(const struct ipc_work *a, const struct ipc_work *b)
 	return false;
 }
 
+/* rules: F7 R3 R14 */
 /* Nobody else may have these recipients, not even for a queue manager that is dead. */
 static void
 check_lease(struct world *world, const struct ipc_work *work)
@@ -1062,6 +1063,7 @@ let_act(struct world *world, int actor)
 		worker_act(world, actor);
 }
 
+/* rules: K1 */
 /* What survivors hold or operators want comes into memory whatever the limit. */
 static void
 check_active(struct world *world)
@@ -1159,6 +1161,7 @@ release_held(struct world *world)
 	command(world, "release", "ALL");
 }
 
+/* rules: D65 */
 static bool
 is_finished(const struct world *world)
 {
@@ -1182,6 +1185,7 @@ say_counts(const struct world *world)
 			counts.leases, counts.sessions, counts.locked, counts.changes);
 }
 
+/* rules: L2 L10 L45 Y1 Y9 */
 static void
 judge(struct world *world)
 {
@@ -1208,6 +1212,7 @@ judge(struct world *world)
 	}
 }
 
+/* rules: M9 */
 static const char *
 run(uint64_t seed, unsigned planted, struct config *config)
 {
@@ -1254,13 +1259,13 @@ run(uint64_t seed, unsigned planted, struct config *config)
 
 static const struct seeds_plant plants[] = {
 	{ "ack-early", CORE_PLANT_ACK_EARLY },
-	{ "result-lost", CORE_PLANT_RESULT_LOST },
-	{ "no-inventory", CORE_PLANT_NO_INVENTORY },
-	{ "bounce-twice", CORE_PLANT_BOUNCE_TWICE },
-	{ "forget-death", CORE_PLANT_FORGET_DEATH },
-	{ "lose-deferred", CORE_PLANT_LOSE_DEFERRED },
-	{ "done-early", CORE_PLANT_DONE_EARLY },
-	{ "unlock-early", CORE_PLANT_UNLOCK_EARLY },
+	{ "result-lost", CORE_PLANT_RESULT_LOST }, /* rules: K16 N7 Y6 Y10 */
+	{ "no-inventory", CORE_PLANT_NO_INVENTORY }, /* rules: F13 R3 B6 J22 */
+	{ "bounce-twice", CORE_PLANT_BOUNCE_TWICE }, /* rules: N30 */
+	{ "forget-death", CORE_PLANT_FORGET_DEATH }, /* rules: X2 X9a X9b Y20 */
+	{ "lose-deferred", CORE_PLANT_LOSE_DEFERRED }, /* rules: Q2 Q5 */
+	{ "done-early", CORE_PLANT_DONE_EARLY }, /* rules: D40 */
+	{ "unlock-early", CORE_PLANT_UNLOCK_EARLY }, /* rules: F13 */
 	{ "forget-hold", CORE_PLANT_FORGET_HOLD },
 };
 

@@ -24,6 +24,7 @@ assert_text(struct buf *text, const char *wanted)
 	assert_string_equal(got, wanted);
 }
 
+/* rules: O20 */
 static void
 test_queue_list__empty__says_so(void **state)
 {
@@ -39,6 +40,7 @@ test_queue_list__empty__says_so(void **state)
 	buf_done(&text);
 }
 
+/* rules: K34 O21 O22 O23 O24 O25 O26 O27 O30 */
 static void
 test_queue_list__messages__have_their_columns(void **state)
 {
@@ -82,6 +84,7 @@ test_queue_list__messages__have_their_columns(void **state)
 	buf_done(&text);
 }
 
+/* rules: O23 O27 */
 static void
 test_queue_list__one_active_message__is_starred(void **state)
 {

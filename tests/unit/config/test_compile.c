@@ -278,6 +278,7 @@ test_compile__warnings__name_what_has_no_effect(void **state)
 	assert_int_equal(config_int(world->config, NULL, PARAM_HOPCOUNT_LIMIT), 9);
 }
 
+/* rules: T10 */
 static void
 test_compile__forms_of_transports__fall_back_to_the_default(void **state)
 {
@@ -313,6 +314,7 @@ test_compile__forms_of_transports__fall_back_to_the_default(void **state)
 		"1");
 }
 
+/* rules: T12 */
 static void
 test_compile__services__have_their_own_settings(void **state)
 {

@@ -41,6 +41,7 @@ find(void *ctx, struct slice name, struct slice *ret_text)
 	return ERR_NOTFOUND;
 }
 
+/* rules: T4 T5 T6 */
 static void
 test_expand_text__every_form__gives_its_text(void **state)
 {
@@ -134,6 +135,7 @@ find_next(void *ctx, struct slice name, struct slice *ret_text)
 	return ERR_OK;
 }
 
+/* rules: T4 */
 static void
 test_expand_text__nesting__has_its_limit(void **state)
 {

@@ -46,6 +46,7 @@ check(struct world *world, const char *name, const char *value, unsigned line)
 	assert_int_equal(entry->origin.line, line);
 }
 
+/* rules: T1 T2 */
 static void
 test_main_cf_parse__continuations__join_as_they_are(void **state)
 {
@@ -71,6 +72,7 @@ test_main_cf_parse__continuations__join_as_they_are(void **state)
 	done(&world);
 }
 
+/* rules: T3 */
 static void
 test_main_cf_parse__same_name_twice__last_counts_with_a_warning(void **state)
 {
@@ -85,6 +87,7 @@ test_main_cf_parse__same_name_twice__last_counts_with_a_warning(void **state)
 	done(&world);
 }
 
+/* rules: T2 */
 static void
 test_main_cf_parse__bad_lines__name_their_place(void **state)
 {

@@ -92,6 +92,7 @@ test_params__defaults__are_postfixs(void **state)
 	}
 }
 
+/* rules: T7 T8 */
 static void
 test_params__edges_of_ranges__are_taken_and_no_more(void **state)
 {
@@ -124,6 +125,7 @@ test_params__edges_of_ranges__are_taken_and_no_more(void **state)
 	}
 }
 
+/* rules: T7 */
 static void
 test_value_parse__times__have_units(void **state)
 {
@@ -155,6 +157,7 @@ test_value_parse__times__have_units(void **state)
 		assert_int_equal(parse(PARAM_SMTPD_TIMEOUT, bad[i], &number), ERR_CONFIG);
 }
 
+/* rules: T8 T9 */
 static void
 test_value_parse__other_types__take_their_words_only(void **state)
 {
@@ -176,6 +179,7 @@ test_value_parse__other_types__take_their_words_only(void **state)
 	assert_int_equal(number, 1 << 7 | 1);
 }
 
+/* rules: W4 */
 static void
 test_value_check_feedback__forms__are_those_of_the_scheduler(void **state)
 {

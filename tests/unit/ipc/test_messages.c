@@ -94,6 +94,7 @@ static const uint16_t all_types[] = {
 
 enum { ALL_COUNT = sizeof(all_types) / sizeof(all_types[0]) };
 
+/* rules: Y2 Y3 */
 static void
 test_decode__every_message__comes_back(void **state)
 {
@@ -116,6 +117,7 @@ test_decode__every_message__comes_back(void **state)
 	}
 }
 
+/* rules: Y4 */
 static void
 test_decode__truncated_or_too_long__is_refused(void **state)
 {
@@ -153,6 +155,7 @@ test_decode__unknown_type__is_told(void **state)
 	assert_false(ipc_type_has_fd(IPC_TYPE_result));
 }
 
+/* rules: Y7 */
 static void
 test_outcomes__put_and_cut__every_truncation_is_refused(void **state)
 {

@@ -15,6 +15,7 @@ check(uint64_t us, unsigned decimals, const char *want)
 	assert_string_equal(text, want);
 }
 
+/* rules: J16 */
 static void
 test_examples_of_rule(void **state)
 {
@@ -30,6 +31,7 @@ test_examples_of_rule(void **state)
 	check(996000, 2, "1");
 }
 
+/* rules: J16 */
 static void
 test_edges(void **state)
 {

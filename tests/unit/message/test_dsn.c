@@ -30,6 +30,7 @@ test_status__grammar(void **state)
 	assert_int_equal(dsn_status_length(slice_str("4.7.10 text")), 6);
 }
 
+/* rules: N60 */
 static void
 test_notify__all_values(void **state)
 {
@@ -131,6 +132,7 @@ expect_orcpt(const char *text, enum err want, const char *plain)
 	buf_done(&buf);
 }
 
+/* rules: N65 */
 static void
 test_orcpt_and_envid__edges(void **state)
 {

@@ -87,6 +87,7 @@ put_message(struct buf *file, unsigned options)
 	put(file, 'E', "");
 }
 
+/* rules: R26 R28 */
 static void
 test_postfix_file_read__message__comes_out(void **state)
 {
@@ -122,6 +123,7 @@ test_postfix_file_read__message__comes_out(void **state)
 	buf_done(&bytes);
 }
 
+/* rules: R20 */
 static void
 test_postfix_file_read__cut_anywhere__is_not_fully_written(void **state)
 {
@@ -194,6 +196,7 @@ check_refused(const char *what, char type, const char *data, enum err wanted)
 	buf_done(&bytes);
 }
 
+/* rules: R21 R22 R23 R27 */
 static void
 test_postfix_file_read__odd_records__have_their_errors(void **state)
 {

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+/* rules: L7 */
 static void
 test_format__known_time__has_the_long_form(void **state)
 {
@@ -28,6 +29,7 @@ test_format__known_time__has_the_long_form(void **state)
 	assert_true(strlen(text) <= QUEUE_ID_TEXT_MAX);
 }
 
+/* rules: L7 */
 static void
 test_parse__any_formatted_id__comes_back(void **state)
 {
@@ -46,6 +48,7 @@ test_parse__any_formatted_id__comes_back(void **state)
 	}
 }
 
+/* rules: L6 */
 static void
 test_parse__anything_else__is_refused(void **state)
 {

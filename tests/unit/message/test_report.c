@@ -74,7 +74,7 @@ stop(void **state)
 static const char *
 format(struct world *world)
 {
-	const char *text;
+	const char *text = "";
 
 	buf_clear(&world->out);
 	assert_int_equal(report_format(&world->report, &world->out, &world->facts), ERR_OK);
@@ -85,8 +85,10 @@ format(struct world *world)
 static void
 expect(const char *text, const char *wanted)
 {
-	if (strstr(text, wanted) == NULL)
-		fail_msg("not there: %s\nin:\n%s", wanted, text);
+	if (strstr(text, wanted) == NULL) {
+		print_error("not there: %s\n", wanted);
+		fail();
+	}
 }
 
 /* rules: N39 N47 */
@@ -108,8 +110,7 @@ test_N39__header__has_its_fields_in_order(void **state)
 		"Content-Transfer-Encoding: 7bit\r\n\r\n"
 		"This is a MIME-encapsulated message.\r\n";
 
-	if (strncmp(text, header, sizeof(header) - 1) != 0)
-		fail_msg("%s", text);
+	assert_true(strncmp(text, header, sizeof(header) - 1) == 0);
 	assert_int_equal(world->facts.head_length, strstr(text, "\r\n\r\n") + 4 - text);
 	assert_true(slice_equal_str(world->facts.message_id, "<20231114221320.NEW@me.test>"));
 	world->report.threaded = true;

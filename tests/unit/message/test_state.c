@@ -27,6 +27,7 @@ bring(struct state *state, enum state_class class)
 		assert_true(state_set(state, 0, class, &reason));
 }
 
+/* rules: L10 */
 static void
 test_set__only_the_steps_of_the_picture(void **state_)
 {
@@ -52,6 +53,7 @@ test_set__only_the_steps_of_the_picture(void **state_)
 		}
 }
 
+/* rules: R11 N9a */
 static void
 test_encode__is_read_back__no_prefix_is(void **state_)
 {
@@ -89,6 +91,7 @@ test_encode__is_read_back__no_prefix_is(void **state_)
 	buf_done(&bytes);
 }
 
+/* rules: L20 R25 */
 static void
 test_result__applies_whole_or_not_at_all(void **state_)
 {
@@ -127,6 +130,7 @@ test_result__applies_whole_or_not_at_all(void **state_)
 	buf_done(&bytes);
 }
 
+/* rules: L20 K16 */
 static void
 test_late_result__never_opens_again(void **state_)
 {

@@ -59,6 +59,7 @@ stop(void **state)
 	return 0;
 }
 
+/* rules: R42 Y21 */
 static void
 test_route__table(void **state)
 {

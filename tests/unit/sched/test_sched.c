@@ -69,6 +69,7 @@ assign(struct bench *bench, struct sched_message *message, const char *nexthop, 
 	return sched_recipient_assign(bench->sched, message, &to, &dead);
 }
 
+/* rules: R55 G1 S4 */
 static void
 test_sessions__as_many_as_entries_and_window_allow(void **state)
 {
@@ -85,6 +86,7 @@ test_sessions__as_many_as_entries_and_window_allow(void **state)
 	assert_null(sched_session_next(bench->sched, bench->now));
 }
 
+/* rules: S2 S14 S21 */
 static void
 test_take__oldest_first__and_s23_return_goes_back_to_the_front(void **state)
 {
@@ -106,6 +108,7 @@ test_take__oldest_first__and_s23_return_goes_back_to_the_front(void **state)
 	sched_entry_return(bench->sched, entry);
 }
 
+/* rules: R12 K8 S1e Y4 */
 static void
 test_recipients__grouped_up_to_the_limit__r56(void **state)
 {
@@ -118,6 +121,7 @@ test_recipients__grouped_up_to_the_limit__r56(void **state)
 	assert_int_equal(sched_message_refs(&message), 3);
 }
 
+/* rules: W15 X4 */
 static void
 test_failed_sessions__kill_the_destination__and_drain_it__w14_w17(void **state)
 {
@@ -204,6 +208,7 @@ kill_site(struct bench *bench, struct sched_message *message)
 	assert_int_equal(drain_all(bench, "delivery temporarily suspended: refused"), 0);
 }
 
+/* rules: S7 Y1 */
 /* rules: S8 S21 */
 static void
 test_S8__who_is_carried__is_settled_when_the_session_is_ready(void **state)
@@ -250,6 +255,7 @@ test_S22__destinations__take_turns(void **state)
 	assert_null(sched_session_next(bench->sched, bench->now));
 }
 
+/* rules: S1b */
 /* rules: R52 K8 */
 static void
 test_R52__recipient_limit_one__is_a_queue_per_user(void **state)
@@ -325,6 +331,7 @@ test_X12__flush__revives_sites_and_transports(void **state)
 	sched_message_remove(bench->sched, &other);
 }
 
+/* rules: B8 */
 /* rules: R50 R51 X4 */
 static void
 test_R51__dead_transport__gives_back_and_takes_nothing(void **state)
@@ -525,6 +532,7 @@ walk_step(struct bench *bench, struct walk *walk, struct rng *rng)
 		sched_entry_drop(bench->sched, entry);
 }
 
+/* rules: S1a S1b S1c S1e S24 */
 static void
 test_random_walk__keeps_every_invariant(void **state)
 {

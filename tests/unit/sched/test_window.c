@@ -39,6 +39,7 @@ world_fail(struct window *window, uint32_t *limits, unsigned max)
 	return max + 1;
 }
 
+/* rules: W9 W10 */
 static void
 test_W11__consecutive_failures__give_the_sequences_of_the_rule(void **state)
 {
@@ -98,6 +99,7 @@ test_W7__successes__widen_up_to_the_limit_and_only_in_use(void **state)
 	assert_int_equal(window_busy(&window), 0);
 }
 
+/* rules: W5 X6 */
 static void
 test_W12__a_success__forgives_all_failures(void **state)
 {
@@ -127,6 +129,7 @@ test_W13__cohort_limit_zero__never_dies(void **state)
 	assert_int_equal(window_limit(&window), 1);
 }
 
+/* rules: W1 W8 */
 static void
 test_W6__success_on_a_dead_destination__revives_with_what_is_busy(void **state)
 {
@@ -195,6 +198,7 @@ test_W4__feedback_texts__are_read_or_refused(void **state)
 	assert_int_equal(window_feedback_parse(SLICE_LIT("-1"), &feedback), ERR_SYNTAX);
 }
 
+/* rules: W1 */
 static void
 test_walk__any_events__keep_busy_within_the_window(void **state)
 {

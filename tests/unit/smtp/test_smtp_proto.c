@@ -84,6 +84,7 @@ begin(struct world *world, const char *hello)
 	smtp_proto_begin(&world->proto, &world->job);
 }
 
+/* rules: N62 */
 static void
 test_pipelining__envelope_is_one_write__then_body_then_idle(void **state)
 {
@@ -119,6 +120,7 @@ test_no_pipelining__each_command_waits_for_its_reply(void **state)
 	expect(world, "DATA\r\n");
 }
 
+/* rules: J17 */
 static void
 test_recipients__each_has_its_own_fate(void **state)
 {
@@ -168,6 +170,7 @@ test_nobody_left__without_pipelining__rset(void **state)
 	assert_int_equal(world->proto.state, SMTP_IDLE);
 }
 
+/* rules: X6 X7 Y8 */
 static void
 test_mail_refused__all_recipients_share_it(void **state)
 {
@@ -199,6 +202,7 @@ test_size_and_utf8__known_beforehand__nothing_is_sent(void **state)
 		"SMTPUTF8 is required, but was not offered by host dest.test[192.0.2.1]");
 }
 
+/* rules: Y8 */
 static void
 test_greeting_and_hello__refused__are_trouble_of_the_site(void **state)
 {
@@ -237,6 +241,7 @@ test_421__ends_all_at_once(void **state)
 	assert_int_equal(world->proto.state, SMTP_OVER);
 }
 
+/* rules: X8 Y8 */
 static void
 test_lost__stage_is_named__site_is_blamed(void **state)
 {

@@ -219,6 +219,7 @@ test_relay__strangers_reach_only_our_domains(void **state)
 	}
 }
 
+/* rules: K31 */
 static void
 test_virtual__is_expanded_once_and_unknown_refused(void **state)
 {
@@ -357,6 +358,7 @@ test_no_queue_id__451(void **state)
 	assert_int_equal(world->proto.state, SMTPD_COMMAND);
 }
 
+/* rules: N65 */
 static void
 test_envelope__has_what_the_client_gave(void **state)
 {

@@ -272,6 +272,7 @@ world_remove(const char *path)
 	(void)rmdir(path);
 }
 
+/* rules: L2 L3 */
 static void
 test_journal__killed_at_any_moment__keeps_its_word(void **state)
 {

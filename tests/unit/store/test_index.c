@@ -67,6 +67,7 @@ naive_step(struct index *index, struct rng *rng, struct naive *one)
 	}
 }
 
+/* rules: M7 B3 B20 B22 */
 static void
 test_index__random_walk__agrees_with_a_plain_array(void **state)
 {
@@ -132,6 +133,7 @@ test_index__removed_ref__comes_back_only_after_settle(void **state)
 	index_done(&index);
 }
 
+/* rules: L5 B4 B23 */
 static void
 test_index__equal_due_times__go_by_arrival(void **state)
 {

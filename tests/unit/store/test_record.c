@@ -150,6 +150,7 @@ test_record__damaged__is_skipped_and_the_next_is_read(void **state)
 	buf_done(&buf);
 }
 
+/* rules: R20 R23 */
 static void
 test_message__every_truncation__is_refused(void **state)
 {

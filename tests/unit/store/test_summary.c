@@ -29,6 +29,7 @@ test_size__any__is_never_less_and_little_more(void **state)
 	assert_int_equal(summary_size(summary_size_pack(RECORD_BATCH_MAX)), RECORD_BATCH_MAX);
 }
 
+/* rules: L5 */
 static void
 test_due__part_of_a_second__is_rounded_up(void **state)
 {
