@@ -385,7 +385,7 @@ start_job(struct peer *peer, const struct ipc_control_request *request, enum job
 		job_end(job, EX_USAGE, slice_str(problem));
 		return;
 	}
-	if (job->as_base64 && !peer->may_change) {
+	if (job->with_content && !peer->may_change) {
 		job_end(job, EX_NOPERM, slice_str(may_not));
 		return;
 	}
