@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "message/envelope.h"
 #include "message/received.h"
-#include "message/recipient_list.h"
+#include "message/recipient_filter.h"
 #include "route/rewrite.h"
 
 #include <sysexits.h>
@@ -162,7 +162,25 @@ put_exact(const struct recipient_entry *entry, struct slice given, struct buf *l
 }
 
 static enum err
-put_recipients(struct pickup_submission *submission, struct buf *list)
+put_expanded(struct pickup_submission *submission, const struct recipient_entry *entry,
+	struct recipient_filter *filter, struct buf *list)
+{
+	struct rewrite_result result;
+	struct buf expanded;
+	uint32_t count = 0;
+	enum err err;
+
+	buf_init(&expanded, 0);
+	err = rewrite_recipient(submission->config, entry, &expanded, &result);
+	if (err == ERR_OK)
+		err = recipient_filter_pass(filter, buf_slice(&expanded), list, &count);
+	buf_done(&expanded);
+	return err;
+}
+
+static enum err
+put_all_recipients(
+	struct pickup_submission *submission, struct recipient_filter *filter, struct buf *list)
 {
 	struct slice rest = submission->reader.submission.recipients;
 	struct slice details = import_of(submission)->details;
@@ -172,7 +190,6 @@ put_recipients(struct pickup_submission *submission, struct buf *list)
 
 	while ((err = submission_recipient_next(&rest, &given)) == ERR_OK) {
 		struct recipient_entry entry = { .notify = given.notify };
-		struct rewrite_result result;
 		struct buf complete;
 
 		buf_init(&complete, 0);
@@ -185,12 +202,26 @@ put_recipients(struct pickup_submission *submission, struct buf *list)
 		if (err == ERR_OK && is_exact(submission))
 			err = put_exact(&entry, given.address, list);
 		else if (err == ERR_OK)
-			err = rewrite_recipient(submission->config, &entry, list, &result);
+			err = put_expanded(submission, &entry, filter, list);
 		buf_done(&complete);
 		if (err != ERR_OK)
 			return err;
 	}
 	return err == ERR_NOTFOUND ? ERR_OK : err;
+}
+
+static enum err
+put_recipients(struct pickup_submission *submission, struct buf *list)
+{
+	const struct config *config = submission->config;
+	struct recipient_filter filter = { 0 };
+	enum err err;
+
+	recipient_filter_begin(&filter, config_bool(config, NULL, PARAM_ENABLE_ORIGINAL_RECIPIENT),
+		config_int(config, NULL, PARAM_DUPLICATE_FILTER_LIMIT));
+	err = put_all_recipients(submission, &filter, list);
+	recipient_filter_done(&filter);
+	return err;
 }
 
 static void

@@ -51,14 +51,31 @@ emit_text(struct smtpd_proto *proto, struct slice text)
 	}
 }
 
+void
+smtpd_bare_newline_reply(const struct smtpd_proto *proto, char reply[SMTPD_TEXT_MAX])
+{
+	unsigned code = (unsigned)config_int(
+		proto->config, proto->service, PARAM_SMTPD_FORBID_BARE_NEWLINE_REJECT_CODE);
+
+	(void)snprintf(reply, SMTPD_TEXT_MAX, "%u %u.5.2 Error: bare <LF> received", code,
+		code / 100);
+}
+
 static void
 bare_newline(struct smtpd_proto *proto)
 {
+	char reply[SMTPD_TEXT_MAX];
+
 	switch (proto->bare_newline) {
 	case CONFIG_BARE_NEWLINE_REJECT:
-		refuse(proto, "550 5.5.2 Error: bare <LF> received");
+		smtpd_bare_newline_reply(proto, reply);
+		refuse(proto, reply);
+		proto->refusal_closes = true;
 		break;
 	case CONFIG_BARE_NEWLINE_NOTE:
+		if (proto->is_bare_noted)
+			break;
+		proto->is_bare_noted = true;
 		log_event(proto->log, EV_smtpd_bare_newline, LOG_Z(proto->name),
 			LOG_Z(proto->address));
 		break;
@@ -177,6 +194,7 @@ smtpd_data_begin(struct smtpd_proto *proto)
 	proto->length = 0;
 	proto->at_line = proto->after_crlf = true;
 	proto->refusal[0] = '\0';
+	proto->refusal_closes = proto->is_bare_noted = false;
 }
 
 size_t
@@ -200,16 +218,19 @@ smtpd_data_end(struct smtpd_proto *proto)
 	if (proto->header.hop_count > hops)
 		refuse(proto, "554 5.4.0 Error: too many hops");
 	if (proto->refusal[0] != '\0') {
-		buf_addf(&proto->out, "%s\r\n", proto->refusal);
+		bool closes = proto->refusal_closes;
+
+		if (smtpd_proto_count_error(proto))
+			buf_addf(&proto->out, "%s\r\n", proto->refusal);
+		else
+			closes = true;
 		log_event(proto->log, EV_smtpd_reject, LOG_Z(proto->id_text),
 			LOG_Z("END-OF-MESSAGE"), LOG_Z(proto->name), LOG_Z(proto->address),
 			LOG_Z(proto->refusal), LOG_S(buf_slice(&proto->sender)), LOG_Z(""),
 			LOG_Z(""), LOG_Z(""), LOG_Z(proto->is_esmtp ? "ESMTP" : "SMTP"),
 			LOG_Z(proto->helo));
-		bool is_bare = strstr(proto->refusal, "bare <LF>") != NULL;
-
 		smtpd_proto_reset(proto);
-		proto->state = is_bare ? SMTPD_CLOSE : SMTPD_COMMAND;
+		proto->state = closes ? SMTPD_CLOSE : SMTPD_COMMAND;
 		return;
 	}
 	proto->state = SMTPD_WAIT;
@@ -236,6 +257,7 @@ smtpd_bdat_input(struct smtpd_proto *proto, struct slice bytes)
 	if (proto->refusal[0] == '-') {
 		/* A chunk that nobody wanted: its reply was given with the command. */
 		proto->refusal[0] = '\0';
+		proto->refusal_closes = false;
 		proto->state = SMTPD_COMMAND;
 		return taken;
 	}

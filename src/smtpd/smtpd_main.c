@@ -325,10 +325,12 @@ pass_content(struct client *client)
 	list_waiting(client, client->wants_credit);
 }
 
-static void
+/* False: the core could take nothing. */
+static bool
 feed_core(struct client *client)
 {
 	struct smtpd_proto *proto = &client->proto;
+	size_t before = client->in.len;
 
 	while (client->in.len > 0 && !client->wants_credit && !proto->must_sleep) {
 		size_t taken = smtpd_proto_input(proto, buf_slice(&client->in));
@@ -338,6 +340,7 @@ feed_core(struct client *client)
 		if (taken == 0)
 			break;
 	}
+	return client->in.len < before;
 }
 
 static void
@@ -375,11 +378,13 @@ static void
 client_run(struct client *client)
 {
 	struct smtpd_proto *proto = &client->proto;
+	bool goes_on;
 
 	proto->now = loop_now(client->server->role->loop);
 	if (client->wait != CLIENT_TALKS)
 		return;
-	feed_core(client);
+	goes_on = feed_core(client) || client->in.len == 0 || proto->out.len > 0 ||
+		  client->out.len > 0;
 	if (proto->must_sleep) {
 		start_sleep(client);
 		update_watch(client);
@@ -398,7 +403,9 @@ client_run(struct client *client)
 		return;
 	}
 	update_watch(client);
-	start_timeout(client);
+	/* Half a command buys no time: smtpd_timeout is for all of it. */
+	if (goes_on)
+		start_timeout(client);
 }
 
 static void

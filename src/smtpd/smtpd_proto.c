@@ -2,7 +2,6 @@
 #include "smtpd/smtpd_proto.h"
 
 #include "base/check.h"
-#include "base/mem.h"
 #include "base/num.h"
 #include "message/address.h"
 #include "message/dsn.h"
@@ -13,12 +12,6 @@
 #include "route/rewrite.h"
 
 #include <stdio.h>
-#include <uthash.h>
-
-struct smtpd_seen {
-	char *address;
-	UT_hash_handle hh;
-};
 
 static const char *const command_names[SMTPD_COMMAND_COUNT] = {
 	[SMTPD_HELO] = "HELO",
@@ -53,25 +46,19 @@ smtpd_proto_init(struct smtpd_proto *proto)
 void
 smtpd_proto_reset(struct smtpd_proto *proto)
 {
-	struct smtpd_seen *seen, *next;
-
-	HASH_ITER(hh, proto->seen, seen, next)
-	{
-		HASH_DELETE(hh, proto->seen, seen);
-		mem_free(seen->address);
-		mem_free(seen);
-	}
+	recipient_filter_done(&proto->filter);
 	buf_clear(&proto->sender);
 	buf_clear(&proto->envid);
 	buf_clear(&proto->recipients);
 	buf_clear(&proto->only_recipient);
 	buf_clear(&proto->content);
 	proto->has_mail = proto->body_8bit = proto->smtputf8 = proto->in_bdat = false;
-	proto->recipient_count = proto->stored_count = 0;
+	proto->recipient_count = proto->stored_count = proto->overshoot = 0;
 	proto->ret = DSN_RET_NONE;
 	proto->queue_id = 0;
 	proto->id_text[0] = '\0';
 	proto->refusal[0] = '\0';
+	proto->refusal_closes = proto->is_bare_noted = false;
 }
 
 void
@@ -122,24 +109,28 @@ smtpd_proto_close(struct smtpd_proto *proto, const char *reply)
 	proto->state = SMTPD_CLOSE;
 }
 
-/* An error of the client: counted, slowed down, and at last shown the door. */
+/* False: that was one error too many, and the session is over. */
+bool
+smtpd_proto_count_error(struct smtpd_proto *proto)
+{
+	uint64_t hard = config_int(proto->config, proto->service, PARAM_SMTPD_HARD_ERROR_LIMIT);
+
+	if (++proto->errors <= hard)
+		return true;
+	buf_addf(&proto->out, "421 4.7.0 %" SLICE_FMT " Error: too many errors\r\n",
+		SLICE_ARG(myhostname(proto)));
+	proto->state = SMTPD_CLOSE;
+	log_event(proto->log, EV_smtpd_too_many_errors, LOG_Z(proto->last_command),
+		LOG_Z(proto->name), LOG_Z(proto->address));
+	return false;
+}
+
+/* An error of the client: counted, and at last shown the door. */
 static void
 fail(struct smtpd_proto *proto, const char *reply)
 {
-	uint64_t soft = config_int(proto->config, proto->service, PARAM_SMTPD_SOFT_ERROR_LIMIT);
-	uint64_t hard = config_int(proto->config, proto->service, PARAM_SMTPD_HARD_ERROR_LIMIT);
-
-	proto->errors++;
-	if (proto->errors > hard) {
-		buf_addf(&proto->out, "421 4.7.0 %" SLICE_FMT " Error: too many errors\r\n",
-			SLICE_ARG(myhostname(proto)));
-		proto->state = SMTPD_CLOSE;
-		log_event(proto->log, EV_smtpd_too_many_errors, LOG_Z(proto->last_command),
-			LOG_Z(proto->name), LOG_Z(proto->address));
-		return;
-	}
-	proto->must_sleep = proto->errors > soft;
-	say(proto, reply);
+	if (smtpd_proto_count_error(proto))
+		say(proto, reply);
 }
 
 /* A refusal of policy: logged as Postfix does (rule J3). */
@@ -335,6 +326,9 @@ do_mail(struct smtpd_proto *proto, struct slice argument)
 			return mail_failed(proto, reply);
 	}
 	proto->has_mail = true;
+	recipient_filter_begin(&proto->filter,
+		config_bool(proto->config, proto->service, PARAM_ENABLE_ORIGINAL_RECIPIENT),
+		config_int(proto->config, proto->service, PARAM_DUPLICATE_FILTER_LIMIT));
 	say(proto, "250 2.1.0 Ok");
 	return true;
 }
@@ -372,31 +366,6 @@ may_relay(const struct smtpd_proto *proto, struct slice address)
 	       address_find_trick(address) == ADDRESS_TRICK_NONE;
 }
 
-/* Appends what is not there yet. */
-static enum err
-add_recipients(struct smtpd_proto *proto, struct slice expanded)
-{
-	struct recipient_list_reader reader = recipient_list_read(expanded);
-	struct recipient_entry entry;
-	enum err err;
-
-	while ((err = recipient_list_next(&reader, &entry)) == ERR_OK) {
-		struct smtpd_seen *seen;
-
-		HASH_FIND(hh, proto->seen, entry.address.ptr, entry.address.len, seen);
-		if (seen != NULL)
-			continue;
-		err = recipient_list_put(&proto->recipients, &entry);
-		if (err != ERR_OK)
-			return err;
-		proto->stored_count++;
-		seen = MEM_NEW(struct smtpd_seen);
-		seen->address = mem_strndup((const char *)entry.address.ptr, entry.address.len);
-		HASH_ADD_KEYPTR(hh, proto->seen, seen->address, entry.address.len, seen);
-	}
-	return err == ERR_NOTFOUND ? ERR_OK : err;
-}
-
 static bool
 accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 {
@@ -416,7 +385,8 @@ accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 		return false;
 	}
 	if (err == ERR_OK)
-		err = add_recipients(proto, buf_slice(&expanded));
+		err = recipient_filter_pass(&proto->filter, buf_slice(&expanded),
+			&proto->recipients, &proto->stored_count);
 	buf_done(&expanded);
 	if (err != ERR_OK) {
 		reject(proto, "RCPT", entry->address, "451 4.3.0", entry->address,
@@ -461,6 +431,8 @@ static bool
 do_rcpt(struct smtpd_proto *proto, struct slice argument)
 {
 	uint64_t limit = config_int(proto->config, proto->service, PARAM_SMTPD_RECIPIENT_LIMIT);
+	uint64_t overshoot = config_int(
+		proto->config, proto->service, PARAM_SMTPD_RECIPIENT_OVERSHOOT_LIMIT);
 	unsigned flags = ADDRESS_BARE | (proto->smtputf8 ? ADDRESS_UTF8 : 0u);
 	struct buf address;
 	bool done = false;
@@ -469,12 +441,22 @@ do_rcpt(struct smtpd_proto *proto, struct slice argument)
 		fail(proto, "503 5.5.1 Error: need MAIL command");
 		return false;
 	}
+	if (proto->in_bdat) {
+		fail(proto, "503 5.5.1 Error: RCPT after BDAT");
+		return false;
+	}
 	if (!slice_starts_nocase(argument, SLICE_LIT("TO:"))) {
 		fail(proto, "501 5.5.4 Syntax: RCPT TO:<address>");
 		return false;
 	}
+	/* RFC 5321 4.5.3.1.10: a client that sends the rest later makes no error, within reason. */
 	if (proto->recipient_count >= limit) {
-		fail(proto, "452 4.5.3 Error: too many recipients");
+		const char *reply = "452 4.5.3 Error: too many recipients";
+
+		if (proto->overshoot++ < overshoot)
+			say(proto, reply);
+		else
+			fail(proto, reply);
 		return false;
 	}
 	argument = slice_from(argument, 3);
@@ -572,6 +554,8 @@ smtpd_proto_result(
 	proto->state = SMTPD_COMMAND;
 	switch (status) {
 	case IPC_INTAKE_DURABLE:
+		/* A client that brings mail may make errors anew. */
+		proto->errors = proto->junk = 0;
 		buf_addf(&proto->out, "250 2.0.0 Ok: queued as %s\r\n", proto->id_text);
 		break;
 	case IPC_INTAKE_FULL:
@@ -654,14 +638,15 @@ find_command(struct slice word)
 	return SMTPD_UNKNOWN;
 }
 
-/* RSET, NOOP, VRFY: harmless, but not by the hundred. */
-static void
-count_junk(struct smtpd_proto *proto)
+/* HELO, RSET, NOOP, VRFY ...: harmless, but not by the hundred. False: the session is over. */
+static bool
+count_junk(struct smtpd_proto *proto, enum smtpd_command_id id)
 {
 	uint64_t limit = config_int(proto->config, proto->service, PARAM_SMTPD_JUNK_COMMAND_LIMIT);
+	bool is_junk = id == SMTPD_HELO || id == SMTPD_EHLO || id == SMTPD_RSET ||
+		       id == SMTPD_NOOP || id == SMTPD_VRFY || id == SMTPD_HELP;
 
-	if (++proto->junk > limit)
-		proto->errors++;
+	return !is_junk || ++proto->junk <= limit || smtpd_proto_count_error(proto);
 }
 
 static bool
@@ -683,6 +668,8 @@ static bool
 run_command(struct smtpd_proto *proto, enum smtpd_command_id id, struct slice word,
 	struct slice argument)
 {
+	if (!count_junk(proto, id))
+		return false;
 	switch (id) {
 	case SMTPD_HELO:
 		return do_helo(proto, argument, false);
@@ -697,16 +684,13 @@ run_command(struct smtpd_proto *proto, enum smtpd_command_id id, struct slice wo
 	case SMTPD_BDAT_COMMAND:
 		return do_bdat(proto, argument);
 	case SMTPD_RSET:
-		count_junk(proto);
 		drop_transaction(proto);
 		say(proto, "250 2.0.0 Ok");
 		return true;
 	case SMTPD_NOOP:
-		count_junk(proto);
 		say(proto, "250 2.0.0 Ok");
 		return true;
 	case SMTPD_VRFY:
-		count_junk(proto);
 		say(proto, "252 2.0.0 Cannot verify, but will accept mail that may be delivered");
 		return true;
 	case SMTPD_HELP:
@@ -766,26 +750,50 @@ take_command(struct smtpd_proto *proto, struct slice line, struct slice rest)
 	}
 }
 
-/* One command line; 0: it is not complete. */
-static size_t
-command_input(struct smtpd_proto *proto, struct slice bytes)
+/* smtpd_forbid_bare_newline for commands. False: the session is over. */
+static bool
+may_end_in_lf(struct smtpd_proto *proto)
 {
-	size_t newline = slice_find(bytes, '\n');
-	struct slice line;
+	char reply[SMTPD_TEXT_MAX];
 
-	if (newline == bytes.len && bytes.len < SMTPD_LINE_MAX)
-		return 0;
-	if (newline >= SMTPD_LINE_MAX) {
-		smtpd_proto_close(proto, "500 5.5.2 Error: line too long");
-		return bytes.len;
-	}
-	line = slice_head(bytes, newline);
-	if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+	if (proto->bare_newline != CONFIG_BARE_NEWLINE_REJECT)
+		return true;
+	smtpd_bare_newline_reply(proto, reply);
+	smtpd_proto_close(proto, reply);
+	return false;
+}
+
+static void
+take_line(struct smtpd_proto *proto, struct slice line, struct slice rest)
+{
+	bool has_cr = line.len > 0 && line.ptr[line.len - 1] == '\r';
+
+	if (has_cr)
 		line.len--;
+	else if (!may_end_in_lf(proto))
+		return;
 	if (memchr(line.ptr, '\r', line.len) != NULL || memchr(line.ptr, '\0', line.len) != NULL)
 		fail(proto, "500 5.5.2 Error: bad syntax: control characters in a command");
 	else
-		take_command(proto, line, slice_from(bytes, newline + 1));
+		take_command(proto, line, rest);
+}
+
+/* One command line; 0: it is not complete. Behind smtpd_soft_error_limit every reply is slow. */
+static size_t
+command_input(struct smtpd_proto *proto, struct slice bytes)
+{
+	uint64_t limit = config_int(proto->config, proto->service, PARAM_LINE_LENGTH_LIMIT);
+	uint64_t soft = config_int(proto->config, proto->service, PARAM_SMTPD_SOFT_ERROR_LIMIT);
+	size_t newline = slice_find(bytes, '\n');
+
+	if (newline == bytes.len && bytes.len < limit)
+		return 0;
+	if (newline >= limit) {
+		smtpd_proto_close(proto, "500 5.5.2 Error: line too long");
+		return bytes.len;
+	}
+	take_line(proto, slice_head(bytes, newline), slice_from(bytes, newline + 1));
+	proto->must_sleep = proto->errors > soft && proto->state != SMTPD_CLOSE;
 	return newline + 1;
 }
 

@@ -14,8 +14,8 @@
  *
  * Ownership: the struct is embedded; smtpd_proto_done() frees. ops are called from within
  *            smtpd_proto_input() and must not call back.
- * Limits:    SMTPD_LINE_MAX bytes a command line, smtpd_recipient_limit, message_size_limit, counts
- *            of errors.
+ * Limits:    line_length_limit bytes a command line, smtpd_recipient_limit, message_size_limit,
+ *            counts of errors.
  * Source:    RFC 5321, 2920, 1870, 6152, 6531, 3461, 3030; rules J1 to J5.
  * Threads:   pure.
  */
@@ -30,10 +30,11 @@
 #include "ipc/messages.h"
 #include "message/header.h"
 #include "message/queue_id.h"
+#include "message/recipient_filter.h"
 
 #include <sys/socket.h>
 
-enum { SMTPD_LINE_MAX = 4096, SMTPD_TEXT_MAX = 256 };
+enum { SMTPD_TEXT_MAX = 256 };
 
 enum smtpd_state {
 	SMTPD_COMMAND,
@@ -58,8 +59,6 @@ enum smtpd_command_id {
 	SMTPD_UNKNOWN,
 	SMTPD_COMMAND_COUNT,
 };
-
-struct smtpd_seen; /* recipients of this message, for the duplicate filter */
 
 struct smtpd_ops {
 	/* A queue ID, or 0: mail cannot be taken now. */
@@ -101,8 +100,9 @@ struct smtpd_proto {
 	struct buf sender, envid, recipients;
 	uint32_t recipient_count; /* as given by the client */
 	uint32_t stored_count;    /* after expansion, without duplicates */
+	uint32_t overshoot;       /* refused beyond smtpd_recipient_limit */
 	struct buf only_recipient;
-	struct smtpd_seen *seen;
+	struct recipient_filter filter;
 	uint8_t ret;
 	bool body_8bit, smtputf8;
 	uint64_t queue_id;
@@ -119,6 +119,8 @@ struct smtpd_proto {
 	bool chunk_last;
 	bool in_bdat;      /* a transaction by BDAT has begun */
 	char refusal[SMTPD_TEXT_MAX]; /* reply at its end instead of storing it; "": none */
+	bool refusal_closes;          /* and that is the end of the session */
+	bool is_bare_noted;           /* smtpd_forbid_bare_newline = note: once per message */
 };
 
 void smtpd_proto_init(struct smtpd_proto *proto);
@@ -151,6 +153,10 @@ void smtpd_proto_head(const struct smtpd_proto *proto, struct buf *head);
 size_t smtpd_data_input(struct smtpd_proto *proto, struct slice bytes);
 size_t smtpd_bdat_input(struct smtpd_proto *proto, struct slice bytes);
 void smtpd_data_begin(struct smtpd_proto *proto);
+/* smtpd_forbid_bare_newline_reject_code and its text. */
+void smtpd_bare_newline_reply(const struct smtpd_proto *proto, char reply[SMTPD_TEXT_MAX]);
+/* For replies that count as an error of the client; false: they were one too many. */
+bool smtpd_proto_count_error(struct smtpd_proto *proto);
 void smtpd_data_end(struct smtpd_proto *proto);
 
 /* "name[address]" statistics of the disconnect line: " ehlo=1 mail=1 ... commands=5". */

@@ -62,7 +62,8 @@ start(void **state)
 		"relay_domains=relay.test", "virtual_alias_domains=virtual.test",
 		"virtual_alias_maps=inline:{ { v@virtual.test = x@local.test, y@dest.test } }",
 		"smtpd_recipient_limit=3", "message_size_limit=1000", "hopcount_limit=2",
-		"smtpd_soft_error_limit=2", "smtpd_hard_error_limit=4", "myorigin=local.test" };
+		"smtpd_soft_error_limit=2", "smtpd_hard_error_limit=4", "myorigin=local.test",
+		"smtpd_forbid_bare_newline_reject_code=521" };
 	struct config_options options = { .directory_fd = -1, .overrides = overrides,
 		.override_count = sizeof(overrides) / sizeof(overrides[0]), .hostname = "me.test" };
 	struct fault fault = { 0 };
@@ -228,7 +229,13 @@ test_virtual__is_expanded_once_and_unknown_refused(void **state)
 	hello(world);
 	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<v@virtual.test>\r\nRCPT TO:<y@dest.test>\r\n");
 	expect(world, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n");
-	assert_int_equal(world->proto.stored_count, 2);
+	/* y@dest.test came by two ways; the very same recipient comes once (rules K32, K33). */
+	assert_int_equal(world->proto.stored_count, 3);
+	(void)say(world, "RCPT TO:<Y@dest.test>\r\n");
+	expect(world, "250 2.1.5 Ok\r\n");
+	assert_int_equal(world->proto.stored_count, 3);
+	(void)say(world, "RSET\r\nMAIL FROM:<>\r\n");
+	buf_clear(&world->proto.out);
 	(void)say(world, "RCPT TO:<w@virtual.test>\r\n");
 	expect(world, "550 5.1.1 <w@virtual.test>: Recipient address rejected: User unknown in virtual "
 		      "alias table\r\n");
@@ -264,12 +271,112 @@ static void
 test_line__too_long__ends_the_session(void **state)
 {
 	struct world *world = *state;
-	char line[SMTPD_LINE_MAX + 1];
+	char line[2048 + 1]; /* line_length_limit */
 
 	memset(line, 'x', sizeof(line));
-	line[SMTPD_LINE_MAX] = '\0';
-	assert_int_equal(say(world, line), SMTPD_LINE_MAX);
+	line[sizeof(line) - 1] = '\0';
+	assert_int_equal(say(world, line + 1), 0);
+	assert_int_equal(say(world, line), 2048);
 	expect(world, "500 5.5.2 Error: line too long\r\n");
+	assert_int_equal(world->proto.state, SMTPD_CLOSE);
+}
+
+static void
+test_errors__too_many_recipients__is_none(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nRCPT TO:<b@d.test>\r\nRCPT TO:<c@d.test>\r\n");
+	buf_clear(&world->proto.out);
+	for (int i = 0; i < 1000; i++) {
+		(void)say(world, "RCPT TO:<d@d.test>\r\n");
+		expect(world, "452 4.5.3 Error: too many recipients\r\n");
+	}
+	assert_int_equal(world->proto.errors, 0);
+	/* smtpd_recipient_overshoot_limit */
+	(void)say(world, "RCPT TO:<d@d.test>\r\n");
+	assert_int_equal(world->proto.errors, 1);
+}
+
+static void
+test_errors__junk_ends_the_session_too(void **state)
+{
+	static const char *const junk[] = { "NOOP\r\n", "RSET\r\n", "VRFY a\r\n", "HELP\r\n",
+		"EHLO x\r\n" };
+	struct world *world = *state;
+	unsigned count = 0;
+
+	while (world->proto.state != SMTPD_CLOSE && count < 1000) {
+		world->proto.must_sleep = false;
+		buf_clear(&world->proto.out);
+		(void)say(world, junk[count++ % 5]);
+	}
+	/* smtpd_junk_command_limit is 100, smtpd_hard_error_limit is 4. */
+	assert_int_equal(count, 105);
+	expect(world, "421 4.7.0 me.test Error: too many errors\r\n");
+}
+
+static void
+test_errors__beyond_the_soft_limit__every_reply_is_slow__mail_ends_it(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	for (int i = 0; i < 3; i++)
+		(void)say(world, "FOO\r\n");
+	assert_true(world->proto.must_sleep);
+	world->proto.must_sleep = false;
+	(void)say(world, "MAIL FROM:<>\r\n");
+	assert_true(world->proto.must_sleep);
+	world->proto.must_sleep = false;
+	(void)say(world, "RCPT TO:<a@d.test>\r\n");
+	world->proto.must_sleep = false;
+	(void)say(world, "DATA\r\n");
+	world->proto.must_sleep = false;
+	(void)say(world, ".\r\n");
+	smtpd_proto_result(&world->proto, IPC_INTAKE_DURABLE, slice_make(NULL, 0));
+	assert_int_equal(world->proto.errors, 0);
+	(void)say(world, "NOOP\r\n");
+	assert_false(world->proto.must_sleep);
+}
+
+static void
+test_errors__refused_content_counts(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	for (unsigned i = 1; i <= 2; i++) {
+		(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nDATA\r\n");
+		(void)say(world, "Received: a\r\nReceived: b\r\nReceived: c\r\n\r\n.\r\n");
+		assert_int_equal(world->proto.errors, i);
+	}
+}
+
+static void
+test_rcpt__amid_bdat__is_refused(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nBDAT 3\r\na\r\n");
+	buf_clear(&world->proto.out);
+	(void)say(world, "RCPT TO:<b@d.test>\r\n");
+	expect(world, "503 5.5.1 Error: RCPT after BDAT\r\n");
+}
+
+static void
+test_bare_newline__reject__commands_too(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "NOOP\n"); /* normalize takes it */
+	expect(world, "250 2.0.0 Ok\r\n");
+	world->proto.bare_newline = CONFIG_BARE_NEWLINE_REJECT;
+	(void)say(world, "NOOP\n");
+	expect(world, "521 5.5.2 Error: bare <LF> received\r\n");
 	assert_int_equal(world->proto.state, SMTPD_CLOSE);
 }
 
@@ -307,7 +414,7 @@ test_bare_newline__as_configured(void **state)
 	(void)say(world, "MAIL FROM:<>\r\nRCPT TO:<a@d.test>\r\nDATA\r\n");
 	buf_clear(&world->proto.out);
 	(void)say(world, "a\nb\r\n.\r\n");
-	expect(world, "550 5.5.2 Error: bare <LF> received\r\n");
+	expect(world, "521 5.5.2 Error: bare <LF> received\r\n");
 	assert_int_equal(world->proto.state, SMTPD_CLOSE);
 }
 
@@ -415,6 +522,12 @@ main(void)
 		TEST(test_virtual__is_expanded_once_and_unknown_refused),
 		TEST(test_limits__recipients_size_hops),
 		TEST(test_line__too_long__ends_the_session),
+		TEST(test_errors__too_many_recipients__is_none),
+		TEST(test_errors__junk_ends_the_session_too),
+		TEST(test_errors__beyond_the_soft_limit__every_reply_is_slow__mail_ends_it),
+		TEST(test_errors__refused_content_counts),
+		TEST(test_rcpt__amid_bdat__is_refused),
+		TEST(test_bare_newline__reject__commands_too),
 		TEST(test_early_talk__behind_data__is_refused),
 		TEST(test_bare_newline__as_configured),
 		TEST(test_bdat__chunks_are_one_message),
