@@ -30,13 +30,12 @@ log_file_stamp(struct log_file *file)
 	return file->stamp;
 }
 
-/* syslog(3) severities of facility mail. */
 static int
-log_file_priority(enum log_level level)
+log_file_priority(const struct log_file *file, enum log_level level)
 {
 	static const int severity[] = { 7, 6, 4, 3, 2, 2 };
 
-	return (2 << 3) | severity[level];
+	return (file->facility << 3) | severity[level];
 }
 
 static void
@@ -50,7 +49,7 @@ log_file_append(struct log_file *file, enum log_level level, struct slice text)
 		return;
 	}
 	if (file->style == LOG_FILE_SYSLOG)
-		buf_addf(pending, "<%d>", log_file_priority(level));
+		buf_addf(pending, "<%d>", log_file_priority(file, level));
 	buf_add_str(pending, stamp);
 	buf_add_str(pending, file->origin);
 	buf_add_str(pending, prefix);
@@ -73,7 +72,8 @@ void
 log_file_init(struct log_file *file, int fd, enum log_file_style style, const char *host,
 	const char *tag, const char *service)
 {
-	*file = (struct log_file){ .log.line = log_file_line, .fd = fd, .style = style };
+	*file = (struct log_file){ .log.line = log_file_line, .fd = fd, .style = style,
+		.facility = LOG_FILE_FACILITY_MAIL };
 	buf_init(&file->pending, LOG_FILE_PENDING_MAX);
 	(void)snprintf(file->origin, sizeof(file->origin), "%s%.80s %.40s/%.40s[%ld]: ",
 		style == LOG_FILE_SYSLOG ? "" : " ", style == LOG_FILE_SYSLOG ? "" : host, tag,

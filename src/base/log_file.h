@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { LOG_FILE_PENDING_MAX = 1 << 20 };
+enum { LOG_FILE_PENDING_MAX = 1 << 20, LOG_FILE_FACILITY_MAIL = 2 };
 
 /* How a line begins. */
 enum log_file_style {
@@ -28,6 +28,7 @@ struct log_file {
 	struct log log; /* first: cores are given this */
 	int fd;
 	enum log_file_style style;
+	uint8_t facility; /* of syslog(3), without the shift; mail, unless the owner sets another */
 	char origin[200]; /* " host tag/service[pid]: " */
 	struct buf pending;
 	uint64_t dropped_count;

@@ -25,12 +25,12 @@ static const int never[] = {
 	SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
 	SCMP_SYS(kexec_load), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(swapoff),
 	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
-	SCMP_SYS(mknod), SCMP_SYS(mknodat),
+	SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(listen),
 };
 
 /* Only for those that speak to the network by themselves. */
 static const int networking[] = {
-	SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen),
+	SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind),
 };
 
 /* Only for the agent; a fork by clone() is told from a thread by its flags. */

@@ -80,6 +80,7 @@ role_take_log(struct role *role, const struct ipc_role_log *message, int fd)
 			tag, role_name(role->kind));
 		log_file_own_checks(&role->log);
 	}
+	role->log.facility = message->facility;
 	previous = fd;
 }
 

@@ -391,6 +391,7 @@ make_plan(struct local_job *job)
 		.exists = name_exists,
 		.origin = config_str(worker->config, NULL, PARAM_MYORIGIN),
 		.delimiters = config_str(worker->config, NULL, PARAM_RECIPIENT_DELIMITER),
+		.home_mailbox = config_str(worker->config, NULL, PARAM_HOME_MAILBOX),
 	};
 	bool loops = local_delivered_to_find(job->ipc.head, address, NULL) ||
 		     local_delivered_to_find(job->ipc.content, address, NULL) ||

@@ -93,6 +93,7 @@ MUST_USE enum err compile_image(struct master *master, int *ret_fd, struct buf *
 
 /* Opens the log as the configuration says; -1: it cannot be. */
 int log_open(struct master *master, enum log_file_style *ret_style);
+uint8_t log_facility(const struct master *master);
 
 /* process.c */
 void process_start(struct process *process);

@@ -362,6 +362,17 @@ log_open(struct master *master, enum log_file_style *ret_style)
 	return fd;
 }
 
+/* syslog_facility as a number of syslog(3). */
+uint8_t
+log_facility(const struct master *master)
+{
+	static const uint8_t numbers[] = { 2, 3, 1, 16, 17, 18, 19, 20, 21, 22, 23 };
+	unsigned word = config_enum(master->config, NULL, PARAM_SYSLOG_FACILITY);
+
+	CHECK(word < sizeof(numbers));
+	return numbers[word];
+}
+
 int
 prepare_log(struct master *master)
 {
@@ -371,5 +382,6 @@ prepare_log(struct master *master)
 			config_cstr(master->config, NULL, PARAM_MAILLOG_FILE), strerror(errno));
 	log_file_init(&master->log, master->log_fd, master->log_style, master->hostname,
 		config_cstr(master->config, NULL, PARAM_SYSLOG_NAME), "master");
+	master->log.facility = log_facility(master);
 	return EX_OK;
 }

@@ -102,6 +102,7 @@ process_send_log(struct process *process)
 
 	channel_send_fd(&process->channel, IPC_TYPE_role_log,
 		&(struct ipc_role_log){ .style = (uint8_t)master->log_style,
+			.facility = log_facility(master),
 			.host = slice_str(master->hostname),
 			.tag = config_str(master->config, NULL, PARAM_SYSLOG_NAME) },
 		master->log_fd);

@@ -4,6 +4,7 @@
 #include "base/num.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <strings.h>
 #include <sys/socket.h>
 
@@ -58,5 +59,22 @@ nexthop_text_parse(struct slice text, uint16_t port, struct nexthop_text *ret_ne
 	memcpy(nexthop.host, host.ptr, host.len);
 	(void)parse_address(&nexthop);
 	*ret_nexthop = nexthop;
+	return ERR_OK;
+}
+
+enum err
+nexthop_text_nameserver(struct slice text, char ret_server[NEXTHOP_HOST_MAX + 8])
+{
+	bool is_bare_v6 = text.len > 0 && text.ptr[0] != '[' &&
+			  slice_find(text, ':') != slice_rfind(text, ':');
+	struct nexthop_text server;
+
+	if (is_bare_v6 && text.len <= NEXTHOP_HOST_MAX) {
+		(void)snprintf(ret_server, NEXTHOP_HOST_MAX + 8, "%" SLICE_FMT, SLICE_ARG(text));
+		return ERR_OK;
+	}
+	if (nexthop_text_parse(text, 53, &server) != ERR_OK || server.family == 0)
+		return ERR_SYNTAX;
+	(void)snprintf(ret_server, NEXTHOP_HOST_MAX + 8, "%s@%u", server.host, server.port);
 	return ERR_OK;
 }

@@ -24,4 +24,8 @@ struct nexthop_text {
 MUST_USE enum err nexthop_text_parse(
 	struct slice text, uint16_t port, struct nexthop_text *ret_nexthop);
 
+/* A DNS server (ADDRESS, ADDRESS:PORT, [ADDRESS]:PORT) in libunbound's form: ADDRESS@PORT. */
+MUST_USE enum err nexthop_text_nameserver(
+	struct slice text, char ret_server[NEXTHOP_HOST_MAX + 8]);
+
 #endif

@@ -270,12 +270,11 @@ open_dns(struct resolver *resolver)
 			     config_list_at(resolver->config, NULL, PARAM_RESOLVER_NAMESERVERS, i,
 				     &item);
 		i++) {
-		size_t colon = slice_rfind(item, ':');
+		char server[NEXTHOP_HOST_MAX + 8];
 
-		servers[i] = mem_strndup((const char *)item.ptr, item.len);
-		/* address:port, as people write it, is address@port there; not for bare IPv6. */
-		if (colon < item.len && slice_find(item, ':') == colon)
-			servers[i][colon] = '@';
+		if (nexthop_text_nameserver(item, server) != ERR_OK)
+			die(EX_CONFIG, "resolver_nameservers: bad address");
+		servers[i] = mem_strndup(server, strlen(server));
 	}
 	if (dns_new((const char *const *)servers, &resolver->dns) != ERR_OK)
 		die(EX_CONFIG, "resolver_nameservers cannot be used: address or address:port is "

@@ -46,7 +46,7 @@ static void
 enter(struct smtp_proto *proto, enum smtp_state to)
 {
 	static const unsigned allowed[SMTP_STATE_COUNT] = {
-		[SMTP_GREETING] = 1 << SMTP_HELLO | 1 << SMTP_OVER,
+		[SMTP_GREETING] = 1 << SMTP_HELLO | 1 << SMTP_IDLE | 1 << SMTP_OVER,
 		[SMTP_HELLO] = 1 << SMTP_HELO | 1 << SMTP_IDLE | 1 << SMTP_OVER,
 		[SMTP_HELO] = 1 << SMTP_IDLE | 1 << SMTP_OVER,
 		[SMTP_IDLE] = 1 << SMTP_ENVELOPE | 1 << SMTP_QUIT | 1 << SMTP_OVER,
@@ -131,14 +131,16 @@ fail_handshake(struct smtp_proto *proto, const char *command)
 {
 	struct said reply = said(proto, command);
 
-	/* smtp_skip_5xx_greeting: a host that refuses us is no verdict about the message. */
-	if (reply.dsn[0] != '4')
-		reply.dsn[0] = '4';
 	if (command[0] == '\0')
 		(void)snprintf(reply.reason, sizeof(reply.reason),
 			"host %s refused to talk to me: %s", proto->host, reply.reply);
+	proto->is_refused = command[0] == '\0' && reply.kind == IPC_OUTCOME_BOUNCED &&
+			    proto->bounces_5xx_greeting;
+	/* Without that, a host that refuses us is no verdict about the message. */
+	if (!proto->is_refused)
+		reply.dsn[0] = '4';
 	set_site_trouble(proto, reply.dsn, reply.reason);
-	enter(proto, SMTP_OVER);
+	enter(proto, proto->is_refused ? SMTP_IDLE : SMTP_OVER);
 }
 
 static void
@@ -292,6 +294,10 @@ is_refused_here(struct smtp_proto *proto)
 	const struct smtp_job *job = proto->job;
 	char reason[SMTP_PROTO_TEXT_MAX];
 
+	if (proto->is_refused) {
+		decide_all(proto, IPC_OUTCOME_BOUNCED, proto->site_dsn, proto->site_reason, NULL);
+		return true;
+	}
 	if (proto->size_limit > 0 && job->size > proto->size_limit) {
 		(void)snprintf(reason, sizeof(reason),
 			"message size %llu exceeds size limit %llu of server %s",

@@ -101,6 +101,8 @@ struct smtp_proto {
 	bool wants_body;
 	bool finished;
 	bool is_ending;          /* the peer said 421, or something it must not say */
+	bool bounces_5xx_greeting; /* smtp_skip_5xx_greeting = no; set behind init */
+	bool is_refused;         /* and so it was: every recipient bounces with site_reason */
 
 	/* Trouble of the site (rule Y8); empty reason: none. */
 	char site_dsn[SMTP_REPLY_DSN_SIZE];

@@ -252,21 +252,22 @@ fill_address(const struct ipc_host *host, struct sockaddr_storage *address)
 	return sizeof(*path);
 }
 
-/* smtp_bind_address, where the family fits. */
-static void
+/* smtp_bind_address or smtp_bind_address6. False: it is not ours, errno says why. */
+static bool
 bind_source(const struct smtp_session *session, int family)
 {
-	const char *text =
-		config_cstr(session->worker->config, session->service, PARAM_SMTP_BIND_ADDRESS);
+	const char *text = config_cstr(session->worker->config, session->service,
+		family == AF_INET6 ? PARAM_SMTP_BIND_ADDRESS6 : PARAM_SMTP_BIND_ADDRESS);
 	struct sockaddr_in v4 = { .sin_family = AF_INET };
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
 
 	if (text[0] == '\0')
-		return;
+		return true;
 	if (family == AF_INET && inet_pton(AF_INET, text, &v4.sin_addr) == 1)
-		(void)bind(session->stream.fd, (struct sockaddr *)&v4, sizeof(v4));
-	else if (family == AF_INET6 && inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
-		(void)bind(session->stream.fd, (struct sockaddr *)&v6, sizeof(v6));
+		return bind(session->stream.fd, (struct sockaddr *)&v4, sizeof(v4)) == 0;
+	if (family == AF_INET6 && inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+		return bind(session->stream.fd, (struct sockaddr *)&v6, sizeof(v6)) == 0;
+	return true;
 }
 
 static void
@@ -278,6 +279,19 @@ connect_failed(struct smtp_session *session, int error)
 		error == ETIMEDOUT ? "Connection timed out" : strerror(error));
 	log_event(&session->worker->role->log.log, EV_smtp_connect_failed,
 		LOG_Z(session->fail_reason));
+	close_connection(session);
+	session_next_host(session);
+}
+
+/* From another address than the configured one nothing is sent. */
+static void
+bind_failed(struct smtp_session *session, int error)
+{
+	(void)snprintf(session->fail_dsn, sizeof(session->fail_dsn), "4.3.5");
+	(void)snprintf(session->fail_reason, sizeof(session->fail_reason),
+		"smtp_bind_address cannot be used for %s: %s", session->host->text,
+		strerror(error));
+	log_event(&session->worker->role->log.log, EV_role_fault, LOG_Z(session->fail_reason));
 	close_connection(session);
 	session_next_host(session);
 }
@@ -298,6 +312,8 @@ connected(struct smtp_session *session)
 		config_cstr(session->worker->config, session->service, PARAM_SMTP_HELO_NAME),
 		slice_str(session->host->text));
 	session->has_proto = true;
+	session->proto.bounces_5xx_greeting = !config_bool(
+		session->worker->config, session->service, PARAM_SMTP_SKIP_5XX_GREETING);
 	loop_fd_want(&session->watch, LOOP_READ);
 	loop_timer_set_ns(&session->timer, timeout_ns(session, SMTP_STAGE_HELO));
 }
@@ -317,7 +333,10 @@ start_connect(struct smtp_session *session)
 		connect_failed(session, errno);
 		return;
 	}
-	bind_source(session, address.ss_family);
+	if (!bind_source(session, address.ss_family)) {
+		bind_failed(session, errno);
+		return;
+	}
 	loop_fd_open(&session->watch, session->worker->role->loop, session->stream.fd, 0,
 		session_event, session);
 	if (connect(session->stream.fd, (struct sockaddr *)&address, size) == 0) {

@@ -109,7 +109,7 @@ def test_log__syslog__gets_the_same_lines(make_ostler, sink):
         os.chmod("/dev/log", 0o666)
         s.settimeout(5)
         try:
-            ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"maillog_file": ""})
+            ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"maillog_file": "", "syslog_facility": "local3"})
             ostler.send("a@dest.test")
             wait_for(lambda: sink.messages, what="delivery")
             seen = ""
@@ -117,7 +117,7 @@ def test_log__syslog__gets_the_same_lines(make_ostler, sink):
                 seen += s.recv(4096).decode() + "\n"
         finally:
             os.unlink("/dev/log")
-    assert re.search(r"^<22>.* ostler/smtp\[\d+\]: \w+: to=<a@dest\.test>, .* status=sent ", seen, re.M)
+    assert re.search(r"^<158>.* ostler/smtp\[\d+\]: \w+: to=<a@dest\.test>, .* status=sent ", seen, re.M)
 
 
 def test_lmtp__by_unix_socket(make_ostler):

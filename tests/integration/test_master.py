@@ -138,6 +138,16 @@ def test_role__that_dies__is_started_again_with_growing_delay(ostler):
                  what=f"{delay} ms")
 
 
+def test_roles__each_running_one_is_behind_its_sandbox(ostler):
+    """What the sandbox of a role refuses: tests/unit/ipc/test_role_sandbox.c; here: it has been entered."""
+    roles = ostler.children()
+    assert {"qmgr", "smtpd", "smtp", "resolver", "local", "pickup", "admin"} <= set(roles)
+    for role, pids in roles.items():
+        for pid in pids:
+            status = open(f"/proc/{pid}/status").read()
+            assert "\nSeccomp:\t2\n" in status and "\nNoNewPrivs:\t1\n" in status, role
+
+
 def test_start__a_second_time__takes_under_two_seconds(ostler):
     ostler.stop()
     began = time.monotonic()

@@ -96,6 +96,15 @@ try_connect(void)
 	return errno == EPERM || errno == EACCES ? REFUSED : ALLOWED;
 }
 
+/* Whoever speaks to the network by itself may still not offer anything to it. */
+static int
+try_listen(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	return judge(fd < 0 ? fd : listen(fd, 1));
+}
+
 static int
 run(unsigned flags, int (*attempt)(void))
 {
@@ -125,6 +134,7 @@ static const struct {
 	{ "unix socket", try_unix, ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_RESOLVER), false },
 	{ "netlink socket", try_raw, ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_RESOLVER), false },
 	{ "connect", try_connect, ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_RESOLVER), false },
+	{ "listen", try_listen, 0, false },
 	{ "ptrace", try_ptrace, 0, false },
 	{ "exec", try_exec, 0, false },
 	{ "fork", try_fork, ROLE_BIT(ROLE_AGENT), false },

@@ -51,6 +51,7 @@ check(struct recipient_filter *filter, struct buf *list, const char *want)
 	buf_clear(list);
 }
 
+/* rules: K32 K33 T62 */
 static void
 test_by_original__what_differs_in_dsn_or_origin_stays(void **state)
 {
@@ -75,6 +76,7 @@ test_by_original__what_differs_in_dsn_or_origin_stays(void **state)
 	buf_done(&list);
 }
 
+/* rules: K32 T62 */
 static void
 test_by_address__originals_are_dropped(void **state)
 {
@@ -91,6 +93,7 @@ test_by_address__originals_are_dropped(void **state)
 	buf_done(&list);
 }
 
+/* rules: K31 T61 */
 static void
 test_full__knows_what_it_has_and_passes_the_rest(void **state)
 {

@@ -55,10 +55,30 @@ test_parse__table(void **state)
 	}
 }
 
+static void
+test_nameserver__table(void **state)
+{
+	static const char *const cases[][2] = { { "192.0.2.1", "192.0.2.1@53" },
+		{ "127.0.0.1:5353", "127.0.0.1@5353" }, { "[::1]:5353", "::1@5353" },
+		{ "[::1]", "::1@53" }, { "2001:db8::1", "2001:db8::1" }, { "dns.test", NULL },
+		{ "[::1]x", NULL }, { "", NULL } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char server[NEXTHOP_HOST_MAX + 8];
+		enum err err = nexthop_text_nameserver(slice_str(cases[i][0]), server);
+
+		assert_int_equal(err == ERR_OK, cases[i][1] != NULL);
+		if (err == ERR_OK)
+			assert_string_equal(server, cases[i][1]);
+	}
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_parse__table) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_parse__table),
+		cmocka_unit_test(test_nameserver__table) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,29 @@ begin(struct world *world, const char *hello)
 	smtp_proto_begin(&world->proto, &world->job);
 }
 
+static void
+test_greeting_5xx__skipped_or_bounced(void **state)
+{
+	struct world *world = *state;
+
+	say(world, "554 5.7.1 go away\r\n");
+	assert_int_equal(world->proto.state, SMTP_OVER);
+	assert_string_equal(world->proto.site_dsn, "4.7.1");
+	assert_int_equal(stop(state), 0);
+	assert_int_equal(start(state), 0);
+	world->proto.bounces_5xx_greeting = true; /* smtp_skip_5xx_greeting = no */
+	begin(world, "554 5.7.1 go away\r\n");
+	for (uint32_t i = 0; i < 2; i++)
+		expect_outcome(world, i, IPC_OUTCOME_BOUNCED, "5.7.1",
+			"host dest.test[192.0.2.1] refused to talk to me: 554 5.7.1 go away");
+	expect(world, "");
+	assert_int_equal(stop(state), 0);
+	assert_int_equal(start(state), 0);
+	world->proto.bounces_5xx_greeting = true;
+	say(world, "421 4.3.2 not now\r\n");
+	assert_int_equal(world->proto.state, SMTP_OVER);
+}
+
 /* rules: N62 */
 static void
 test_pipelining__envelope_is_one_write__then_body_then_idle(void **state)
@@ -315,6 +338,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_greeting_5xx__skipped_or_bounced),
 		TEST(test_pipelining__envelope_is_one_write__then_body_then_idle),
 		TEST(test_no_pipelining__each_command_waits_for_its_reply),
 		TEST(test_recipients__each_has_its_own_fate),
