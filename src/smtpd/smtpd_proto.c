@@ -366,6 +366,33 @@ may_relay(const struct smtpd_proto *proto, struct slice address)
 	       address_find_trick(address) == ADDRESS_TRICK_NONE;
 }
 
+/*
+ * Whether local delivery will know the name, as local_core.c decides it: an alias, or in
+ * local_recipient_maps. Refusing here saves a report to a sender that may be forged.
+ */
+static bool
+is_known_here(const struct smtpd_proto *proto, struct slice address)
+{
+	static const enum param_id maps[] = { PARAM_ALIAS_MAPS, PARAM_LOCAL_RECIPIENT_MAPS };
+	const struct config *config = proto->config;
+	struct slice delimiters = config_str(config, NULL, PARAM_RECIPIENT_DELIMITER);
+	struct slice local, value;
+
+	if (config_map_is_empty(config, NULL, PARAM_LOCAL_RECIPIENT_MAPS))
+		return true;
+	address_split(address, &local, NULL);
+	const struct slice keys[] = { address, local,
+		address_strip_extension(local, delimiters, NULL) };
+
+	/* A table that cannot be read is no verdict: local delivery asks again. */
+	for (size_t map = 0; map < 2; map++)
+		for (size_t i = 0; i < 3; i++)
+			if (config_map_find(config, NULL, maps[map], keys[i], &value) !=
+				ERR_NOTFOUND)
+				return true;
+	return false;
+}
+
 static bool
 accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 {
@@ -382,6 +409,14 @@ accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 		buf_done(&expanded);
 		reject(proto, "RCPT", entry->address, "550 5.1.1", entry->address,
 			"Recipient address rejected: User unknown in virtual alias table");
+		return false;
+	}
+	if (err == ERR_OK && !result.expanded &&
+		route_classify(proto->config, domain) == ROUTE_CLASS_LOCAL &&
+		!is_known_here(proto, entry->address)) {
+		buf_done(&expanded);
+		reject(proto, "RCPT", entry->address, "550 5.1.1", entry->address,
+			"Recipient address rejected: User unknown in local recipient table");
 		return false;
 	}
 	if (err == ERR_OK)

@@ -55,15 +55,17 @@ world_may_send(void *ctx)
 static const struct smtpd_ops ops = { world_queue_id, world_commit, world_may_send, world_abort };
 
 static int
-start(void **state)
+start_with(void **state, const char *more)
 {
 	static struct world world;
-	static const char *const overrides[] = { "mydestination=local.test",
+	const char *overrides[] = { "mydestination=local.test",
 		"relay_domains=relay.test", "virtual_alias_domains=virtual.test",
-		"virtual_alias_maps=inline:{ { v@virtual.test = x@local.test, y@dest.test } }",
+		"virtual_alias_maps=inline:{ { v@virtual.test = x@local.test, y@dest.test } "
+		"{ v@local.test = y@dest.test } }",
 		"smtpd_recipient_limit=3", "message_size_limit=1000", "hopcount_limit=2",
 		"smtpd_soft_error_limit=2", "smtpd_hard_error_limit=4", "myorigin=local.test",
-		"smtpd_forbid_bare_newline_reject_code=521" };
+		"smtpd_forbid_bare_newline_reject_code=521",
+		"recipient_delimiter=+", "alias_maps=inline:{ { alias = a@dest.test } }", more };
 	struct config_options options = { .directory_fd = -1, .overrides = overrides,
 		.override_count = sizeof(overrides) / sizeof(overrides[0]), .hostname = "me.test" };
 	struct fault fault = { 0 };
@@ -83,6 +85,12 @@ start(void **state)
 	smtpd_proto_init(&world.proto);
 	*state = &world;
 	return 0;
+}
+
+static int
+start(void **state)
+{
+	return start_with(state, "mail_name=Ostler");
 }
 
 static int
@@ -279,6 +287,36 @@ test_line__too_long__ends_the_session(void **state)
 	assert_int_equal(say(world, line), 2048);
 	expect(world, "500 5.5.2 Error: line too long\r\n");
 	assert_int_equal(world->proto.state, SMTPD_CLOSE);
+}
+
+static void
+test_local_recipient_maps__unknown_names_are_refused(void **state)
+{
+	static const struct {
+		const char *address;
+		bool is_taken;
+	} cases[] = { { "known@local.test", true }, { "Known+x@local.test", true },
+		{ "alias@local.test", true }, { "v@local.test", true }, { "other@local.test", false },
+		{ "other@relay.test", true } };
+	struct world *world = *state;
+
+	assert_int_equal(stop(state), 0);
+	assert_int_equal(start_with(state, "local_recipient_maps=inline:{ { known = x } }"), 0);
+	world = *state;
+	hello(world);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char line[200];
+
+		world->proto.errors = 0;
+		(void)snprintf(line, sizeof(line), "RSET\r\nMAIL FROM:<>\r\nRCPT TO:<%s>\r\n",
+			cases[i].address);
+		(void)say(world, line);
+		if ((memmem(world->proto.out.ptr, world->proto.out.len, "local recipient table", 21) ==
+			    NULL) != cases[i].is_taken)
+			fail_msg("%s: %" SLICE_FMT, cases[i].address,
+				SLICE_ARG(buf_slice(&world->proto.out)));
+		buf_clear(&world->proto.out);
+	}
 }
 
 static void
@@ -522,6 +560,7 @@ main(void)
 		TEST(test_virtual__is_expanded_once_and_unknown_refused),
 		TEST(test_limits__recipients_size_hops),
 		TEST(test_line__too_long__ends_the_session),
+		TEST(test_local_recipient_maps__unknown_names_are_refused),
 		TEST(test_errors__too_many_recipients__is_none),
 		TEST(test_errors__junk_ends_the_session_too),
 		TEST(test_errors__beyond_the_soft_limit__every_reply_is_slow__mail_ends_it),
