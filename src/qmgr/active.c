@@ -356,6 +356,21 @@ settle_here(struct message *message, uint32_t number, const struct transport *tr
 	return true;
 }
 
+/* Rule R47: nobody reads answers to reports about reports. True: the recipient is settled. */
+static bool
+settle_double_bounce(struct message *message, uint32_t number, struct slice local,
+	struct slice domain)
+{
+	const struct config *config = message->core->config;
+
+	if (!slice_equal_nocase(local, config_str(config, NULL, PARAM_DOUBLE_BOUNCE_SENDER)) ||
+		route_classify(config, domain) != ROUTE_CLASS_LOCAL)
+		return false;
+	result_own(message, number, STATE_DELIVERED, SLICE_LIT("2.0.0"),
+		SLICE_LIT("undeliverable postmaster notification discarded"));
+	return true;
+}
+
 static void
 assign(struct message *message, uint32_t number)
 {
@@ -365,13 +380,15 @@ assign(struct message *message, uint32_t number)
 	struct sched_reason dead;
 	struct transport *transport;
 	struct route route;
-	struct slice local;
+	struct slice local, domain;
 
+	address_split(recipient->address, &local, &domain);
+	if (settle_double_bounce(message, number, local, domain))
+		return;
 	route_resolve(core->config, recipient->address, &route);
 	transport = transport_get(core, route.transport);
 	if (settle_here(message, number, transport, &route))
 		return;
-	address_split(recipient->address, &local, NULL);
 	struct sched_assign to = {
 		.transport = transport->sched,
 		.nexthop = route.nexthop,

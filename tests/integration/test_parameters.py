@@ -104,3 +104,11 @@ def test_smtp_skip_5xx_greeting__no__bounces(make_ostler, sink):
                  "554 5.7.1 not you" in ostler.log(), what="bounce")
         client.close()
     wait_for(lambda: ostler.maildir("s"), what="report")
+
+
+def test_double_bounce_sender__its_mail_is_discarded(ostler, sink):
+    """rules: R47 N23"""
+    ostler.send("Double-Bounce@localhost")
+    wait_for(lambda: "relay=none" in ostler.log() and ": removed" in ostler.log(), what="its end")
+    assert "dsn=2.0.0, status=sent (undeliverable postmaster notification discarded)" in ostler.log()
+    assert sink.messages == [] and ostler.maildir("double-bounce") == []
