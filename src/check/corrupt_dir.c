@@ -281,7 +281,8 @@ corrupt_item_judge(const struct corrupt_dir *dir, struct corrupt_item *item)
 		item->why = "its list of recipients is not readable";
 	else if (!corrupt_addresses_are_good(item))
 		item->why = "its sender or a recipient is no address";
-	else if (message->large == 0 && message->body.len != message->content_length)
+	else if (message->large == 0 && message->body.len != message->content_length
+		 && !item->file.is_whole)
 		item->why = "its content is not complete";
 	else if (!item->file.is_whole || !item->file.is_verified)
 		item->fate = CORRUPT_DOUBTFUL;

@@ -24,7 +24,7 @@ struct corrupt_file {
 	/* The MESSAGE, if its parts can be told apart. */
 	bool has_message;
 	bool is_verified; /* its checksum is right */
-	bool is_whole;	  /* its content has the right length and checksum, or is large */
+	bool is_whole;	  /* its content has the right checksum, or is large */
 	struct record_message message;
 	struct slice records; /* STATE and RESULT records, for corrupt_file_next() */
 };

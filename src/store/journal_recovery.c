@@ -456,7 +456,17 @@ journal_recovery_broken(struct journal *journal, uint64_t lsn, struct slice reco
 		journal->options.callbacks->broken(journal->options.ctx, lsn, record);
 }
 
-/* Every readable record of a batch; a scan takes the named values, replay all else. */
+/* A scan takes the named values, replay all else. */
+static void
+journal_recovery_one(struct journal *journal, uint64_t lsn, const struct record *record)
+{
+	if (journal->recovery.is_scanning && record->type == RECORD_NODE)
+		journal_recovery_node(journal, record);
+	else if (!journal->recovery.is_scanning)
+		journal_recovery_record(journal, lsn, record);
+}
+
+/* Every record of a batch that is whole. */
 static void
 journal_recovery_records(struct journal *journal, struct slice batch, uint64_t lsn, uint32_t used)
 {
@@ -464,33 +474,71 @@ journal_recovery_records(struct journal *journal, struct slice batch, uint64_t l
 
 	while (rest.len > 0) {
 		uint64_t at = lsn + used - rest.len;
-		struct slice before = rest;
 		struct record record;
 		enum err err = record_next(&rest, &record);
 
-		if (err < 0 && err != ERR_NOTFOUND)
-			journal_recovery_broken(journal, at,
-				err == ERR_CORRUPT ? slice_head(before, before.len - rest.len)
-						   : before);
 		if (err == ERR_CORRUPT)
 			continue;
 		if (err < 0)
 			break;
-		if (journal->recovery.is_scanning && record.type == RECORD_NODE)
-			journal_recovery_node(journal, &record);
-		else if (!journal->recovery.is_scanning)
-			journal_recovery_record(journal, at, &record);
+		journal_recovery_one(journal, at, &record);
 	}
 }
 
-/* A damaged batch whose header and some records can be read all the same. */
+/*
+ * A damaged batch: every record of it that is whole. Where one is not, its length may be what is
+ * wrong, so it ends where as many whole records as there must still be reach exactly to the end;
+ * nothing that somebody wrote into a message can look like that beside them.
+ */
+static void
+journal_recovery_salvage_batch(struct journal *journal, struct slice batch, uint64_t lsn)
+{
+	struct batch_header header = { 0 };
+	struct slice rest = slice_from(batch, RECORD_BATCH_HEADER);
+	uint32_t seen = 0;
+
+	(void)batch_peek(batch, &header);
+	while (rest.len > 0) {
+		struct slice before = rest;
+		size_t at = batch.len - rest.len, own = 0;
+		struct record record;
+		enum err err = record_next(&rest, &record);
+
+		seen++;
+		if (err == ERR_OK) {
+			journal_recovery_one(journal, lsn + at, &record);
+			continue;
+		}
+		if (header.used > at && seen < header.count)
+			own = record_resync(
+				slice_head(before, header.used - at), header.count - seen);
+		if (own > 0)
+			rest = slice_from(before, own);
+		else
+			own = err == ERR_CORRUPT ? before.len - rest.len : before.len;
+		journal_recovery_broken(journal, lsn + at, slice_head(before, own));
+		if (own == before.len)
+			break;
+	}
+}
+
+/* What can be read of batches that are damaged. */
 static void
 journal_recovery_salvage(struct journal *journal, struct slice bytes, uint64_t lsn)
 {
-	uint32_t used = (uint32_t)num_min_u64(bytes.len, RECORD_BATCH_MAX);
+	while (bytes.len > RECORD_BATCH_HEADER) {
+		struct batch_header header = { 0 }, next = { 0 };
+		size_t own = bytes.len;
 
-	if (used > RECORD_BATCH_HEADER)
-		journal_recovery_records(journal, bytes, lsn, used);
+		if (batch_peek(bytes, &header)
+			&& batch_peek(slice_from(bytes, header.length), &next)
+			&& next.lsn == lsn + header.length)
+			own = header.length;
+		journal_recovery_salvage_batch(
+			journal, slice_head(bytes, num_min_u64(own, RECORD_BATCH_MAX)), lsn);
+		bytes = slice_from(bytes, own);
+		lsn += own;
+	}
 }
 
 /* The next batch in order at `offset`, or not. */

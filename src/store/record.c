@@ -196,15 +196,15 @@ batch_seal(struct buf *buf, struct batch_header *header)
 	wire_store_u64(at + BATCH_AT_SUM, header->sum);
 }
 
-enum err
-batch_decode(struct slice bytes, struct batch_header *ret_header)
+bool
+batch_peek(struct slice bytes, struct batch_header *ret_header)
 {
 	struct batch_header header = { 0 };
 	const uint8_t *at = bytes.ptr;
 
 	if (bytes.len < RECORD_BATCH_HEADER || wire_load_u32(at + BATCH_AT_MAGIC) != BATCH_MAGIC
 		|| wire_load_u16(at + BATCH_AT_FORMAT) != RECORD_FORMAT_MAJOR)
-		return ERR_NOTFOUND;
+		return false;
 	header.flags = wire_load_u16(at + BATCH_AT_FLAGS);
 	header.epoch = wire_load_u64(at + BATCH_AT_EPOCH);
 	header.lsn = wire_load_u64(at + BATCH_AT_LSN);
@@ -221,6 +221,17 @@ batch_decode(struct slice bytes, struct batch_header *ret_header)
 	if (header.length % RECORD_BLOCK != 0 || header.length == 0
 		|| header.length > RECORD_BATCH_MAX || header.used < RECORD_BATCH_HEADER
 		|| header.used > header.length)
+		return false;
+	*ret_header = header;
+	return true;
+}
+
+enum err
+batch_decode(struct slice bytes, struct batch_header *ret_header)
+{
+	struct batch_header header;
+
+	if (!batch_peek(bytes, &header))
 		return ERR_NOTFOUND;
 	if (bytes.len < header.length) {
 		*ret_header = header;
@@ -286,6 +297,34 @@ record_next(struct slice *rest, struct record *ret_record)
 		return ERR_CORRUPT;
 	*ret_record = record;
 	return ERR_OK;
+}
+
+/* Whether exactly so many whole records are there; *budget limits the bytes that are hashed. */
+static bool
+record_chain_is_whole(struct slice rest, uint32_t count, size_t *budget)
+{
+	struct record record;
+
+	for (uint32_t i = 0; i < count; i++) {
+		size_t before = rest.len;
+
+		if (record_next(&rest, &record) != ERR_OK)
+			return false;
+		*budget -= before - rest.len < *budget ? before - rest.len : *budget;
+	}
+	return rest.len == 0;
+}
+
+size_t
+record_resync(struct slice records, uint32_t count)
+{
+	size_t budget = RECORD_RESYNC_MAX;
+
+	for (size_t at = RECORD_ALIGN; count > 0 && budget > 0 && at + RECORD_HEADER <= records.len;
+		at += RECORD_ALIGN)
+		if (record_chain_is_whole(slice_from(records, at), count, &budget))
+			return at;
+	return 0;
 }
 
 void

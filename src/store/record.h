@@ -91,6 +91,12 @@ void batch_seal(struct buf *buf, struct batch_header *header);
  */
 MUST_USE enum err batch_decode(struct slice bytes, struct batch_header *ret_header);
 
+/*
+ * What the header of a batch says that may not verify: none of it need be true, but its lengths are
+ * possible. False: no batch begins here, nothing is filled.
+ */
+bool batch_peek(struct slice bytes, struct batch_header *ret_header);
+
 enum record_type {
 	RECORD_MESSAGE = 1, /* a message: envelope, recipients, content */
 	RECORD_RESULT = 2,  /* what became of some recipients; counts until the next STATE */
@@ -127,6 +133,13 @@ size_t record_put(struct buf *buf, const struct record *record);
  * stands behind it and the next one can be tried.
  */
 MUST_USE enum err record_next(struct slice *rest, struct record *ret_record);
+
+/*
+ * Where a record at the front of `records` that is damaged ends, if its length cannot be believed:
+ * `count` whole records, at least one, reach from there exactly to the end. 0: nowhere.
+ */
+enum { RECORD_RESYNC_MAX = 64 * 1024 * 1024 }; /* bytes hashed at the most */
+size_t record_resync(struct slice records, uint32_t count);
 
 /* Payload of RECORD_MESSAGE. The parts are opaque to the store. */
 struct record_message {

@@ -173,6 +173,59 @@ test_message__every_truncation__is_refused(void **state)
 	buf_done(&buf);
 }
 
+static void
+put_text(struct buf *buf, const char *text)
+{
+	struct record record = { .type = RECORD_STATE, .payload = slice_str(text) };
+
+	(void)record_put(buf, &record);
+}
+
+/* The middle one of three records is damaged in its length: it ends where one whole record is left. */
+static void
+test_resync__length_damaged__finds_the_next_record(void **state)
+{
+	struct buf buf;
+	size_t second, third;
+
+	(void)state;
+	buf_init(&buf, 0);
+	put_text(&buf, "first");
+	second = buf.len;
+	put_text(&buf, "second, some bytes long");
+	third = buf.len;
+	put_text(&buf, "third");
+	buf.ptr[second + 4] ^= 0x40;
+	assert_int_equal(record_resync(slice_from(buf_slice(&buf), second), 1), third - second);
+	assert_int_equal(record_resync(slice_from(buf_slice(&buf), second), 2), 0);
+	assert_int_equal(record_resync(slice_from(buf_slice(&buf), second), 0), 0);
+	buf_done(&buf);
+}
+
+/* Records that somebody wrote into a message are not taken for some of the batch. */
+static void
+test_resync__records_inside_a_payload__are_not_believed(void **state)
+{
+	struct record record = { .type = RECORD_MESSAGE };
+	struct buf buf, forged;
+	size_t next;
+
+	(void)state;
+	buf_init(&buf, 0);
+	buf_init(&forged, 0);
+	put_text(&forged, "forged");
+	put_text(&forged, "forged, too");
+	record.payload = buf_slice(&forged);
+	(void)record_put(&buf, &record);
+	assert_int_equal(record_resync(buf_slice(&buf), 0), 0); /* it was the last */
+	next = buf.len;
+	put_text(&buf, "behind it");
+	buf.ptr[4] ^= 0x80;
+	assert_int_equal(record_resync(buf_slice(&buf), 1), next);
+	buf_done(&forged);
+	buf_done(&buf);
+}
+
 int
 main(void)
 {
@@ -184,6 +237,8 @@ main(void)
 		cmocka_unit_test(test_batch__any_flipped_bit__is_noticed),
 		cmocka_unit_test(test_record__damaged__is_skipped_and_the_next_is_read),
 		cmocka_unit_test(test_message__every_truncation__is_refused),
+		cmocka_unit_test(test_resync__length_damaged__finds_the_next_record),
+		cmocka_unit_test(test_resync__records_inside_a_payload__are_not_believed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
