@@ -106,6 +106,7 @@ check_disk_takes(struct check_disk *disk, struct disk_op *op)
 	case DISK_FILE_READ:
 		return false;
 	case DISK_SYNC:
+	case DISK_ZERO:
 	case DISK_REMOVE:
 	case DISK_SAVE:
 	case DISK_RETIRE:

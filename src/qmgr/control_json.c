@@ -421,6 +421,11 @@ set_store(json_t *object, const struct core *core)
 	set_number(object, "written_large", stats.large_bytes);
 	set(object, "write_amplification", json_real(write_amplification(&stats)));
 	set_number(object, "messages_lost", stats.lost);
+	set_number(object, "checkpoint_behind_bytes", stats.checkpoint_behind);
+	set(object, "journal_is_scrubbed", json_boolean(stats.is_scrubbing));
+	set_number(object, "scrub_last", stats.scrub_last_us / US_PER_S);
+	set_number(object, "scrub_bytes", stats.scrub_bytes);
+	set_number(object, "scrub_damage", stats.scrub_damage);
 }
 
 void
@@ -492,6 +497,15 @@ store_metrics(const struct core *core, struct buf *out)
 		stats.journal.flushes);
 	metric(out, "journal_written_bytes_total", "counter", "Bytes written to the journal.",
 		stats.journal.written);
+	metric(out, "checkpoint_behind_bytes", "gauge",
+		"Bytes of journal behind the newest checkpoint.", stats.checkpoint_behind);
+	metric(out, "scrub_last_seconds", "gauge",
+		"When all closed segments had last been read again, in seconds since 1970.",
+		stats.scrub_last_us / US_PER_S);
+	metric(out, "scrub_read_bytes_total", "counter", "Bytes of segments read again.",
+		stats.scrub_bytes);
+	metric(out, "scrub_damage_total", "counter",
+		"Segments that were found damaged when they were read again.", stats.scrub_damage);
 	metric(out, "messages_lost_total", "counter",
 		"Messages that could not be read and are under corrupt/ now.", stats.lost);
 	buf_addf(out, "# HELP ostler_store_written_bytes_total Bytes written, by cause.\n"

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "qmgr/transports.h"
 
-enum { CACHE_MAX = 64 * 1024 * 1024 };
+enum { CACHE_MAX = 64 * 1024 * 1024, SCRUB_INTERVAL_S = 7 * 24 * 3600 };
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
@@ -61,6 +61,8 @@ open_store(struct core *core)
 		.segment_size = config_int(config, NULL, PARAM_JOURNAL_SEGMENT_SIZE),
 		.size_max = config_int(config, NULL, PARAM_JOURNAL_SIZE_MAX),
 		.size_min = config_int(config, NULL, PARAM_JOURNAL_SIZE_MIN),
+		.scrub_interval_s = SCRUB_INTERVAL_S,
+		.zeroes_freed = config_bool(config, NULL, PARAM_JOURNAL_SCRUB),
 		.hold_doubtful = config_enum(config, NULL, PARAM_DAMAGED_STATE_ACTION) == 1,
 		.cache_max = CACHE_MAX,
 		.epoch = core->epoch,
@@ -140,9 +142,11 @@ core_hears_workers(const struct core *core)
 }
 
 void
-core_stop(struct core *core)
+core_stop(struct core *core, uint64_t grace_ns, struct instant now)
 {
+	core->now = now;
 	core->is_stopping = true;
+	store_stop(core->store, grace_ns, now);
 }
 
 static uint64_t

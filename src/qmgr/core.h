@@ -124,8 +124,11 @@ void core_disk_free(struct core *core, uint64_t bytes);
 void core_step(struct core *core, struct instant now);
 struct mono core_due(const struct core *core);
 
-/* No new session, work or admission from here on; results are still taken. */
-void core_stop(struct core *core);
+/*
+ * No new session, work or admission from here on; results are still taken. What makes the next
+ * start quicker is written if it fits into grace_ns.
+ */
+void core_stop(struct core *core, uint64_t grace_ns, struct instant now);
 /* After core_stop(): everything that was said to others is durable. */
 bool core_is_quiet(const struct core *core);
 

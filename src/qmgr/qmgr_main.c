@@ -377,18 +377,19 @@ static void
 stop(struct role *role, uint32_t grace_ms)
 {
 	struct qmgr *qmgr = role->ctx;
+	struct instant now = loop_now(role->loop);
 
-	(void)grace_ms;
 	if (!qmgr->is_stopping)
-		qmgr->stop_by = mono_add_ns(loop_now(role->loop).mono, STOP_NS);
+		qmgr->stop_by = mono_add_ns(now.mono, STOP_NS);
 	qmgr->is_stopping = true;
-	core_stop(qmgr->core);
+	core_stop(qmgr->core, grace_ms * NS_PER_MS, now);
+	loop_wake(role->loop);
 }
 
 static void
 master_down(struct role *role)
 {
-	stop(role, 0);
+	stop(role, (uint32_t)(STOP_NS / NS_PER_MS));
 }
 
 static void

@@ -11,7 +11,8 @@
  * serves,
  * then footers and records.
  *
- * Written when the journal has grown by CHECKPOINT_GROWTH times its size; the last two are kept.
+ * Written when the journal has grown by CHECKPOINT_GROWTH times its size, when a scrub has found
+ * damage, and at a clean stop; the last two are kept.
  */
 #include "base/check.h"
 #include "base/hash.h"
@@ -34,6 +35,7 @@ enum {
 	BLOCK_VERSION = 1,
 	CHECKPOINT_READ = 16 * BLOCK_SIZE,
 	CHECKPOINT_GROWTH = 8,
+	CHECKPOINT_RATE_MS = 50000, /* bytes that a disk takes in a millisecond, for the estimate */
 	CHECKPOINT_SEGMENTS = 4, /* or so many segments, if that is more */
 	CHECKPOINTS_KEPT = 2,
 	CHECKPOINT_NAMES = 16,
@@ -295,17 +297,58 @@ checkpoint_write(struct store *store)
 		checkpoint_written);
 }
 
+static uint64_t
+checkpoint_size(const struct store *store)
+{
+	return 2 * SUMMARY_ENTRY * store_count(store);
+}
+
+static bool
+checkpoint_may_begin(const struct store *store)
+{
+	const struct store_checkpoint *checkpoint = &store->checkpoint;
+
+	return store->phase == STORE_COMPLETE && !checkpoint->is_writing && !checkpoint->is_busy
+	       && store->now.mono.ns >= checkpoint->next.ns
+	       && journal_state(store->journal) == JOURNAL_OPEN
+	       && journal_durable(store->journal) > checkpoint->last_lsn;
+}
+
+/* At a stop: when it would be there in time. */
+static bool
+checkpoint_fits(const struct store *store)
+{
+	uint64_t ns = checkpoint_size(store) / CHECKPOINT_RATE_MS * NS_PER_MS;
+
+	return store->now.mono.ns + ns <= store->stop_by.ns;
+}
+
+bool
+checkpoint_holds_stop(const struct store *store)
+{
+	const struct store_checkpoint *checkpoint = &store->checkpoint;
+
+	if (!store->is_stopping)
+		return false;
+	return checkpoint->is_writing || (checkpoint_may_begin(store) && checkpoint_fits(store));
+}
+
+/*
+ * At a stop the last batch is proven first: then a start has nothing to read behind it. What comes
+ * after it makes another one.
+ */
 static bool
 checkpoint_pays(const struct store *store)
 {
 	const struct store_checkpoint *checkpoint = &store->checkpoint;
 	uint64_t grown = journal_durable(store->journal) - checkpoint->last_lsn;
-	uint64_t size = 2 * SUMMARY_ENTRY * store_count(store);
 
-	return store->phase == STORE_COMPLETE && !checkpoint->is_writing && !checkpoint->is_busy
-	       && store->now.mono.ns >= checkpoint->next.ns
-	       && journal_state(store->journal) == JOURNAL_OPEN
-	       && grown >= num_max_u64(CHECKPOINT_GROWTH * size,
+	if (!checkpoint_may_begin(store))
+		return false;
+	if (store->is_stopping)
+		return checkpoint_fits(store) && journal_is_idle(store->journal);
+	return checkpoint->is_wanted
+	       || grown >= num_max_u64(CHECKPOINT_GROWTH * checkpoint_size(store),
 			  CHECKPOINT_SEGMENTS * store->options.segment_size);
 }
 
@@ -323,6 +366,7 @@ checkpoint_step(struct store *store)
 	if (!checkpoint_pays(store))
 		return;
 	checkpoint->is_writing = true;
+	checkpoint->is_wanted = false;
 	checkpoint->lsn = journal_durable(store->journal);
 	checkpoint->cursor = 0;
 	checkpoint->block = checkpoint->offset = checkpoint->entries = 0;

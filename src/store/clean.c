@@ -69,12 +69,25 @@ clean_may_go_on(const struct store_clean *clean)
 	return !clean->is_busy && clean->reading < CLEAN_READS && clean->flight < CLEAN_FLIGHT;
 }
 
+static bool
+clean_may_run(const struct store *store)
+{
+	return store->phase == STORE_COMPLETE && !store->is_stopping
+	       && journal_state(store->journal) == JOURNAL_OPEN;
+}
+
+bool
+clean_has_room(const struct store *store)
+{
+	return clean_may_go_on(&store->clean);
+}
+
 struct mono
 clean_due(const struct store *store)
 {
 	const struct store_clean *clean = &store->clean;
 
-	if (store->phase != STORE_COMPLETE || journal_state(store->journal) != JOURNAL_OPEN)
+	if (!clean_may_run(store))
 		return (struct mono) { UINT64_MAX };
 	switch (clean->phase) {
 	case CLEAN_READING:
@@ -100,13 +113,6 @@ clean_free(struct store *store)
 {
 	mem_free(store->clean.rest);
 	buf_done(&store->clean.op.list);
-}
-
-/* Whether a place lies in the segment that is emptied. */
-static bool
-clean_is_in(const struct store_clean *clean, uint64_t lsn)
-{
-	return lsn >= clean->place.base && lsn < clean->place.end;
 }
 
 static void
@@ -443,32 +449,53 @@ clean_loaded(struct store *store, struct cache_entry *entry, enum err err)
 }
 
 static bool
-clean_lives_in(const struct store *store, store_ref ref)
+clean_is_between(uint64_t lsn, uint64_t from, uint64_t end)
 {
-	const struct store_clean *clean = &store->clean;
-	const struct cache_entry *entry = cache_find(&store->cache, ref);
-	const struct cache_item *item = entry != NULL ? TAILQ_FIRST(&entry->items) : NULL;
-	const struct index_slot *slot = index_slot(&store->index, ref);
-
-	return slot->is_used && slot->is_durable
-	       && (clean_is_in(clean, slot->message_lsn) || clean_is_in(clean, slot->state_lsn)
-		       || (item != NULL && item->is_durable && clean_is_in(clean, item->lsn)));
+	return lsn >= from && lsn < end;
 }
 
-/* Copies a whole message, unless something of it is in the making. */
-static void
-clean_whole(struct store *store, store_ref ref)
+/* Whether something that must stay of a message lies there. */
+static bool
+clean_lives_between(const struct store *store, store_ref ref, uint64_t from, uint64_t end)
+{
+	const struct cache_entry *entry = cache_find(&store->cache, ref);
+	const struct index_slot *slot = index_slot(&store->index, ref);
+	const struct cache_item *item;
+
+	if (!slot->is_used || !slot->is_durable)
+		return false;
+	if (clean_is_between(slot->message_lsn, from, end)
+		|| clean_is_between(slot->state_lsn, from, end))
+		return true;
+	if (entry != NULL)
+		TAILQ_FOREACH(item, &entry->items, link)
+			if (item->is_durable && clean_is_between(item->lsn, from, end))
+				return true;
+	return false;
+}
+
+/* Copied is the whole message, unless something of it is in the making. */
+bool
+clean_rescue(struct store *store, store_ref ref, uint64_t from, uint64_t end)
 {
 	struct cache_entry *entry = cache_find(&store->cache, ref);
 
-	if (!clean_lives_in(store, ref)
-		|| lost_is_known(store, index_slot(&store->index, ref)->queue_id)
-		|| (entry != NULL && (entry->in_flight > 0 || entry->wants_clean)))
-		return;
+	if (!clean_lives_between(store, ref, from, end)
+		|| lost_is_known(store, index_slot(&store->index, ref)->queue_id))
+		return false;
+	if (entry != NULL && (entry->in_flight > 0 || entry->wants_clean))
+		return true;
 	entry = store_entry(store, ref);
 	entry->wants_clean = entry->wants_body = true;
 	store->clean.reading++;
 	load_want(store, entry);
+	return true;
+}
+
+static void
+clean_whole(struct store *store, store_ref ref)
+{
+	(void)clean_rescue(store, ref, store->clean.place.base, store->clean.place.end);
 }
 
 /* --- a pass ---------------------------------------- */
@@ -481,6 +508,8 @@ clean_begin(struct store *store)
 	if (store->now.mono.ns < clean->next.ns)
 		return;
 	clean->next = mono_add_ns(store->now.mono, CLEAN_LOOK_NS);
+	if (clean->reading > 0)
+		return; /* what a scrub rescues does not belong to a pass */
 	if (!journal_oldest(store->journal, &clean->place) || clean->place.live == 0
 		|| !clean_pays(store))
 		return;
@@ -656,7 +685,7 @@ clean_step(struct store *store)
 {
 	struct store_clean *clean = &store->clean;
 
-	if (journal_state(store->journal) != JOURNAL_OPEN || store->phase != STORE_COMPLETE)
+	if (!clean_may_run(store))
 		return;
 	for (int i = 0; i < CLEAN_SLOTS && clean_may_go_on(clean); i++) {
 		if (clean->phase == CLEAN_READING) {

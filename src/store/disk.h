@@ -23,6 +23,8 @@
 enum disk_op_kind {
 	DISK_LIST,    /* out: list = u32 slot, u64 size of each segment file, as base/wire */
 	DISK_PREPARE, /* make slot a zeroed file of `length` bytes; file and directory are synced */
+	/* slot is zeroed in place, its first block last and on its own; then as after PREPARE */
+	DISK_ZERO,
 	DISK_WRITE,   /* bytes at offset of slot; then fdatasync if `flush` */
 	DISK_READ,    /* out: list = `length` bytes from offset (fewer at the end of the file) */
 	DISK_SYNC,    /* fsync slot: what the page cache holds becomes stable or the op fails */

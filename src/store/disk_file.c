@@ -206,12 +206,12 @@ disk_file_list(struct disk_file *file, struct disk_op *op)
 }
 
 static int
-disk_file_fill(int fd, uint64_t length)
+disk_file_fill(int fd, uint64_t from, uint64_t length)
 {
 	uint8_t *zeroes = mem_array(DISK_FILE_ZEROES, 1);
 	int sys_errno = 0;
 
-	for (uint64_t at = 0; at < length && sys_errno == 0; at += DISK_FILE_ZEROES)
+	for (uint64_t at = from; at < length && sys_errno == 0; at += DISK_FILE_ZEROES)
 		sys_errno = disk_file_pwrite(
 			fd, slice_make(zeroes, num_min_u64(DISK_FILE_ZEROES, length - at)), at);
 	mem_free(zeroes);
@@ -230,7 +230,7 @@ disk_file_prepare(struct disk_file *file, struct disk_op *op)
 		disk_op_fail(op, errno);
 		return;
 	}
-	sys_errno = disk_file_fill(fd, op->length);
+	sys_errno = disk_file_fill(fd, 0, op->length);
 	if (sys_errno == 0 && fsync(file->journal_dir) != 0)
 		sys_errno = errno;
 	if (sys_errno == 0)
@@ -239,6 +239,19 @@ disk_file_prepare(struct disk_file *file, struct disk_op *op)
 	disk_file_forget(file, op->slot);
 	disk_file_name(op->slot, name);
 	(void)unlinkat(file->journal_dir, name, 0);
+}
+
+/* The header goes last: while it is there, recovery knows the file as one out of use. */
+static void
+disk_file_zero(struct disk_file *file, struct disk_op *op)
+{
+	int fd = disk_file_fd(file, op->slot, 0);
+	int sys_errno = fd < 0 ? errno : disk_file_fill(fd, DISK_FILE_ALIGN, op->length);
+
+	if (sys_errno == 0)
+		sys_errno = disk_file_fill(fd, 0, DISK_FILE_ALIGN);
+	if (sys_errno != 0)
+		disk_op_fail(op, sys_errno);
 }
 
 static void
@@ -499,6 +512,9 @@ disk_file_run(struct disk_file *file, struct disk_op *op)
 		break;
 	case DISK_PREPARE:
 		disk_file_prepare(file, op);
+		break;
+	case DISK_ZERO:
+		disk_file_zero(file, op);
 		break;
 	case DISK_WRITE:
 		disk_file_write(file, op);

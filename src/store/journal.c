@@ -210,6 +210,16 @@ journal_release(struct journal *journal, uint64_t lsn)
 	segment->live--;
 }
 
+static struct journal_place
+journal_place(const struct journal_segment *segment)
+{
+	return (struct journal_place) { .slot = segment->slot,
+		.base = segment->base,
+		.end = segment->end,
+		.size = segment->size,
+		.live = segment->live };
+}
+
 bool
 journal_oldest(const struct journal *journal, struct journal_place *ret_place)
 {
@@ -217,9 +227,27 @@ journal_oldest(const struct journal *journal, struct journal_place *ret_place)
 
 	if (oldest == NULL || TAILQ_NEXT(oldest, link) == NULL)
 		return false;
-	*ret_place = (struct journal_place){ .slot = oldest->slot, .base = oldest->base,
-		.end = oldest->end, .live = oldest->live };
+	*ret_place = journal_place(oldest);
 	return true;
+}
+
+bool
+journal_place_at(const struct journal *journal, uint64_t lsn, struct journal_place *ret_place)
+{
+	const struct journal_segment *segment;
+
+	TAILQ_FOREACH(segment, &journal->segments, link)
+	{
+		bool is_closed = TAILQ_NEXT(segment, link) != NULL
+				 && segment->end <= journal->durable;
+
+		if (!is_closed || segment->base + segment->size <= lsn
+			|| segment->end <= segment->base + RECORD_BLOCK)
+			continue;
+		*ret_place = journal_place(segment);
+		return true;
+	}
+	return false;
 }
 
 void
@@ -276,6 +304,12 @@ journal_gather_ns(const struct journal *journal, const struct journal_item *item
 		: 0;
 }
 
+uint64_t
+journal_prove_at_ns(const struct journal *journal)
+{
+	return journal->is_stopping ? 0 : journal->idle_since.ns + JOURNAL_IDLE_NS;
+}
+
 static uint64_t
 journal_min_ns(uint64_t a, uint64_t b)
 {
@@ -300,7 +334,7 @@ journal_due(const struct journal *journal)
 	else if (item != NULL && item->txn_count > 0)
 		due = journal_min_ns(due, item->since.ns + journal_gather_ns(journal, item));
 	else if (!journal->proven)
-		due = journal_min_ns(due, journal->idle_since.ns + JOURNAL_IDLE_NS);
+		due = journal_min_ns(due, journal_prove_at_ns(journal));
 	return (struct mono){ due };
 }
 
@@ -353,11 +387,19 @@ journal_set_live(struct journal *journal, uint64_t bytes)
 	journal->live_bytes = bytes;
 }
 
+void
+journal_stop(struct journal *journal)
+{
+	journal->is_stopping = true;
+}
+
 bool
 journal_is_idle(const struct journal *journal)
 {
 	const struct journal_item *item = TAILQ_FIRST(&journal->items);
 
+	if (journal->is_stopping && journal->state == JOURNAL_OPEN && !journal->proven)
+		return false;
 	return !journal->writing && !journal->preparing && !journal->dropping
 		&& (item == NULL || (item->open && item->count == 0));
 }

@@ -88,6 +88,7 @@ struct journal_options {
 	uint64_t size_max;     /* of all segments together */
 	uint64_t size_min;     /* the log may be as large without anything living in it */
 	uint64_t epoch;        /* random, of this start */
+	bool zeroes_freed;     /* segments are zeroed before they are used again */
 	uint8_t uuid[RECORD_UUID_SIZE]; /* for a journal that does not exist yet */
 	const struct journal_callbacks *callbacks;
 	void *ctx;
@@ -120,6 +121,7 @@ enum journal_plant {
 	JOURNAL_PLANT_HALF_CHECKPOINT = 262144, /* store: one without an end is believed */
 	JOURNAL_PLANT_KEEP_ORPHANS = 524288, /* store: an end does not remove large content */
 	JOURNAL_PLANT_DROP_ORPHANS = 1048576, /* store: damage does not protect large content */
+	JOURNAL_PLANT_BLIND_SCRUB = 2097152, /* store: the scrub takes all that it reads for good */
 };
 
 struct journal_space {
@@ -144,6 +146,7 @@ struct journal_stats {
 struct journal_place {
 	uint32_t slot;
 	uint64_t base, end; /* its batches lie between base + RECORD_BLOCK and end */
+	uint64_t size;
 	uint64_t live;
 };
 
@@ -187,6 +190,10 @@ void journal_release(struct journal *journal, uint64_t lsn);
  */
 bool journal_oldest(const struct journal *journal, struct journal_place *ret_place);
 
+/* The closed segment that holds this LSN, or the next one behind it that holds batches. */
+bool journal_place_at(
+	const struct journal *journal, uint64_t lsn, struct journal_place *ret_place);
+
 /* The file of this segment is not to be used again: it is renamed when it leaves force. */
 void journal_distrust(struct journal *journal, uint64_t base);
 
@@ -218,6 +225,9 @@ const uint8_t *journal_uuid(const struct journal *journal);
 void journal_stats(const struct journal *journal, struct journal_stats *ret_stats);
 uint64_t journal_wall_us(const struct journal *journal); /* latest wall time in the log */
 void journal_space(const struct journal *journal, struct journal_space *ret_space);
+
+/* A clean stop: the last batch is proven durable at once, and the journal is not idle before. */
+void journal_stop(struct journal *journal);
 
 /* True when nothing waits to be written or flushed, and no segment is in the making. */
 bool journal_is_idle(const struct journal *journal);

@@ -31,6 +31,7 @@ struct journal_spare {
 	TAILQ_ENTRY(journal_spare) link;
 	uint32_t slot;
 	enum journal_fate fate;
+	bool has_old; /* it must be zeroed before it is used again or removed */
 	uint64_t first_needed; /* usable once a batch with `first` at or beyond this is durable */
 };
 TAILQ_HEAD(journal_spares, journal_spare);
@@ -136,6 +137,7 @@ struct journal {
 	bool is_damaged; /* recovery missed something durable */
 	uint64_t damage_end; /* what is known from below this may be out of date */
 	bool proven; /* the last batch was an empty one behind a flushed one */
+	bool is_stopping;
 	struct mono idle_since;
 	struct mono retry_at; /* FAULTED, or after a failed prepare */
 	uint64_t retry_ns;
@@ -171,6 +173,8 @@ bool journal_plant_is_on(const struct journal *journal, enum journal_plant plant
 void journal_notice(struct journal *journal, const char *format, ...) FORMAT_PRINTF(2, 3);
 void journal_node_remember(
 	struct journal *journal, struct slice key, struct slice value, bool is_older);
+/* When an idle journal gets the empty batch that proves the one before it. */
+uint64_t journal_prove_at_ns(const struct journal *journal);
 uint64_t journal_gather_ns(const struct journal *journal, const struct journal_item *item);
 
 #endif

@@ -908,7 +908,8 @@ journal_replay_next(struct journal *journal)
 	struct journal_recovery *recovery = &journal->recovery;
 
 	while (recovery->index <= recovery->newest
-		&& journal_recovery_limit(recovery, recovery->index) <= recovery->from) {
+		&& (journal_recovery_limit(recovery, recovery->index) <= recovery->from
+			|| journal->recovered_end <= recovery->from)) {
 		recovery->index++;
 		recovery->previous_sum = UINT64_MAX;
 	}

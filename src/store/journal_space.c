@@ -86,6 +86,7 @@ journal_spare_add(
 
 	spare->slot = slot;
 	spare->fate = fate;
+	spare->has_old = fate == JOURNAL_FATE_REUSE && journal->options.zeroes_freed;
 	spare->first_needed = first_needed;
 	TAILQ_INSERT_TAIL(&journal->spares, spare, link);
 }
@@ -100,7 +101,8 @@ journal_spare_may_go(const struct journal *journal, const struct journal_spare *
 static bool
 journal_spare_is_ready(const struct journal *journal, const struct journal_spare *spare)
 {
-	return spare->fate == JOURNAL_FATE_REUSE && journal_spare_may_go(journal, spare);
+	return spare->fate == JOURNAL_FATE_REUSE && !spare->has_old
+	       && journal_spare_may_go(journal, spare);
 }
 
 struct journal_spare *
@@ -212,18 +214,23 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 	struct journal *journal = ctx;
 
 	journal->preparing = false;
+	if (op->err < 0 && op->kind == DISK_ZERO) /* it goes; a new one takes its place */
+		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REMOVE);
 	if (op->err == ERR_OK) {
 		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REUSE);
+		TAILQ_LAST(&journal->spares, journal_spares)->has_old = false;
 		if (journal->state != JOURNAL_FAULTED)
 			journal->retry_at.ns = 0;
 		if (journal->state == JOURNAL_RECOVERING)
 			journal_writer_start(journal, journal->recovered_end);
 		return;
 	}
-	journal_notice(journal, "journal: cannot prepare segment %08u: %s; next try in %llu s",
-		(unsigned)op->slot, err_meaning(op->err),
-		(unsigned long long)(JOURNAL_PREPARE_RETRY_NS / NS_PER_S));
-	if (journal->state == JOURNAL_RECOVERING) {
+	journal_notice(journal, "journal: cannot %s segment %08u: %s; next try in %llu s",
+		op->kind == DISK_ZERO ? "zero" : "prepare", (unsigned)op->slot,
+		err_meaning(op->err), (unsigned long long)(JOURNAL_PREPARE_RETRY_NS / NS_PER_S));
+	if (journal->state == JOURNAL_RECOVERING && op->kind == DISK_ZERO) {
+		journal_prepare(journal);
+	} else if (journal->state == JOURNAL_RECOVERING) {
 		journal->state = JOURNAL_CLOSED;
 		journal->options.callbacks->opened(journal->options.ctx, op->err, NULL);
 	} else {
@@ -231,18 +238,42 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 	}
 }
 
-void
-journal_prepare(struct journal *journal)
+static void
+journal_prepare_slot(struct journal *journal, enum disk_op_kind kind, uint32_t slot)
 {
 	struct disk_op *op = &journal->prepare_op;
 
-	*op = (struct disk_op) { .kind = DISK_PREPARE,
-		.slot = journal->slot_next++,
+	*op = (struct disk_op) { .kind = kind,
+		.slot = slot,
 		.length = journal->options.segment_size,
 		.done = journal_prepare_done,
 		.ctx = journal };
 	journal->preparing = true;
 	disk_submit(journal->options.disk, op);
+}
+
+/* A file that may be used again is zeroed, if that is wanted and one is there. */
+static bool
+journal_zero(struct journal *journal)
+{
+	struct journal_spare *spare;
+
+	TAILQ_FOREACH(spare, &journal->spares, link)
+	if (spare->has_old && journal_spare_may_go(journal, spare))
+		break;
+	if (spare == NULL)
+		return false;
+	journal_prepare_slot(journal, DISK_ZERO, spare->slot);
+	TAILQ_REMOVE(&journal->spares, spare, link);
+	mem_free(spare);
+	return true;
+}
+
+void
+journal_prepare(struct journal *journal)
+{
+	if (!journal_zero(journal))
+		journal_prepare_slot(journal, DISK_PREPARE, journal->slot_next++);
 }
 
 /* Keeps enough spare files: at ease below the target, beyond it only the reserve. */
@@ -255,6 +286,8 @@ journal_prepare_ahead(struct journal *journal)
 	if (journal->preparing || journal->retry_at.ns > journal->now.mono.ns)
 		return;
 	journal->retry_at.ns = 0;
+	if (journal_zero(journal))
+		return;
 	if ((files + 1) * size > journal_percent_of_live(journal, JOURNAL_GROW_PERCENT))
 		wanted = journal_reserve(journal, JOURNAL_NEW_MAIL) + 1;
 	if (spares < wanted && files < journal_files_max(journal))
@@ -304,7 +337,8 @@ journal_drop(struct journal *journal)
 	if (journal->dropping)
 		return;
 	TAILQ_FOREACH(spare, &journal->spares, link)
-	if (journal_spare_may_go(journal, spare) && (spare->fate != JOURNAL_FATE_REUSE || is_large))
+	if (journal_spare_may_go(journal, spare)
+		&& (spare->fate != JOURNAL_FATE_REUSE || (is_large && !spare->has_old)))
 		break;
 	if (spare == NULL)
 		return;

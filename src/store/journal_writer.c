@@ -483,7 +483,7 @@ journal_prove(struct journal *journal)
 	struct journal_item *item;
 
 	if (journal->proven || !TAILQ_EMPTY(&journal->items)
-		|| journal->now.mono.ns < journal->idle_since.ns + JOURNAL_IDLE_NS)
+		|| journal->now.mono.ns < journal_prove_at_ns(journal))
 		return;
 	item = journal_writer_open_item(journal, 0, 0, JOURNAL_RESULT);
 	if (item != NULL)

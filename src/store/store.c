@@ -397,6 +397,7 @@ store_new(const struct store_options *options)
 		.size_max = options->size_max,
 		.size_min = options->size_min,
 		.epoch = options->epoch,
+		.zeroes_freed = options->zeroes_freed,
 		.callbacks = &callbacks,
 		.ctx = store,
 		.reads_all = options->reads_all,
@@ -415,6 +416,7 @@ store_new(const struct store_options *options)
 	TAILQ_INIT(&store->brokens);
 	buf_init(&store->clean.op.list, 0);
 	buf_init(&store->checkpoint.op.list, 0);
+	buf_init(&store->scrub.op.list, 0);
 	buf_init(&store->scratch, 0);
 	buf_init(&store->list_op.list, 0);
 	return store;
@@ -428,6 +430,7 @@ store_free(struct store *store)
 	CHECK(store->op_count == 0);
 	large_free_all(store);
 	clean_free(store);
+	scrub_free(store);
 	checkpoint_free(store);
 	lost_free(store);
 	journal_free(store->journal);
@@ -443,6 +446,17 @@ store_open(struct store *store, struct instant now)
 {
 	store->now = now;
 	journal_open(store->journal, now);
+}
+
+void
+store_stop(struct store *store, uint64_t grace_ns, struct instant now)
+{
+	store->now = now;
+	if (store->is_stopping)
+		return;
+	store->is_stopping = true;
+	store->stop_by = mono_add_ns(now.mono, grace_ns);
+	journal_stop(store->journal);
 }
 
 struct journal *
@@ -479,6 +493,7 @@ store_step(struct store *store, struct instant now)
 		large_step(store);
 		lost_step(store);
 		clean_step(store);
+		scrub_step(store);
 		checkpoint_step(store);
 	}
 	journal_step(store->journal, now);
@@ -488,12 +503,13 @@ struct mono
 store_due(const struct store *store)
 {
 	struct mono due = journal_due(store->journal), clean = clean_due(store);
+	struct mono scrub = scrub_due(store);
 
 	if (store->is_open
 		&& (load_is_due(store) || large_is_due(store) || lost_is_due(store)
 			|| checkpoint_is_due(store) || store->phase == STORE_SCHEDULING))
 		return (struct mono){ 0 };
-	return clean.ns < due.ns ? clean : due;
+	return (struct mono) { num_min_u64(due.ns, num_min_u64(clean.ns, scrub.ns)) };
 }
 
 bool
@@ -515,6 +531,7 @@ bool
 store_is_idle(const struct store *store)
 {
 	return journal_is_idle(store->journal) && store->op_count == 0
+		&& !checkpoint_holds_stop(store)
 		&& TAILQ_EMPTY(&store->ready) && STAILQ_EMPTY(&store->doomed)
 		&& STAILQ_EMPTY(&store->losts);
 }
@@ -529,6 +546,13 @@ store_stats(const struct store *store, struct store_stats *ret_stats)
 		.large_bytes = store->large_bytes,
 		.lost = store->lost_count,
 		.is_cleaning = store->clean.phase != CLEAN_IDLE,
+		.checkpoint_behind =
+			journal_durable(store->journal) - store->checkpoint.last_lsn,
+		.scrub_last_us = store->scrub.last_us,
+		.scrub_bytes = store->scrub.bytes,
+		.scrub_damage = store->scrub.damage,
+		.scrub_rounds = store->scrub.rounds,
+		.is_scrubbing = store->scrub.is_running,
 	};
 	journal_stats(store->journal, &ret_stats->journal);
 	journal_space(store->journal, &ret_stats->space);

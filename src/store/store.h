@@ -56,6 +56,8 @@ struct store_options {
 	bool hold_doubtful;
 	uint64_t cache_max;   /* bytes of bodies kept in memory */
 	uint64_t epoch;       /* random, of this start */
+	uint64_t scrub_interval_s; /* closed segments are read again so often; 0: never */
+	bool zeroes_freed;    /* segments are zeroed before they are used again */
 	uint8_t uuid[RECORD_UUID_SIZE];
 	const struct store_callbacks *callbacks;
 	void *ctx;
@@ -68,6 +70,12 @@ void store_free(struct store *store);
 void store_open(struct store *store, struct instant now);
 void store_step(struct store *store, struct instant now);
 struct mono store_due(const struct store *store);
+/*
+ * A clean stop: from here on the store is idle when the last batch is proven durable and the
+ * index is written as a checkpoint, unless that would last longer than grace_ns. Changes are still
+ * taken.
+ */
+void store_stop(struct store *store, uint64_t grace_ns, struct instant now);
 struct journal *store_journal(struct store *store); /* node values, wall time, state */
 
 /* False until the index is complete: what is not found may be there all the same. */
@@ -86,6 +94,13 @@ struct store_stats {
 	uint64_t checkpoint_lsn;   /* of the newest */
 	uint64_t large_bytes;      /* content written to files of its own since the start */
 	uint64_t lost;             /* messages that could not be read since the start */
+	uint64_t checkpoint_behind; /* bytes of journal behind the newest checkpoint */
+	/* wall time of the end of the last round; when the first week began, if none has ended */
+	uint64_t scrub_last_us;
+	uint64_t scrub_bytes;      /* read since the start */
+	uint64_t scrub_damage;     /* damaged segments found since the start */
+	uint64_t scrub_rounds;     /* ended since the start */
+	bool is_scrubbing;
 	bool is_cleaning;
 };
 void store_stats(const struct store *store, struct store_stats *ret_stats);

@@ -2,7 +2,7 @@
  * store_priv.h - what the files of the message store share (store only)
  *
  * store.c: life, recovery, the face of the index; txn.c: changes; load.c: reading; large.c: files
- * under large/; clean.c: moving what lives out of the oldest segment.
+ * under large/; clean.c: moving what lives out of the oldest segment; scrub.c: looking for damage.
  */
 #ifndef OSTLER_STORE_STORE_PRIV_H
 #define OSTLER_STORE_STORE_PRIV_H
@@ -63,6 +63,7 @@ struct store_clean {
 };
 
 struct store_checkpoint {
+	bool is_wanted;  /* however little the journal has grown */
 	bool is_writing;
 	bool is_busy;
 	uint64_t lsn;     /* of the one under way: it holds all that lies below */
@@ -75,6 +76,27 @@ struct store_checkpoint {
 	unsigned name_count, name_next;
 	uint64_t written; /* bytes since the start */
 	struct mono next;
+};
+
+/* The weekly reading of closed segments. */
+struct store_scrub {
+	bool is_known;   /* what the journal says of earlier rounds */
+	bool is_saved;   /* the journal knows of this one */
+	bool is_running; /* a round is under way */
+	bool is_inside;  /* it stands somewhere in the segment of `place` */
+	bool is_busy;    /* op is under way */
+	bool is_mending; /* what lives between bad_from and bad_end is moved */
+	bool has_found;  /* something, in this walk over the index */
+	uint64_t at;     /* LSN of what is read next */
+	uint64_t last_us; /* when the last round ended; at first when counting began */
+	struct journal_place place; /* the segment of op */
+	uint64_t chunk;  /* bytes that the next read wants */
+	uint64_t bad_from, bad_end, bad_bytes; /* of the present segment */
+	store_ref cursor;
+	unsigned walks;
+	uint64_t bytes, damage, rounds; /* since the start: read, segments damaged, rounds ended */
+	struct disk_op op;
+	struct mono next, quiet_by;
 };
 
 /* A message that cannot be read: its end is written when what is left of it is saved. */
@@ -136,6 +158,9 @@ struct store {
 	struct store_checkpoint checkpoint;
 	struct store_losts losts;
 	struct store_brokens brokens;
+	struct store_scrub scrub;
+	bool is_stopping;
+	struct mono stop_by; /* no checkpoint that would last longer */
 };
 
 /* store.c */
@@ -179,6 +204,8 @@ void large_free_all(struct store *store);
 /* Loads the newest one that is whole and begins the replay of what follows it. */
 void checkpoint_load(struct store *store);
 void checkpoint_step(struct store *store);
+/* At a clean stop: one must still be written, or is being. */
+bool checkpoint_holds_stop(const struct store *store);
 bool checkpoint_is_due(const struct store *store);
 void checkpoint_free(struct store *store);
 
@@ -204,5 +231,18 @@ void clean_free(struct store *store);
 void clean_step(struct store *store);
 struct mono clean_due(const struct store *store);
 void clean_loaded(struct store *store, struct cache_entry *entry, enum err err);
+/* Not so much is under way that more must wait. */
+bool clean_has_room(const struct store *store);
+/*
+ * Copies a message to a new place if something of it lies from LSN `from` to below `end`, or does
+ * so in a later call, because something of it is in the making; false: nothing lies there, or it
+ * is lost already. Only while no segment is being cleaned.
+ */
+bool clean_rescue(struct store *store, store_ref ref, uint64_t from, uint64_t end);
+
+/* scrub.c */
+void scrub_step(struct store *store);
+struct mono scrub_due(const struct store *store);
+void scrub_free(struct store *store);
 
 #endif

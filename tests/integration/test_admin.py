@@ -28,6 +28,8 @@ def test_admin__answers_for_machines(make_ostler):
     status, text = ask(ostler, "/metrics")
     assert status == 200 and "\nostler_accepted_total 1\n" in text
     assert all(line.startswith(("#", "ostler_")) for line in text.splitlines())
+    assert "\nostler_scrub_damage_total 0\n" in text
+    assert json.loads(ask(ostler, "/api/status")[1])["scrub_last"] > 1_000_000_000
 
 
 @pytest.mark.parametrize("path,method,host,status", [

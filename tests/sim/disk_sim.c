@@ -80,6 +80,26 @@ disk_sim_prepare(struct disk_sim *sim, struct disk_op *op)
 	file->dirty = mem_array(op->length / DISK_SIM_BLOCK, 1);
 }
 
+/* In part: any blocks but the first, as after a crash. */
+static void
+disk_sim_zero(struct disk_sim *sim, struct disk_op *op, bool in_part)
+{
+	struct disk_sim_file *file = disk_sim_file(sim, op->slot);
+
+	if (!in_part && rng_one_in(&sim->rng, sim->prepare_fails_one_in)) {
+		op->err = ERR_NOSPACE;
+		op->sys_errno = ENOSPC;
+		in_part = true;
+	}
+	for (uint64_t block = 0; block < file->size / DISK_SIM_BLOCK; block++) {
+		if (in_part && (block == 0 || rng_one_in(&sim->rng, 2)))
+			continue;
+		memset(file->cache + block * DISK_SIM_BLOCK, 0, DISK_SIM_BLOCK);
+		memset(file->stable + block * DISK_SIM_BLOCK, 0, DISK_SIM_BLOCK);
+		file->dirty[block] = 0;
+	}
+}
+
 static void
 disk_sim_write_block(struct disk_sim_file *file, const struct disk_op *op, uint64_t block)
 {
@@ -330,6 +350,9 @@ disk_sim_run(struct disk_sim *sim, struct disk_op *op)
 	case DISK_PREPARE:
 		disk_sim_prepare(sim, op);
 		break;
+	case DISK_ZERO:
+		disk_sim_zero(sim, op, false);
+		break;
 	case DISK_WRITE:
 		disk_sim_write(sim, op);
 		break;
@@ -396,7 +419,11 @@ disk_sim_die_amid(struct disk_sim *sim, struct disk_op *op)
 
 	if (op->kind == DISK_PREPARE && rng_one_in(&sim->rng, 2))
 		op->length = (1 + rng_below(&sim->rng, blocks)) * DISK_SIM_BLOCK;
-	if ((op->kind == DISK_PREPARE || op->kind == DISK_REMOVE || op->kind == DISK_RETIRE
+	if (op->kind == DISK_ZERO && rng_one_in(&sim->rng, 2)) {
+		disk_sim_zero(sim, op, true);
+		return;
+	}
+	if ((op->kind == DISK_PREPARE || op->kind == DISK_ZERO || op->kind == DISK_REMOVE || op->kind == DISK_RETIRE
 		    || op->kind == DISK_FILE_FINISH || op->kind == DISK_FILE_REMOVE)
 		&& rng_one_in(&sim->rng, 2))
 		disk_sim_run(sim, op);

@@ -67,7 +67,8 @@ struct sim_txn {
 struct sim {
 	struct disk_sim disk;
 	struct store *store;
-	struct rng rng;
+	struct rng rng, dice; /* dice: for what came later, so that seeds stay what they were */
+	uint64_t seed;
 	unsigned planted;
 	struct instant now;
 	struct sim_message messages[SIM_MESSAGES_MAX];
@@ -784,6 +785,8 @@ sim_start(struct sim *sim)
 		.size_max = 16 * SIM_SEGMENT,
 		.size_min = 6 * SIM_SEGMENT,
 		.cache_max = SIM_CACHE,
+		.scrub_interval_s = sim->seed / 3 % 2 * 2,
+		.zeroes_freed = sim->seed / 7 % 3 == 0,
 		.epoch = ++sim->epoch,
 		.uuid = { 1, 2, 3 },
 		.callbacks = &sim_callbacks,
@@ -808,12 +811,40 @@ sim_start(struct sim *sim)
 	store_open(sim->store, sim->now);
 }
 
+/* Stopped by its administrator: what was committed is durable, and a checkpoint has it all. */
+static void
+sim_stop(struct sim *sim)
+{
+	struct store_stats stats;
+	int turns = 0;
+
+	store_stop(sim->store, NS_PER_S, sim->now);
+	while (!store_is_idle(sim->store) && turns++ < 400) {
+		(void)disk_sim_step(&sim->disk);
+		sim->now.mono.ns += NS_PER_MS;
+		store_step(sim->store, sim->now);
+	}
+	if (sim->disk.flush_fails_one_in > 0 || sim->disk.prepare_fails_one_in > 0
+		|| !sim->complete || sim->disk.lies > 0)
+		return;
+	store_stats(sim->store, &stats);
+	if (!store_is_idle(sim->store))
+		sim_fail(sim, "a clean stop does not end");
+	else if (stats.checkpoint_behind > 0)
+		sim_fail(sim, "a clean stop left no checkpoint");
+	for (uint32_t i = sim->first; i < sim->count; i++)
+		if (sim->messages[i].sent > 0)
+			sim_fail(sim, "a clean stop forgot a change");
+}
+
 /* The process is gone; its memory is leaked, as nothing of it completes any more. */
 static void
 sim_crash(struct sim *sim)
 {
 	bool power = rng_one_in(&sim->rng, 2);
 
+	if (sim->opened && rng_one_in(&sim->dice, 4))
+		sim_stop(sim);
 	disk_sim_die(&sim->disk);
 	if (power)
 		disk_sim_lose_power(&sim->disk);
@@ -928,6 +959,35 @@ sim_settle(struct sim *sim)
 		sim_fail(sim, "the store is not idle");
 }
 
+/* A bit of a closed segment flips: a round of the scrub says so, before anybody reads it. */
+static void
+sim_check_scrub(struct sim *sim)
+{
+	struct journal *journal = store_journal(sim->store);
+	struct journal_place place, now;
+	struct store_stats stats;
+	uint64_t rounds;
+
+	if (sim->seed / 3 % 2 == 0 || sim->bug != NULL || sim->disk.lies > 0
+		|| !journal_place_at(journal, journal_first(journal), &place))
+		return;
+	store_stats(sim->store, &stats);
+	rounds = stats.scrub_rounds;
+	sim->disk.lies++;
+	disk_sim_damage(&sim->disk, place.slot,
+		RECORD_BLOCK + rng_below(&sim->dice, place.end - place.base - RECORD_BLOCK));
+	for (int i = 0; i < 1500 && stats.scrub_rounds < rounds + 2; i++) {
+		sim_settle_turn(sim);
+		sim->now.mono.ns += 300 * NS_PER_MS;
+		sim->now.wall.us += US_PER_S;
+		store_stats(sim->store, &stats);
+		if (stats.scrub_damage > 0 || !journal_place_at(journal, place.base, &now)
+			|| now.base != place.base)
+			return;
+	}
+	sim_fail(sim, "a scrub did not notice damage");
+}
+
 static const char *
 sim_run(uint64_t seed, unsigned planted, bool log)
 {
@@ -935,8 +995,9 @@ sim_run(uint64_t seed, unsigned planted, bool log)
 	const char *bug;
 
 	sim_says = log;
-	sim = (struct sim){ .planted = planted, .is_provable = true };
+	sim = (struct sim){ .planted = planted, .seed = seed, .is_provable = true };
 	rng_init(&sim.rng, seed);
+	rng_init(&sim.dice, seed ^ 0xd1ce);
 	disk_sim_init(&sim.disk, seed ^ 0x5eed);
 	sim.now = (struct instant){ { NS_PER_S }, { UINT64_C(1700000000) * US_PER_S } };
 	if (rng_one_in(&sim.rng, 2))
@@ -954,6 +1015,7 @@ sim_run(uint64_t seed, unsigned planted, bool log)
 	if (sim.bug == NULL)
 		sim_crash(&sim);
 	sim_settle(&sim);
+	sim_check_scrub(&sim);
 	bug = sim.bug;
 	if (bug == NULL && (sim.recoveries == 0 || sim.durables == 0 || sim.verified == 0))
 		bug = "the run did nothing";
@@ -984,6 +1046,7 @@ static const struct seeds_plant sim_plants[] = {
 	{ "half-checkpoint", JOURNAL_PLANT_HALF_CHECKPOINT },
 	{ "keep-orphans", JOURNAL_PLANT_KEEP_ORPHANS },
 	{ "drop-orphans", JOURNAL_PLANT_DROP_ORPHANS },
+	{ "blind-scrub", JOURNAL_PLANT_BLIND_SCRUB },
 };
 
 int

@@ -29,7 +29,8 @@ struct world {
 	int journal_dir, corrupt_dir, large_dir;
 	struct disk_file *disk;
 	struct store *store;
-	bool opened;
+	bool opened, zeroes;
+	bool is_roomy; /* nothing need be cleaned */
 	int durable, refused, loaded, finished;
 	enum err last;
 	struct instant now;
@@ -141,9 +142,10 @@ static void
 world_open(struct world *world)
 {
 	static const struct store_callbacks callbacks = { world_opened, world_complete, world_notice };
-	struct store_options options = { .segment_size = SEGMENT, .size_max = 8 * SEGMENT,
-		.size_min = 3 * SEGMENT, .cache_max = 2 * BODY, .epoch = world->now.mono.ns, .uuid = { 5 },
-		.callbacks = &callbacks, .ctx = world };
+	struct store_options options = { .segment_size = SEGMENT, .size_max = (world->is_roomy ? 32 : 8) * SEGMENT,
+		.size_min = (world->is_roomy ? 24 : 3) * SEGMENT, .cache_max = 2 * BODY, .epoch = world->now.mono.ns, .uuid = { 5 },
+		.callbacks = &callbacks, .ctx = world, .scrub_interval_s = 7 * 24 * 3600,
+		.zeroes_freed = world->zeroes };
 
 	world->disk = disk_file_new(
 		world->journal_dir, world->corrupt_dir, world->large_dir, world_wake, NULL);
@@ -164,10 +166,11 @@ world_close(struct world *world)
 }
 
 static int
-world_start(void **state)
+world_begin(void **state, bool is_roomy)
 {
 	struct world *world = MEM_NEW(struct world);
 
+	world->is_roomy = is_roomy;
 	(void)snprintf(world->path, sizeof(world->path), "/tmp/test_store.XXXXXX");
 	CHECK(mkdtemp(world->path) != NULL);
 	world->journal_dir = world_dir(world, "journal");
@@ -177,6 +180,18 @@ world_start(void **state)
 	world_open(world);
 	*state = world;
 	return 0;
+}
+
+static int
+world_start(void **state)
+{
+	return world_begin(state, false);
+}
+
+static int
+world_start_roomy(void **state)
+{
+	return world_begin(state, true);
 }
 
 /* How many files there are in a directory; removes them if told so. */
@@ -498,30 +513,190 @@ test_store__full_of_living_mail__refuses_until_there_is_room(void **state)
 	assert_int_equal(world_load(world, store_find(world->store, id)), ERR_OK);
 }
 
+/* Puts messages until `id` lies in a closed segment. */
 static void
-test_store__damaged_record__is_reported_and_kept(void **state)
+world_put_closed(struct world *world, uint64_t id)
 {
-	struct world *world = *state;
-	store_ref ref = world_put_id(world, 7);
-	uint64_t offset = RECORD_BLOCK;
-	int fd;
+	struct journal *journal = store_journal(world->store);
+	struct journal_place place;
 
-	store_unpin(world->store, ref);
-	fd = openat(world->journal_dir, "00000000.seg", O_RDWR | O_CLOEXEC);
+	do
+		store_unpin(world->store, world_put_id(world, id++));
+	while (!journal_place_at(journal, 0, &place));
+}
+
+/* Where the first batch with a body lies in the first file. */
+static uint64_t
+world_first_body(struct world *world)
+{
+	int fd = openat(world->journal_dir, "00000000.seg", O_RDONLY | O_CLOEXEC);
+	uint64_t offset = RECORD_BLOCK;
+
 	assert_true(fd >= 0);
 	for (uint8_t bytes[BODY] = { 0 };; offset += RECORD_BLOCK) {
 		assert_true(pread(fd, bytes, sizeof(bytes), (off_t)offset) == (ssize_t)sizeof(bytes));
 		if (bytes[1000] == 'b')
 			break;
 	}
-	assert_int_equal(pwrite(fd, "X", 1, (off_t)(offset + 1000)), 1);
 	(void)close(fd);
+	return offset;
+}
+
+static void
+world_damage(struct world *world, uint64_t offset)
+{
+	int fd = openat(world->journal_dir, "00000000.seg", O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(pwrite(fd, "X", 1, (off_t)offset), 1);
+	(void)close(fd);
+}
+
+static void
+test_store__damaged_record__is_reported_and_kept(void **state)
+{
+	struct world *world = *state;
+	store_ref ref = world_put_id(world, 7);
+
+	store_unpin(world->store, ref);
+	world_damage(world, world_first_body(world) + 1000);
 	assert_int_equal(world_load(world, ref), ERR_CORRUPT);
 	WORLD_UNTIL(world, store_find(world->store, 7) == 0);
 	assert_int_equal(world_files(world->corrupt_dir, false), 1);
 }
 
+static void
+world_week(struct world *world, uint64_t want_damage)
+{
+	struct store_stats stats = { 0 };
+
+	world->now.wall.us += UINT64_C(7) * 24 * 3600 * US_PER_S;
+	WORLD_UNTIL(world, (world->now.mono.ns += NS_PER_S, store_stats(world->store, &stats),
+				   stats.scrub_last_us == world->now.wall.us));
+	assert_int_equal(stats.scrub_damage, want_damage);
+	assert_true(stats.scrub_bytes > 0);
+}
+
+static void
+test_store__scrub_finds_damage_beside_a_record__it_moves(void **state)
+{
+	struct world *world = *state;
+	world_put_closed(world, 7);
+	world_week(world, 0);
+	world_damage(world, world_first_body(world) + RECORD_BLOCK - 1); /* padding: the record itself is whole */
+	world_week(world, 1);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+	assert_int_equal(world_files(world->corrupt_dir, false), 0);
+	world_close(world);
+	world_open(world);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+}
+
+static void
+test_store__scrub_finds_a_damaged_record__its_message_is_kept_aside(void **state)
+{
+	struct world *world = *state;
+	world_put_closed(world, 7);
+	world_damage(world, world_first_body(world) + 1000);
+	world_week(world, 1);
+	WORLD_UNTIL(world, store_find(world->store, 7) == 0);
+	assert_int_equal(world_files(world->corrupt_dir, false), 1);
+	assert_int_equal(world_load(world, store_find(world->store, 8)), ERR_OK);
+}
+
+static void
+test_store__scrub_finds_a_lost_header__all_moves_and_the_next_start_finds_it(void **state)
+{
+	struct world *world = *state;
+
+	world_put_closed(world, 7);
+	world_damage(world, 0);
+	world_damage(world, RECORD_SEGMENT_COPY);
+	world_week(world, 1);
+	store_stop(world->store, NS_PER_S, world->now);
+	world_close(world);
+	world_open(world);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+	assert_int_equal(world_load(world, store_find(world->store, 8)), ERR_OK);
+}
+
+static void
+test_store__clean_stop__a_checkpoint_holds_all(void **state)
+{
+	struct world *world = *state;
+	struct store_stats stats;
+
+	store_unpin(world->store, world_put_id(world, 7));
+	store_stop(world->store, NS_PER_S, world->now);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	store_stats(world->store, &stats);
+	assert_int_equal(stats.checkpoint_behind, 0);
+	assert_true(stats.checkpoint_bytes > 0);
+	world_close(world);
+	world_open(world);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+}
+
+static void
+test_store__clean_stop_without_time__is_quick(void **state)
+{
+	struct world *world = *state;
+	struct store_stats stats;
+
+	store_unpin(world->store, world_put_id(world, 7));
+	world->now.mono.ns += NS_PER_S;
+	store_stop(world->store, 0, world->now);
+	world->now.mono.ns += NS_PER_S;
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	store_stats(world->store, &stats);
+	assert_int_equal(stats.checkpoint_bytes, 0);
+}
+
+/* Whether the body of a message can be found in any segment file that is out of use. */
+static bool
+world_keeps_bodies(struct world *world)
+{
+	static uint8_t bytes[SEGMENT];
+	bool found = false;
+
+	for (unsigned slot = 0; slot < 20; slot++) {
+		char name[32];
+		int fd;
+
+		(void)snprintf(name, sizeof(name), "%08u.seg", slot);
+		fd = openat(world->journal_dir, name, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && pread(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes))
+			found |= memmem(bytes, sizeof(bytes), "bbbbbbbb", 8) != NULL;
+		if (fd >= 0)
+			(void)close(fd);
+	}
+	return found;
+}
+
+static void
+test_store__journal_scrub__ended_mail_is_not_kept_in_free_segments(void **state)
+{
+	struct world *world = *state;
+
+	world_close(world);
+	world->zeroes = true;
+	world_open(world);
+	world_put_closed(world, 7);
+	assert_true(world_keeps_bodies(world));
+	for (store_ref ref; (ref = store_next(world->store, 0)) != 0;)
+		world_done(world, ref);
+	for (int i = 0; i < 200; i++)
+		world_turn(world);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	world_close(world);
+	world_open(world); /* the segment that was the newest is free now, too */
+	for (int i = 0; i < 200; i++)
+		world_turn(world);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	assert_false(world_keeps_bodies(world));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_start, world_end)
+#define TEST_ROOMY(name) cmocka_unit_test_setup_teardown(name, world_start_roomy, world_end)
 
 int
 main(void)
@@ -536,6 +711,12 @@ main(void)
 		TEST(test_store__large_content_aborted__leaves_no_file),
 		TEST(test_store__full_of_living_mail__refuses_until_there_is_room),
 		TEST(test_store__damaged_record__is_reported_and_kept),
+		TEST_ROOMY(test_store__scrub_finds_damage_beside_a_record__it_moves),
+		TEST_ROOMY(test_store__scrub_finds_a_damaged_record__its_message_is_kept_aside),
+		TEST_ROOMY(test_store__scrub_finds_a_lost_header__all_moves_and_the_next_start_finds_it),
+		TEST(test_store__clean_stop__a_checkpoint_holds_all),
+		TEST(test_store__clean_stop_without_time__is_quick),
+		TEST(test_store__journal_scrub__ended_mail_is_not_kept_in_free_segments),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
