@@ -206,7 +206,7 @@ test_N48__kinds__have_their_subjects(void **state)
 		{ REPORT_VERIFY, false, "Mail Delivery Status Report" } };
 	struct world *world = *state;
 
-	world->recipients[0].action = REPORT_ACTION_RELAYED;
+	world->recipients[0].action = world->recipients[1].action = REPORT_ACTION_RELAYED;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const char *text;
 		char line[100];

@@ -67,6 +67,7 @@ naive_step(struct index *index, struct rng *rng, struct naive *one)
 	}
 }
 
+/* rules: H10 */
 /* rules: M7 B3 B20 B22 */
 static void
 test_index__random_walk__agrees_with_a_plain_array(void **state)

@@ -1,0 +1,523 @@
+/* core_bench.c - see core_bench.h */
+#include "core_bench.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "config/compile.h"
+#include "message/envelope.h"
+#include "message/queue_id.h"
+#include "message/recipient_list.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define GATHER_NS (20 * NS_PER_MS)
+
+enum { PEER_INTAKE = 1, PEER_RESOLVER, PEER_WORKER, PEER_TOOL };
+
+struct frame {
+	core_peer peer;
+	uint16_t type;
+	struct buf payload;
+	struct frame *next;
+};
+
+/* --- frames of the core ----------------------------------------------------------------------- */
+
+static void
+out_send(void *ctx, core_peer peer, enum ipc_type type, const void *message)
+{
+	struct bench *bench = ctx;
+	struct frame *frame = MEM_NEW(struct frame), **last = &bench->frames;
+
+	frame->peer = peer;
+	frame->type = (uint16_t)type;
+	buf_init(&frame->payload, 0);
+	ipc_encode(&frame->payload, type, false, message);
+	buf_consume(&frame->payload, IPC_HEADER_SIZE);
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = frame;
+}
+
+static bool
+out_send_large(void *ctx, core_peer peer, const struct ipc_work *work, uint64_t large)
+{
+	(void)large;
+	out_send(ctx, peer, IPC_TYPE_work, work);
+	return true;
+}
+
+static size_t
+out_pending(void *ctx, core_peer peer)
+{
+	(void)ctx;
+	(void)peer;
+	return 0;
+}
+
+static void
+out_kill(void *ctx, uint32_t pid)
+{
+	(void)ctx;
+	(void)pid;
+}
+
+static void
+out_bad_peer(void *ctx, core_peer peer, const char *why)
+{
+	(void)ctx;
+	(void)peer;
+	(void)fprintf(stderr, "bad peer: %s\n", why);
+	abort();
+}
+
+static void
+out_opened(void *ctx, enum err err, const struct fault *fault)
+{
+	(void)ctx;
+	(void)fault;
+	CHECK(err == ERR_OK);
+}
+
+static void
+out_complete(void *ctx)
+{
+	(void)ctx;
+}
+
+static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
+	out_bad_peer, out_opened, out_complete };
+
+static void
+tell(struct bench *bench, core_peer peer, enum ipc_type type, const void *message)
+{
+	struct buf bytes;
+
+	buf_init(&bytes, 0);
+	ipc_encode(&bytes, type, false, message);
+	core_frame(bench->core, peer, (uint16_t)type, slice_from(buf_slice(&bytes), IPC_HEADER_SIZE),
+		bench->now);
+	buf_done(&bytes);
+}
+
+/* --- the worker ------------------------------------------------------------------------------- */
+
+static enum ipc_outcome_kind
+kind_of(struct slice address)
+{
+	if (slice_starts(address, SLICE_LIT("no")))
+		return IPC_OUTCOME_BOUNCED;
+	if (slice_starts(address, SLICE_LIT("later")) || slice_starts(address, SLICE_LIT("lost")))
+		return IPC_OUTCOME_DEFERRED;
+	return IPC_OUTCOME_DELIVERED;
+}
+
+static void
+put_outcome(struct buf *list, uint32_t number, enum ipc_outcome_kind kind)
+{
+	static const char *const dsns[] = { [IPC_OUTCOME_DELIVERED] = "2.0.0",
+		[IPC_OUTCOME_BOUNCED] = "5.1.1", [IPC_OUTCOME_DEFERRED] = "4.2.0" };
+
+	ipc_outcome_put(list, &(struct ipc_outcome){ .number = number, .kind = (uint8_t)kind,
+					  .dsn = slice_str(dsns[kind]),
+					  .reason = SLICE_LIT("host mx.test said so") });
+}
+
+static void
+end_work(struct bench *bench, const struct ipc_work *work, struct slice outcomes, bool site_failed,
+	bool is_corrupt)
+{
+	tell(bench, PEER_WORKER, IPC_TYPE_result,
+		&(struct ipc_result){ .session = work->session, .queue_id = work->queue_id,
+			.attempt = work->attempt, .outcomes = outcomes, .host = SLICE_LIT("mx.test"),
+			.corrupt = is_corrupt,
+			.site_dsn = slice_str(site_failed ? "4.4.2" : ""),
+			.site_reason = slice_str(site_failed ? "lost connection" : "") });
+}
+
+static void
+hold_work(struct bench *bench, struct slice payload)
+{
+	for (int i = 0; i < BENCH_WORKS_MAX; i++) {
+		struct bench_work *held = &bench->works[i];
+
+		if (held->is_used)
+			continue;
+		held->is_used = true;
+		buf_init(&held->bytes, 0);
+		buf_add(&held->bytes, payload);
+		return;
+	}
+	UNREACHED();
+}
+
+static void
+keep_report(struct bench *bench, const struct ipc_work *work)
+{
+	struct envelope envelope;
+
+	CHECK(envelope_decode(work->envelope, &envelope) == ERR_OK);
+	if (!(envelope.flags & ENVELOPE_BOUNCE))
+		return;
+	bench->report_count++;
+	buf_add(&bench->reports, work->content);
+}
+
+static void
+do_work(struct bench *bench, struct slice payload, const struct ipc_work *work)
+{
+	struct ipc_recipient recipient;
+	struct buf outcomes;
+	bool waits = false, lost = false;
+
+	buf_init(&outcomes, 0);
+	for (struct slice list = work->recipients; ipc_recipient_next(&list, &recipient) == ERR_OK;) {
+		buf_add(&bench->attempts, recipient.address);
+		buf_add_str(&bench->attempts, " ");
+		waits |= slice_starts(recipient.address, SLICE_LIT("wait"));
+		lost |= slice_starts(recipient.address, SLICE_LIT("lost"));
+		put_outcome(&outcomes, recipient.number, kind_of(recipient.address));
+	}
+	if (waits) {
+		hold_work(bench, payload);
+	} else {
+		keep_report(bench, work);
+		end_work(bench, work, buf_slice(&outcomes), lost, false);
+	}
+	buf_done(&outcomes);
+}
+
+void
+bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt)
+{
+	for (int i = 0; i < BENCH_WORKS_MAX; i++) {
+		struct bench_work *held = &bench->works[i];
+		struct ipc_recipient recipient;
+		struct ipc_work work;
+		struct buf outcomes;
+
+		if (!held->is_used)
+			continue;
+		held->is_used = false;
+		CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&held->bytes), &work) == ERR_OK);
+		buf_init(&outcomes, 0);
+		for (struct slice list = work.recipients;
+			ipc_recipient_next(&list, &recipient) == ERR_OK;)
+			if (slice_starts(recipient.address, SLICE_LIT("wait")) || !is_corrupt)
+				put_outcome(&outcomes, recipient.number, kind);
+		end_work(bench, &work, buf_slice(&outcomes), false, is_corrupt);
+		buf_done(&outcomes);
+		buf_done(&held->bytes);
+	}
+	bench_run(bench);
+}
+
+/* --- what the others do with a frame ---------------------------------------------------------- */
+
+static void
+resolve(struct bench *bench, uint64_t query)
+{
+	static const uint8_t address[4] = { 10, 0, 0, 1 };
+	struct ipc_host host = { .name = SLICE_LIT("mx.test"), .family = AF_INET, .port = 25,
+		.address = { address, sizeof(address) } };
+	struct buf hosts;
+
+	buf_init(&hosts, 0);
+	ipc_host_put(&hosts, &host);
+	tell(bench, PEER_RESOLVER, IPC_TYPE_resolved,
+		&(struct ipc_resolved){ .query = query, .status = IPC_RESOLVE_OK, .ttl_s = 60,
+			.hosts = buf_slice(&hosts) });
+	buf_done(&hosts);
+}
+
+static void
+take_frame(struct bench *bench, uint16_t type, struct slice payload, const union ipc_any *any)
+{
+	if (type == IPC_TYPE_id_block) {
+		bench->id_next = any->id_block.first;
+		bench->id_end = any->id_block.first + any->id_block.count;
+	} else if (type == IPC_TYPE_intake_result) {
+		CHECK(any->intake_result.status == IPC_INTAKE_DURABLE);
+		bench->durable++;
+	} else if (type == IPC_TYPE_resolve) {
+		resolve(bench, any->resolve.query);
+	} else if (type == IPC_TYPE_session_open) {
+		tell(bench, PEER_WORKER, IPC_TYPE_session_ready,
+			&(struct ipc_session_ready){ .session = any->session_open.session,
+				.host = SLICE_LIT("mx.test") });
+	} else if (type == IPC_TYPE_work) {
+		do_work(bench, payload, &any->work);
+	} else if (type == IPC_TYPE_control_reply) {
+		buf_add(&bench->answer, any->control_reply.text);
+	}
+}
+
+static bool
+read_frame(struct bench *bench)
+{
+	struct frame *frame = bench->frames;
+	union ipc_any any;
+
+	if (frame == NULL)
+		return false;
+	bench->frames = frame->next;
+	CHECK(ipc_decode(frame->type, buf_slice(&frame->payload), &any) == ERR_OK);
+	take_frame(bench, frame->type, buf_slice(&frame->payload), &any);
+	buf_done(&frame->payload);
+	mem_free(frame);
+	return true;
+}
+
+/* --- life ------------------------------------------------------------------------------------- */
+
+static void
+take_line(struct log *log, enum log_event_id id, enum log_level level, struct slice text)
+{
+	struct bench *bench = (struct bench *)((char *)log - offsetof(struct bench, log));
+
+	(void)id;
+	(void)level;
+	buf_add(&bench->lines, text);
+	buf_add_str(&bench->lines, "\n");
+}
+
+static struct config *
+compile(const char *const *overrides)
+{
+	const char *all[32] = { "myhostname=sim.test", "mydestination=",
+		"journal_segment_size=1048576" };
+	struct config_options options = { .directory_fd = -1, .overrides = all, .override_count = 3,
+		.hostname = "sim.test", .number = 1 };
+	static struct buf images[8];
+	static unsigned next;
+	struct buf *image = &images[next++ % 8], warnings;
+	struct fault fault = { 0 };
+	struct config *config;
+
+	for (; *overrides != NULL; overrides++)
+		all[options.override_count++] = *overrides;
+	buf_done(image);
+	buf_init(image, 0);
+	buf_init(&warnings, 0);
+	if (config_compile(&options, image, &warnings, &fault) != ERR_OK ||
+		config_open(buf_slice(image), &config, &fault) != ERR_OK) {
+		(void)fprintf(stderr, "configuration: %s\n", fault.text);
+		abort();
+	}
+	buf_done(&warnings);
+	return config;
+}
+
+static void
+start_core(struct bench *bench)
+{
+	static const enum core_peer_kind kinds[] = { [PEER_INTAKE] = CORE_PEER_INTAKE,
+		[PEER_RESOLVER] = CORE_PEER_RESOLVER, [PEER_WORKER] = CORE_PEER_SMTP,
+		[PEER_TOOL] = CORE_PEER_TOOL };
+	struct core_options options = { .log = &bench->log, .disk = &bench->disk.disk,
+		.config = bench->config, .out = &core_out, .ctx = bench, .seed = 7 };
+
+	bench->core = core_new(&options);
+	core_open(bench->core, bench->now);
+	bench_run(bench);
+	CHECK(core_is_open(bench->core));
+	for (core_peer peer = PEER_INTAKE; peer <= PEER_TOOL; peer++)
+		core_peer_up(bench->core, peer, kinds[peer], (uint32_t)peer, false,
+			peer == PEER_TOOL, bench->now);
+	tell(bench, PEER_INTAKE, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = 1 });
+	bench_run(bench);
+}
+
+void
+bench_start(struct bench *bench, const char *const *overrides)
+{
+	*bench = (struct bench){ .now = { { NS_PER_S }, { UINT64_C(1700000000) * US_PER_S } } };
+	bench->log.line = take_line;
+	buf_init(&bench->lines, 0);
+	buf_init(&bench->answer, 0);
+	buf_init(&bench->attempts, 0);
+	buf_init(&bench->reports, 0);
+	disk_sim_init(&bench->disk, 7);
+	bench->config = compile(overrides);
+	start_core(bench);
+}
+
+static void
+drop_peers(struct bench *bench)
+{
+	struct frame *frame;
+
+	while ((frame = bench->frames) != NULL) {
+		bench->frames = frame->next;
+		buf_done(&frame->payload);
+		mem_free(frame);
+	}
+	for (int i = 0; i < BENCH_WORKS_MAX; i++) {
+		if (bench->works[i].is_used)
+			buf_done(&bench->works[i].bytes);
+		bench->works[i].is_used = false;
+	}
+}
+
+void
+bench_stop(struct bench *bench)
+{
+	core_stop(bench->core, 0, bench->now);
+	bench_run(bench);
+	core_free(bench->core);
+	drop_peers(bench);
+	config_close(bench->config);
+	disk_sim_done(&bench->disk);
+	buf_done(&bench->lines);
+	buf_done(&bench->answer);
+	buf_done(&bench->attempts);
+	buf_done(&bench->reports);
+}
+
+void
+bench_restart(struct bench *bench)
+{
+	core_stop(bench->core, 0, bench->now);
+	bench_run(bench);
+	core_free(bench->core);
+	drop_peers(bench);
+	start_core(bench);
+}
+
+void
+bench_configure(struct bench *bench, const char *const *overrides)
+{
+	struct config *old = bench->config;
+
+	bench->config = compile(overrides);
+	core_config(bench->core, bench->config, bench->now);
+	config_close(old);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+void
+bench_run(struct bench *bench)
+{
+	for (unsigned quiet = 0, turns = 0; quiet < 3; turns++) {
+		bool acts = false;
+
+		CHECK(turns < 1000000);
+		while (disk_sim_step(&bench->disk))
+			acts = true;
+		while (read_frame(bench))
+			acts = true;
+		core_step(bench->core, bench->now);
+		quiet = acts ? 0 : quiet + 1;
+		/* Records gather for some milliseconds; the wall clock stands still meanwhile. */
+		uint64_t due = core_due(bench->core).ns;
+
+		if (!acts && due > bench->now.mono.ns && due - bench->now.mono.ns <= GATHER_NS) {
+			bench->now.mono.ns = due;
+			quiet = 0;
+		}
+	}
+}
+
+void
+bench_pass(struct bench *bench, uint64_t seconds)
+{
+	for (uint64_t i = 0; i < seconds; i++) {
+		bench->now.mono.ns += NS_PER_S;
+		bench->now.wall.us += US_PER_S;
+		if (core_due(bench->core).ns <= bench->now.mono.ns)
+			bench_run(bench);
+	}
+}
+
+/* --- what tests do ---------------------------------------------------------------------------- */
+
+uint64_t
+bench_mail(struct bench *bench, const char *sender, const char *recipients)
+{
+	static const char content[] = "Subject: t\r\n\r\nbody\r\n";
+	struct slice rest = slice_str(recipients), word;
+	struct envelope envelope;
+	struct buf bytes, list;
+	uint64_t id = bench->id_next++, durable = bench->durable;
+
+	CHECK(id < bench->id_end);
+	buf_init(&bytes, 0);
+	buf_init(&list, 0);
+	envelope_init(&envelope);
+	envelope.sender = slice_str(sender);
+	envelope.arrival_us = bench->now.wall.us;
+	envelope.created_us = bench->created_us;
+	envelope.size = sizeof(content) - 1;
+	envelope.head_length = 14;
+	CHECK(envelope_encode(&envelope, &bytes) == ERR_OK);
+	while (slice_word(&rest, " ", &word)) {
+		struct recipient_entry entry = { .address = word };
+
+		CHECK(recipient_list_put(&list, &entry) == ERR_OK);
+	}
+	tell(bench, PEER_INTAKE, IPC_TYPE_intake_commit,
+		&(struct ipc_intake_commit){ .txn = id, .queue_id = id,
+			.envelope = buf_slice(&bytes), .recipients = buf_slice(&list),
+			.content = slice_str(content), .content_length = sizeof(content) - 1,
+			.content_hash = hash_bytes(slice_str(content)) });
+	buf_done(&bytes);
+	buf_done(&list);
+	bench_run(bench);
+	CHECK(bench->durable == durable + 1);
+	return id;
+}
+
+void
+bench_command(struct bench *bench, const char *command, uint64_t queue_id)
+{
+	struct ipc_control_request request = { .request = 1, .command = slice_str(command) };
+	char text[QUEUE_ID_TEXT_SIZE];
+	struct buf words;
+
+	buf_init(&words, 0);
+	if (queue_id != 0)
+		ipc_bytes_put(&words, queue_id_format(queue_id, text));
+	request.arguments = buf_slice(&words);
+	buf_clear(&bench->answer);
+	tell(bench, PEER_TOOL, IPC_TYPE_control_request, &request);
+	buf_done(&words);
+	bench_run(bench);
+}
+
+static unsigned
+count_in(struct slice text, const char *wanted)
+{
+	unsigned count = 0;
+	const uint8_t *at;
+
+	while (text.len > 0 && (at = memmem(text.ptr, text.len, wanted, strlen(wanted))) != NULL) {
+		count++;
+		text = slice_from(text, (size_t)(at - text.ptr) + strlen(wanted));
+	}
+	return count;
+}
+
+unsigned
+bench_logged(const struct bench *bench, const char *text)
+{
+	return count_in(buf_slice(&bench->lines), text);
+}
+
+unsigned
+bench_tried(const struct bench *bench, const char *address)
+{
+	return count_in(buf_slice(&bench->attempts), address);
+}
+
+uint64_t
+bench_messages(const struct bench *bench)
+{
+	struct core_counts counts;
+
+	core_counts(bench->core, &counts);
+	return counts.messages;
+}

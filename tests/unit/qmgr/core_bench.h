@@ -1,0 +1,72 @@
+/*
+ * core_bench.h - the queue manager's core on a bench: one intake, one worker, one tool, time by hand
+ *
+ * For tests of single rules; what may happen at any moment is the simulation's (tests/sim/world). Every
+ * next hop resolves and every session comes up. What becomes of a recipient is in the name of its local
+ * part:
+ *
+ *   ok...     delivered          no...     bounced: 550 5.1.1
+ *   later...  deferred: 450      wait...   nothing is said until bench_answer()
+ *   lost...   the site is to blame as well
+ *
+ * Reports (mail with a null sender) are kept in `reports`. Threads: one.
+ */
+#ifndef OSTLER_TESTS_UNIT_QMGR_CORE_BENCH_H
+#define OSTLER_TESTS_UNIT_QMGR_CORE_BENCH_H
+
+#include "config/snapshot.h"
+#include "qmgr/core.h"
+#include "sim/disk_sim.h"
+
+enum { BENCH_WORKS_MAX = 64 };
+
+struct bench_work {
+	bool is_used;
+	struct buf bytes;
+};
+
+struct bench {
+	struct core *core;
+	struct config *config;
+	struct disk_sim disk;
+	struct log log;
+	struct instant now;
+	struct buf lines;   /* of the log */
+	struct buf answer;  /* what the tool was told last */
+	struct buf attempts; /* "address " per recipient given to the worker */
+	struct buf reports; /* contents of reports that were delivered */
+	unsigned report_count;
+	uint64_t id_next, id_end;
+	uint64_t durable; /* transactions of the intake that are */
+	struct bench_work works[BENCH_WORKS_MAX]; /* held back by wait... */
+	struct frame *frames; /* not read yet, oldest first */
+	uint64_t created_us;  /* of the next mail; 0: none is written */
+};
+
+/* `overrides` ends with NULL: name=value. */
+void bench_start(struct bench *bench, const char *const *overrides);
+void bench_stop(struct bench *bench);
+/* The queue manager is killed and started anew; the worker dies with it. */
+void bench_restart(struct bench *bench);
+void bench_configure(struct bench *bench, const char *const *overrides);
+
+/* Until nothing happens without time passing; the wall clock stands still. */
+void bench_run(struct bench *bench);
+/* Lets time pass, second by second. */
+void bench_pass(struct bench *bench, uint64_t seconds);
+
+/* Hands in mail and runs; addresses are separated by blanks. */
+uint64_t bench_mail(struct bench *bench, const char *sender, const char *recipients);
+
+/* Ends all held back transactions: `kind` for each recipient, and whether the content was damaged. */
+void bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt);
+
+/* A tool's request; the answer is in `answer`. */
+void bench_command(struct bench *bench, const char *command, uint64_t queue_id);
+
+/* How often a text is in the log, or an address among the attempts. */
+unsigned bench_logged(const struct bench *bench, const char *text);
+unsigned bench_tried(const struct bench *bench, const char *address);
+uint64_t bench_messages(const struct bench *bench);
+
+#endif

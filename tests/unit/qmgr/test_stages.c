@@ -1,0 +1,299 @@
+/*
+ * test_stages.c - unit tests of the stages after delivery, of backoff, and of operators in between
+ *
+ * Goal: rules B, D and L to the second and to the line. Method: the core on a bench with time by hand.
+ */
+#include "core_bench.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static const char *const plain[] = { NULL };
+
+/* The same as `plain`, and a sender to whom no report can be addressed. */
+static const char *const looping[] = { "virtual_alias_maps=inline:{ loop@x.test=ring@x.test, "
+				       "ring@x.test=loop@x.test }", NULL };
+
+static int
+start(void **state)
+{
+	static struct bench bench;
+
+	bench_start(&bench, plain);
+	*state = &bench;
+	return 0;
+}
+
+static int
+stop(void **state)
+{
+	bench_stop(*state);
+	return 0;
+}
+
+/* --- backoff ---------------------------------------------------------------------------------- */
+
+/* rules: B1 B2 B21 D60 F5 R32 H10 */
+static void
+test_B2__attempts__follow_the_age_and_jitter_only_adds(void **state)
+{
+	/* Waits of the rule; each real one is at most a tenth longer. */
+	struct bench *bench = *state;
+	uint64_t begun = bench->now.wall.us, last = begun;
+	unsigned tried = 1;
+
+	(void)bench_mail(bench, "s@x.test", "later@d.test");
+	assert_int_equal(bench_tried(bench, "later@d.test"), 1);
+	while (tried < 9) {
+		uint64_t age_s = (last - begun) / US_PER_S, waited_s;
+		uint64_t want_s = age_s < 300 ? 300 : age_s > 4000 ? 4000 : age_s;
+
+		while (bench_tried(bench, "later@d.test") == tried)
+			bench_pass(bench, 1);
+		waited_s = (bench->now.wall.us - last) / US_PER_S;
+		if (waited_s < want_s || waited_s > want_s + want_s / 10 + 2)
+			fail_msg("attempt %u after %u s, wanted %u", tried, (unsigned)waited_s,
+				(unsigned)want_s);
+		last = bench->now.wall.us;
+		tried++;
+	}
+}
+
+/* rules: D60 D61 B1 */
+static void
+test_D60__minimum_wins__and_a_clock_set_back_gives_it(void **state)
+{
+	static const char *const odd[] = { "minimal_backoff_time=100s", "maximal_backoff_time=50s",
+		NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, odd);
+	(void)bench_mail(bench, "s@x.test", "later@d.test");
+	bench_pass(bench, 99);
+	assert_int_equal(bench_tried(bench, "later@d.test"), 1);
+	bench_pass(bench, 13);
+	assert_int_equal(bench_tried(bench, "later@d.test"), 2);
+	/* Made a day in the future, as after a step of the clock. */
+	bench_configure(bench, plain);
+	bench->created_us = bench->now.wall.us + 86400 * US_PER_S;
+	(void)bench_mail(bench, "s@x.test", "later-two@d.test");
+	bench_pass(bench, 299);
+	assert_int_equal(bench_tried(bench, "later-two@d.test"), 1);
+	bench_pass(bench, 33);
+	assert_int_equal(bench_tried(bench, "later-two@d.test"), 2);
+}
+
+/* --- expiry ----------------------------------------------------------------------------------- */
+
+static uint64_t
+fail_at_age(struct bench *bench, const char *sender, uint64_t age_us)
+{
+	uint64_t id = bench_mail(bench, sender, "wait@d.test");
+
+	bench->now.mono.ns += age_us * 1000;
+	bench->now.wall.us += age_us;
+	bench_answer(bench, IPC_OUTCOME_DEFERRED, false);
+	return id;
+}
+
+/* rules: D42 D43 D51 J19 B9 M1 */
+static void
+test_D42__equal_age__expires__a_microsecond_less_does_not(void **state)
+{
+	static const char *const lifetimes[] = { "maximal_queue_lifetime=1000s",
+		"bounce_queue_lifetime=500s", NULL };
+	static const char *const reversed[] = { "maximal_queue_lifetime=500s",
+		"bounce_queue_lifetime=1000s", NULL };
+	struct bench *bench = *state;
+	uint64_t id;
+
+	bench_configure(bench, lifetimes);
+	id = fail_at_age(bench, "s@x.test", 1000 * US_PER_S - 1);
+	assert_int_equal(bench_logged(bench, "status=expired"), 0);
+	bench_command(bench, "delete", id);
+	(void)fail_at_age(bench, "s@x.test", 1000 * US_PER_S);
+	assert_int_equal(
+		bench_logged(bench, ": from=<s@x.test>, status=expired, returned to sender\n"), 1);
+	assert_int_equal(bench->report_count, 1);
+	(void)fail_at_age(bench, "", 500 * US_PER_S);
+	assert_int_equal(bench_logged(bench, ": from=<>, status=expired, returned to sender\n"), 1);
+	bench_configure(bench, reversed);
+	(void)fail_at_age(bench, "", 500 * US_PER_S);
+	assert_int_equal(bench_logged(bench, ": from=<>, status=expired, returned to sender\n"), 2);
+	assert_int_equal(bench->report_count, 1);
+}
+
+/* --- reports ---------------------------------------------------------------------------------- */
+
+/* rules: D7 D8 L44 N32 Z36 */
+static void
+test_L44__report_that_fails__is_tried_again_and_nothing_else_is(void **state)
+{
+	struct bench *bench = *state;
+
+	bench_configure(bench, looping);
+	(void)bench_mail(bench, "loop@x.test", "no@d.test ok@d.test");
+	assert_int_equal(bench_logged(bench, "the non-delivery report could not be made"), 1);
+	assert_int_equal(bench_logged(bench, ": removed"), 0);
+	assert_int_equal(bench_messages(bench), 1);
+	bench_pass(bench, 340);
+	assert_int_equal(bench_logged(bench, "the non-delivery report could not be made"), 2);
+	bench_restart(bench);
+	bench_configure(bench, plain);
+	bench_pass(bench, 700);
+	assert_int_equal(bench->report_count, 1);
+	assert_int_equal(bench_tried(bench, "no@d.test"), 1);
+	assert_int_equal(bench_tried(bench, "ok@d.test"), 1);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
+/* rules: D46 Z36 */
+static void
+test_D46__report_of_an_expiry_that_fails__keeps_the_message(void **state)
+{
+	static const char *const both[] = { "virtual_alias_maps=inline:{ loop@x.test=ring@x.test, "
+					    "ring@x.test=loop@x.test }",
+		"maximal_queue_lifetime=0", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, both);
+	(void)bench_mail(bench, "loop@x.test", "later@d.test ok@d.test");
+	assert_int_equal(bench_logged(bench, "status=expired"), 1);
+	assert_int_equal(bench_messages(bench), 1);
+	bench_configure(bench, plain);
+	bench_pass(bench, 340);
+	assert_int_equal(bench_logged(bench, "status=expired"), 1);
+	assert_int_equal(bench_tried(bench, "later@d.test"), 1);
+	assert_int_equal(bench->report_count, 1);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
+/* rules: D29 */
+static void
+test_D29__more_than_a_thousand_failures__are_several_reports(void **state)
+{
+	struct bench *bench = *state;
+	struct buf list;
+	const char *text;
+
+	buf_init(&list, 0);
+	for (int i = 0; i < 1001; i++)
+		buf_addf(&list, "no%d@d.test ", i);
+	assert_int_equal(buf_cstr(&list, &text), ERR_OK);
+	(void)bench_mail(bench, "s@x.test", text);
+	assert_int_equal(bench->report_count, 2);
+	assert_int_equal(bench_messages(bench), 0);
+	assert_int_equal(bench_logged(bench, ": removed"), 3);
+	buf_done(&list);
+}
+
+/* --- damage ----------------------------------------------------------------------------------- */
+
+/* rules: D20 D21 Y11 Z4 */
+static void
+test_D20__corrupt__is_held_and_earlier_results_count(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t id = bench_mail(bench, "s@x.test", "wait@d.test later@d.test");
+
+	/* One recipient was delivered, then the content turned out to be damaged. */
+	bench_answer(bench, IPC_OUTCOME_DELIVERED, true);
+	assert_int_equal(bench_logged(bench, "content does not match its checksum"), 1);
+	bench_pass(bench, 10000);
+	assert_int_equal(bench_tried(bench, "wait@d.test"), 1);
+	bench_command(bench, "queue", 0);
+	assert_non_null(memmem(bench->answer.ptr, bench->answer.len, "\"hold\"", 6));
+	assert_null(memmem(bench->answer.ptr, bench->answer.len, "wait@d.test", 11));
+	bench_command(bench, "delete", id);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
+/* --- operators -------------------------------------------------------------------------------- */
+
+/* rules: L40 L41 D63 Q6 Z26 */
+static void
+test_L40__deleted_in_flight__one_line_and_no_report(void **state)
+{
+	static const enum ipc_outcome_kind kinds[] = { IPC_OUTCOME_DELIVERED, IPC_OUTCOME_DEFERRED,
+		IPC_OUTCOME_BOUNCED };
+	struct bench *bench = *state;
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t id = bench_mail(bench, "s@x.test", "wait@d.test");
+
+		bench_command(bench, "delete", id);
+		assert_int_equal(bench_messages(bench), 1);
+		bench_answer(bench, kinds[i], false);
+		assert_int_equal(bench_messages(bench), 0);
+		assert_int_equal(bench_logged(bench, ": removed"), i + 1);
+	}
+	assert_int_equal(bench->report_count, 0);
+}
+
+/* rules: L42 L43 F14 Q6 */
+static void
+test_L42__held_in_flight__keeps_its_results(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t id = bench_mail(bench, "s@x.test", "wait@d.test");
+
+	bench_command(bench, "hold", id);
+	bench_answer(bench, IPC_OUTCOME_DEFERRED, false);
+	bench_pass(bench, 10000);
+	assert_int_equal(bench_tried(bench, "wait@d.test"), 1);
+	bench_command(bench, "release", id);
+	assert_int_equal(bench_tried(bench, "wait@d.test"), 2);
+	bench_command(bench, "hold", id);
+	bench_answer(bench, IPC_OUTCOME_BOUNCED, false);
+	bench_command(bench, "release", id);
+	bench_pass(bench, 10);
+	assert_int_equal(bench_tried(bench, "wait@d.test"), 2);
+	assert_int_equal(bench->report_count, 1);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
+/* rules: B5 O43 */
+static void
+test_B5__requeue__starts_its_lifetime_anew(void **state)
+{
+	static const char *const lifetime[] = { "maximal_queue_lifetime=1000s", NULL };
+	struct bench *bench = *state;
+	uint64_t id = bench_mail(bench, "s@x.test", "later@d.test ok@d.test");
+
+	bench_configure(bench, lifetime);
+	bench_pass(bench, 900);
+	bench_command(bench, "requeue", id);
+	assert_int_equal(bench_logged(bench, ": requeued as "), 1);
+	bench_command(bench, "queue", 0);
+	assert_non_null(memmem(bench->answer.ptr, bench->answer.len,
+		"\"arrival_time\":1700000000,", 26));
+	bench_pass(bench, 700);
+	assert_int_equal(bench_logged(bench, "status=expired"), 0);
+	bench_pass(bench, 1500);
+	assert_int_equal(bench_logged(bench, "status=expired"), 1);
+	assert_int_equal(bench_tried(bench, "ok@d.test"), 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_B2__attempts__follow_the_age_and_jitter_only_adds),
+		TEST(test_D60__minimum_wins__and_a_clock_set_back_gives_it),
+		TEST(test_D42__equal_age__expires__a_microsecond_less_does_not),
+		TEST(test_L44__report_that_fails__is_tried_again_and_nothing_else_is),
+		TEST(test_D46__report_of_an_expiry_that_fails__keeps_the_message),
+		TEST(test_D29__more_than_a_thousand_failures__are_several_reports),
+		TEST(test_D20__corrupt__is_held_and_earlier_results_count),
+		TEST(test_L40__deleted_in_flight__one_line_and_no_report),
+		TEST(test_L42__held_in_flight__keeps_its_results),
+		TEST(test_B5__requeue__starts_its_lifetime_anew),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
