@@ -291,6 +291,21 @@ channel_transmit(struct channel *channel)
 	return sent;
 }
 
+/* What was sent makes room once it is the larger part, so a reader that never quite catches up
+ * costs no more memory than what it has not read. */
+static void
+channel_compact(struct channel *channel)
+{
+	size_t sent = channel->out_start;
+
+	if (sent < channel->out.len - sent)
+		return;
+	buf_consume(&channel->out, sent);
+	channel->out_start = 0;
+	for (int i = 0; i < channel->out_fd_count; i++)
+		channel->out_fds[i].at -= sent;
+}
+
 static void
 channel_flush(struct channel *channel)
 {
@@ -301,6 +316,7 @@ channel_flush(struct channel *channel)
 			continue;
 		if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 			loop_fd_want(&channel->watch, channel->watch.wanted | LOOP_WRITE);
+			channel_compact(channel);
 			return;
 		}
 		if (sent <= 0) {

@@ -184,6 +184,38 @@ test_receive__peer_closes__is_told_once(void **state)
 	world_end(&world);
 }
 
+/* Reads what is there; true: something was. */
+static bool
+drain_some(int fd)
+{
+	static uint8_t bytes[256 * 1024];
+
+	return recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0;
+}
+
+static void
+test_send__reader_that_never_catches_up__memory_follows_what_is_unread(void **state)
+{
+	struct world world;
+	static const uint8_t text[64 * 1024];
+	struct ipc_control_reply reply = { .text = slice_make(text, sizeof(text)) };
+
+	(void)state;
+	world_start(&world);
+	for (int i = 0; i < 500; i++) {
+		while (channel_pending(&world.channel) < 1024 * 1024) {
+			channel_send(&world.channel, IPC_TYPE_control_reply, &reply);
+			channel_flush_all(NULL);
+		}
+		assert_true(drain_some(world.peer));
+		channel_send(&world.channel, IPC_TYPE_control_reply, &reply);
+		channel_flush_all(NULL);
+		assert_true(channel_pending(&world.channel) > 0);
+	}
+	assert_true(world.channel.out.len < 8 * 1024 * 1024);
+	world_end(&world);
+}
+
 int
 main(void)
 {
@@ -193,6 +225,8 @@ main(void)
 		cmocka_unit_test(test_receive__impossible_length__closes_the_channel),
 		cmocka_unit_test(test_receive__descriptor_announced_but_absent__closes_the_channel),
 		cmocka_unit_test(test_receive__peer_closes__is_told_once),
+		cmocka_unit_test(
+			test_send__reader_that_never_catches_up__memory_follows_what_is_unread),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
