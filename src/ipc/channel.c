@@ -32,6 +32,28 @@ channel_fail(struct channel *channel)
 	loop_wake(channel->loop);
 }
 
+static void
+channel_drop_out(struct channel *channel)
+{
+	for (int i = 0; i < channel->out_fd_count; i++)
+		(void)close(channel->out_fds[i].fd);
+	channel->out_fd_count = 0;
+	channel->out_start = 0;
+	buf_clear(&channel->out);
+}
+
+/*
+ * The peer takes nothing any more: it is dead, or dying. What it said before that still lies in the
+ * socket, a result perhaps that must not be lost; reading ends at its end of file.
+ */
+static void
+channel_become_deaf(struct channel *channel)
+{
+	channel->is_deaf = true;
+	channel_drop_out(channel);
+	loop_fd_want(&channel->watch, channel->is_paused ? 0 : LOOP_READ);
+}
+
 /* Takes the payload and the descriptor of the frame at the front of `in`; false: closed meanwhile.
  */
 static bool
@@ -201,8 +223,7 @@ channel_close(struct channel *channel)
 		TAILQ_REMOVE(&channel_dirty, channel, dirty_link);
 	for (int i = 0; i < channel->in_fd_count; i++)
 		(void)close(channel->in_fds[i]);
-	for (int i = 0; i < channel->out_fd_count; i++)
-		(void)close(channel->out_fds[i].fd);
+	channel_drop_out(channel);
 	buf_done(&channel->in);
 	buf_done(&channel->out);
 	(void)close(channel->fd);
@@ -212,7 +233,7 @@ channel_close(struct channel *channel)
 void
 channel_send_fd(struct channel *channel, enum ipc_type type, const void *message, int fd)
 {
-	if (!channel_is_open(channel))
+	if (!channel_is_open(channel) || channel->is_deaf)
 		return;
 	if (fd >= 0) {
 		int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -320,7 +341,7 @@ channel_flush(struct channel *channel)
 			return;
 		}
 		if (sent <= 0) {
-			channel_fail(channel);
+			channel_become_deaf(channel);
 			return;
 		}
 		channel->out_start += (size_t)sent;

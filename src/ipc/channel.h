@@ -11,7 +11,7 @@
  *            handed to the frame callback belongs to it (-1: none).
  * Errors:    a peer that sends nonsense, closes, or leaves more than `pending_max` bytes unread is
  *            closed: closed_fn is called once, from the loop or the flush, never inside
- *            channel_send().
+ *            channel_send(). All frames that a peer wrote before it died are delivered first.
  * Callbacks: frame_fn may close the channel.
  * Threads:   the thread of its loop.
  */
@@ -50,6 +50,7 @@ struct channel {
 	int in_fd_count;
 	bool is_dirty;
 	bool is_paused;
+	bool is_deaf;   /* the peer takes nothing any more; what it said is still read */
 	bool is_failed; /* closed_fn is owed */
 	bool *gone;     /* set when closed inside a callback */
 	TAILQ_ENTRY(channel) dirty_link;

@@ -216,6 +216,31 @@ test_send__reader_that_never_catches_up__memory_follows_what_is_unread(void **st
 	world_end(&world);
 }
 
+static void
+test_flush__peer_died_behind_its_frame__the_frame_is_delivered(void **state)
+{
+	struct world world;
+	struct ipc_ptr ptr = { .query = 7 };
+	struct buf buf;
+
+	(void)state;
+	world_start(&world);
+	buf_init(&buf, 0);
+	ipc_encode(&buf, IPC_TYPE_ptr, false, &ptr);
+	assert_int_equal(write(world.peer, buf.ptr, buf.len), (ssize_t)buf.len);
+	(void)close(world.peer);
+	world.peer = -1;
+	channel_send(&world.channel, IPC_TYPE_ptr, &ptr);
+	channel_flush_all(NULL);
+	channel_flush_all(NULL);
+	loop_run(world.loop);
+	assert_true(world.closed);
+	assert_int_equal(world.frames, 1);
+	assert_int_equal(world.queries[0], 7);
+	buf_done(&buf);
+	world_end(&world);
+}
+
 int
 main(void)
 {
@@ -225,6 +250,7 @@ main(void)
 		cmocka_unit_test(test_receive__impossible_length__closes_the_channel),
 		cmocka_unit_test(test_receive__descriptor_announced_but_absent__closes_the_channel),
 		cmocka_unit_test(test_receive__peer_closes__is_told_once),
+		cmocka_unit_test(test_flush__peer_died_behind_its_frame__the_frame_is_delivered),
 		cmocka_unit_test(
 			test_send__reader_that_never_catches_up__memory_follows_what_is_unread),
 	};
