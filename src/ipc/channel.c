@@ -4,6 +4,7 @@
 #include "ipc/channel.h"
 
 #include "base/check.h"
+#include "base/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 enum { CHANNEL_READ_SIZE = 128 * 1024, CHANNEL_READS_PER_EVENT = 8 };
+enum { CHANNEL_FDS_START = 8 };
 
 static TAILQ_HEAD(channel_list, channel) channel_dirty = TAILQ_HEAD_INITIALIZER(channel_dirty);
 
@@ -129,7 +131,7 @@ channel_collect_fds(struct channel *channel, struct msghdr *msg)
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (channel->in_fd_count < CHANNEL_FDS_MAX)
+			if (channel->in_fd_count < CHANNEL_IN_FDS_MAX)
 				channel->in_fds[channel->in_fd_count++] = fd;
 			else
 				(void)close(fd);
@@ -224,10 +226,24 @@ channel_close(struct channel *channel)
 	for (int i = 0; i < channel->in_fd_count; i++)
 		(void)close(channel->in_fds[i]);
 	channel_drop_out(channel);
+	mem_free(channel->out_fds);
 	buf_done(&channel->in);
 	buf_done(&channel->out);
 	(void)close(channel->fd);
 	*channel = (struct channel){ .fd = -1 };
+}
+
+/* How many can wait is bounded by what the process may hold open. */
+static void
+channel_put_fd(struct channel *channel, int fd)
+{
+	if (channel->out_fd_count == channel->out_fd_cap) {
+		channel->out_fd_cap =
+			channel->out_fd_cap > 0 ? 2 * channel->out_fd_cap : CHANNEL_FDS_START;
+		channel->out_fds = mem_resize(channel->out_fds, (size_t)channel->out_fd_cap,
+			sizeof(channel->out_fds[0]));
+	}
+	channel->out_fds[channel->out_fd_count++] = (struct channel_fd){ channel->out.len, fd };
 }
 
 void
@@ -238,14 +254,11 @@ channel_send_fd(struct channel *channel, enum ipc_type type, const void *message
 	if (fd >= 0) {
 		int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-		if (copy < 0 || channel->out_fd_count == CHANNEL_FDS_MAX) {
-			if (copy >= 0)
-				(void)close(copy);
+		if (copy < 0) {
 			channel_fail(channel);
 			return;
 		}
-		channel->out_fds[channel->out_fd_count++] =
-			(struct channel_fd){ channel->out.len, copy };
+		channel_put_fd(channel, copy);
 	}
 	ipc_encode(&channel->out, type, fd >= 0, message);
 	if (channel->out.len - channel->out_start > CHANNEL_PENDING_MAX)

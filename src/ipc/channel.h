@@ -23,7 +23,7 @@
 
 #include <sys/queue.h>
 
-enum { CHANNEL_PENDING_MAX = 256 * 1024 * 1024, CHANNEL_FDS_MAX = 64 };
+enum { CHANNEL_PENDING_MAX = 256 * 1024 * 1024, CHANNEL_IN_FDS_MAX = 64 };
 
 struct channel;
 typedef void channel_frame_fn(void *ctx, uint16_t type, struct slice payload, int fd);
@@ -44,9 +44,9 @@ struct channel {
 	struct buf in;
 	struct buf out;
 	size_t out_start; /* bytes of `out` that are sent */
-	struct channel_fd out_fds[CHANNEL_FDS_MAX];
-	int out_fd_count;
-	int in_fds[CHANNEL_FDS_MAX];
+	struct channel_fd *out_fds;
+	int out_fd_count, out_fd_cap;
+	int in_fds[CHANNEL_IN_FDS_MAX]; /* that came with a frame that is not complete yet */
 	int in_fd_count;
 	bool is_dirty;
 	bool is_paused;

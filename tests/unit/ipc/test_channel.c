@@ -241,6 +241,39 @@ test_flush__peer_died_behind_its_frame__the_frame_is_delivered(void **state)
 	world_end(&world);
 }
 
+/* So many large messages can be given out in one turn, to one worker that is busy. */
+static void
+test_send_fd__hundreds_in_a_turn__all_arrive(void **state)
+{
+	enum { COUNT = 200 };
+	struct world world;
+	struct ipc_role_qmgr qmgr = { .pid = 4 };
+	struct buf frame;
+	struct slice payload;
+	uint16_t type;
+	int fd = -1, pipes[2];
+
+	(void)state;
+	world_start(&world);
+	buf_init(&frame, 0);
+	assert_int_equal(pipe(pipes), 0);
+	for (int i = 0; i < COUNT; i++)
+		channel_send_fd(&world.channel, IPC_TYPE_role_qmgr, &qmgr, pipes[1]);
+	for (int i = 0; i < COUNT; i++) {
+		channel_flush_all(NULL);
+		assert_int_equal(
+			channel_read_blocking(world.peer, &frame, &type, &payload, &fd), ERR_OK);
+		assert_int_equal(type, IPC_TYPE_role_qmgr);
+		assert_true(fd >= 0);
+		(void)close(fd);
+	}
+	assert_true(channel_is_open(&world.channel));
+	buf_done(&frame);
+	(void)close(pipes[0]);
+	(void)close(pipes[1]);
+	world_end(&world);
+}
+
 int
 main(void)
 {
@@ -250,6 +283,7 @@ main(void)
 		cmocka_unit_test(test_receive__impossible_length__closes_the_channel),
 		cmocka_unit_test(test_receive__descriptor_announced_but_absent__closes_the_channel),
 		cmocka_unit_test(test_receive__peer_closes__is_told_once),
+		cmocka_unit_test(test_send_fd__hundreds_in_a_turn__all_arrive),
 		cmocka_unit_test(test_flush__peer_died_behind_its_frame__the_frame_is_delivered),
 		cmocka_unit_test(
 			test_send__reader_that_never_catches_up__memory_follows_what_is_unread),
