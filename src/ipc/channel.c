@@ -149,7 +149,7 @@ channel_receive(struct channel *channel)
 	} control;
 	struct iovec iov;
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-		.msg_controllen = sizeof(control) };
+		.msg_controllen = channel->refuses_fds ? 0 : sizeof(control) };
 	ssize_t got;
 
 	if (buf_reserve(&channel->in, CHANNEL_READ_SIZE) < 0) {
@@ -205,6 +205,12 @@ channel_open(struct channel *channel, struct loop *loop, int fd, channel_frame_f
 	buf_init(&channel->in, 2 * IPC_PAYLOAD_MAX + 2 * CHANNEL_READ_SIZE);
 	buf_init(&channel->out, 0);
 	loop_fd_open(&channel->watch, loop, fd, LOOP_READ, channel_ready, channel);
+}
+
+void
+channel_refuse_fds(struct channel *channel)
+{
+	channel->refuses_fds = true;
 }
 
 bool

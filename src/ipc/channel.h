@@ -50,6 +50,7 @@ struct channel {
 	int in_fd_count;
 	bool is_dirty;
 	bool is_paused;
+	bool refuses_fds;
 	bool is_deaf;   /* the peer takes nothing any more; what it said is still read */
 	bool is_failed; /* closed_fn is owed */
 	bool *gone;     /* set when closed inside a callback */
@@ -64,6 +65,10 @@ bool channel_is_open(const struct channel *channel);
 /* Queues a frame; on a closed channel it does nothing. `message` is the struct of `type`. */
 void channel_send(struct channel *channel, enum ipc_type type, const void *message);
 void channel_send_fd(struct channel *channel, enum ipc_type type, const void *message, int fd);
+
+/* For a peer that has no business with them: the kernel drops descriptors that it sends, so it
+ * cannot use up ours; a frame that announces one closes the channel. */
+void channel_refuse_fds(struct channel *channel);
 
 /* Bytes queued and not yet taken by the kernel. */
 size_t channel_pending(const struct channel *channel);

@@ -213,6 +213,7 @@ peer_new(struct qmgr *qmgr, int fd, const char *name, uint32_t pid, bool is_work
 	peer->pid = pid;
 	HASH_ADD(hh, qmgr->peers, number, sizeof(peer->number), peer);
 	channel_open(&peer->channel, qmgr->role->loop, fd, peer_frame, peer_closed, peer);
+	channel_refuse_fds(&peer->channel);
 	peer->is_worker = is_worker;
 	if (!core_is_open(qmgr->core) || (is_worker && !core_hears_workers(qmgr->core)))
 		channel_pause(&peer->channel, true);

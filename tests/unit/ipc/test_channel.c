@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -274,6 +275,43 @@ test_send_fd__hundreds_in_a_turn__all_arrive(void **state)
 	world_end(&world);
 }
 
+static int
+count_fds(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void
+test_refuse_fds__peer_sends_some__none_is_kept(void **state)
+{
+	struct world world;
+	struct channel other;
+	struct ipc_role_qmgr qmgr = { .pid = 4 };
+	int before, pair[2];
+
+	(void)state;
+	world_start(&world);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	channel_refuse_fds(&world.channel);
+	channel_open(&other, world.loop, world.peer, world_frame, world_closed, &world);
+	before = count_fds();
+	channel_send_fd(&other, IPC_TYPE_role_qmgr, &qmgr, pair[0]);
+	channel_flush_all(NULL);
+	loop_run(world.loop);
+	assert_true(world.closed);
+	assert_int_equal(world.frames, 0);
+	assert_int_equal(count_fds(), before - 1); /* its own socket */
+	channel_close(&other);
+	world.peer = -1;
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	world_end(&world);
+}
+
 int
 main(void)
 {
@@ -284,6 +322,7 @@ main(void)
 		cmocka_unit_test(test_receive__descriptor_announced_but_absent__closes_the_channel),
 		cmocka_unit_test(test_receive__peer_closes__is_told_once),
 		cmocka_unit_test(test_send_fd__hundreds_in_a_turn__all_arrive),
+		cmocka_unit_test(test_refuse_fds__peer_sends_some__none_is_kept),
 		cmocka_unit_test(test_flush__peer_died_behind_its_frame__the_frame_is_delivered),
 		cmocka_unit_test(
 			test_send__reader_that_never_catches_up__memory_follows_what_is_unread),
