@@ -329,10 +329,6 @@ dispatch(struct peer *peer, uint16_t type, const union ipc_any *any)
 {
 	if (type == IPC_TYPE_hello)
 		return true;
-	if (type == IPC_TYPE_control_request) {
-		control_request(peer, &any->control_request);
-		return true;
-	}
 	switch (peer->kind) {
 	case CORE_PEER_INTAKE:
 		return intake_message(peer, type, any);
@@ -342,7 +338,10 @@ dispatch(struct peer *peer, uint16_t type, const union ipc_any *any)
 	case CORE_PEER_RESOLVER:
 		return resolver_message(peer, type, any);
 	case CORE_PEER_TOOL:
-		return false;
+		if (type != IPC_TYPE_control_request)
+			return false;
+		control_request(peer, &any->control_request);
+		return true;
 	}
 	return false;
 }

@@ -1,5 +1,7 @@
 """The tools against a running instance: sendmail by socket and by maildrop, mailq, changes, config, stop."""
 import json
+import os
+import pwd
 import subprocess
 
 from conftest import BUILD, free_port, wait_for
@@ -67,6 +69,14 @@ def test_queue__hold_release_delete__change_it(make_ostler):
     instance.tool("release", message["queue_id"])
     wait_for(lambda: names(instance) in (["deferred"], ["active"]), what="release")
     assert instance.tool("show", message["queue_id"], "--content").stdout.count("hello") == 1
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        for path in (instance.etc, *instance.etc.parents):
+            if path.stat().st_mode & 0o001 == 0 and str(path).startswith("/tmp/pytest"):
+                path.chmod(0o755)
+        done = subprocess.run([BUILD / "ostler", "-c", instance.etc, "show", message["queue_id"], "--content"],
+                              capture_output=True, text=True, user=nobody.pw_uid, group=nobody.pw_gid)
+        assert done.returncode == 77 and "hello" not in done.stdout, done
     instance.tool("delete", message["queue_id"])
     wait_for(lambda: instance.queue() == [], what="removal")
     assert instance.tool("queue").stdout == "Mail queue is empty\n"
