@@ -283,16 +283,23 @@ state_set(struct state *state, uint32_t number, enum state_class to,
 /* --- STATE records ---------------------------------------------------------------------------- */
 
 static void
-put_reason(struct buf *bytes, const struct state_reason *reason)
+put_text(struct buf *bytes, struct slice text, size_t max)
 {
-	wire_put_bytes(bytes, reason->dsn);
-	wire_put_bytes(bytes, reason->text);
-	wire_put_bytes(bytes, reason->remote_mta);
-	wire_put_bytes(bytes, reason->diagnostic);
+	wire_put_bytes(bytes, text.len > max ? slice_head(text, utf8_cut(text, max)) : text);
 }
 
 static void
-put_recipients(const struct state *state, struct buf *bytes)
+put_reason(struct buf *bytes, const struct state_reason *reason, size_t text_max)
+{
+	wire_put_bytes(bytes, reason->dsn);
+	put_text(bytes, reason->text, text_max);
+	put_text(bytes, reason->remote_mta, text_max);
+	put_text(bytes, reason->diagnostic, text_max);
+}
+
+/* `places`: of each reason in the payload, where free ones have none. */
+static void
+put_recipients(const struct state *state, const uint32_t *places, struct buf *bytes)
 {
 	uint32_t run = 1;
 
@@ -307,31 +314,68 @@ put_recipients(const struct state *state, struct buf *bytes)
 		}
 		wire_put_u32(bytes, run);
 		wire_put_u8(bytes, first->class);
-		wire_put_u32(bytes, first->reason);
+		wire_put_u32(bytes, first->reason == 0 ? 0 : places[first->reason - 1]);
 	}
 }
 
-/* Upper bound of an encoded state. */
+/* Upper bound of an encoded state whose texts are cut so. */
 static size_t
-encoded_size(const struct state *state)
+encoded_size(const struct state *state, size_t text_max)
 {
 	size_t size = 64;
 
 	for (uint32_t i = 0; i < state->reason_count; i++) {
 		size += 32;
 		for (int part = 0; part < REASON_PARTS; part++)
-			size += state->reasons[i].length[part];
+			size += num_min_u64(state->reasons[i].length[part], text_max);
 	}
 	return size + (size_t)state->recipient_count * 9;
+}
+
+/* How long texts may be: a next hop that answers each of many recipients with a page of its own
+ * must not make a state that the journal cannot take. */
+static size_t
+text_limit(const struct state *state)
+{
+	size_t max = STATE_TEXT_MAX;
+
+	while (max > 0 && encoded_size(state, max) > STATE_BYTES_MAX)
+		max /= 2;
+	return max;
+}
+
+static void
+put_reasons(const struct state *state, uint32_t *places, size_t text_max, struct buf *bytes)
+{
+	size_t at = bytes->len;
+	uint32_t count = 0;
+
+	wire_put_u32(bytes, 0);
+	for (uint32_t i = 0; i < state->reason_count; i++) {
+		struct state_reason reason;
+
+		if (state->reasons[i].refs == 0)
+			continue;
+		places[i] = ++count;
+		reason_view(&state->reasons[i], &reason);
+		wire_put_u64(bytes, reason.time_us);
+		put_reason(bytes, &reason, text_max);
+	}
+	wire_set_u32(bytes, at, count);
 }
 
 enum err
 state_encode(const struct state *state, struct buf *bytes)
 {
-	enum err err = buf_reserve(bytes, encoded_size(state));
+	size_t text_max = text_limit(state);
+	enum err err = buf_reserve(bytes, encoded_size(state, text_max));
+	uint32_t *places;
 
 	if (err != ERR_OK)
 		return err;
+	places = mem_try((state->reason_count + (size_t)1) * sizeof(*places));
+	if (places == NULL)
+		return ERR_NOMEM;
 	wire_put_u8(bytes, STATE_VERSION);
 	wire_put_u32(bytes, state->flags);
 	wire_put_u32(bytes, state->attempts);
@@ -340,16 +384,9 @@ state_encode(const struct state *state, struct buf *bytes)
 	wire_put_u64(bytes, state->next_attempt_us);
 	wire_put_u64(bytes, state->warn_us);
 	wire_put_u32(bytes, state->recipient_count);
-	wire_put_u32(bytes, state->reason_count);
-	for (uint32_t i = 0; i < state->reason_count; i++) {
-		struct state_reason reason = { 0 };
-
-		if (state->reasons[i].refs > 0)
-			reason_view(&state->reasons[i], &reason);
-		wire_put_u64(bytes, reason.time_us);
-		put_reason(bytes, &reason);
-	}
-	put_recipients(state, bytes);
+	put_reasons(state, places, text_max, bytes);
+	put_recipients(state, places, bytes);
+	mem_free(places);
 	return ERR_OK;
 }
 
@@ -500,7 +537,7 @@ state_result_put(struct buf *bytes, const struct state_result *result)
 	wire_put_u8(bytes, is_same);
 	if (!is_same) {
 		wire_set_u32(bytes, RESULT_LAST_AT, (uint32_t)bytes->len);
-		put_reason(bytes, &reason);
+		put_reason(bytes, &reason, STATE_TEXT_MAX);
 	}
 	return ERR_OK;
 }

@@ -15,7 +15,9 @@
  *
  * Ownership: a struct state owns its memory; slices of reasons are valid until the next change.
  * Limits:    STATE_RECIPIENTS_MAX, STATE_REASONS_MAX (then the reason of a deferral is shared with
- *            the last one stored), STATE_TEXT_MAX bytes a text (longer is cut).
+ *            the last one stored), STATE_TEXT_MAX bytes a text (longer is cut). Texts are cut
+ *            further where a STATE would be longer than STATE_BYTES_MAX, so that it can always
+ *            be stored, up to 100,000 recipients.
  * Errors:    ERR_SYNTAX, ERR_LIMIT, ERR_VERSION, ERR_NOMEM; after an error of state_decode() the
  *            struct is as after state_init(); state_apply() checks all before it changes anything.
  * Threads:   none.
@@ -27,7 +29,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-enum { STATE_RECIPIENTS_MAX = 1 << 20, STATE_REASONS_MAX = 65535, STATE_TEXT_MAX = 2048 };
+enum { STATE_RECIPIENTS_MAX = 1 << 20, STATE_REASONS_MAX = 16384, STATE_TEXT_MAX = 2048,
+	STATE_BYTES_MAX = 1536 * 1024 };
 
 enum state_class {
 	STATE_OPEN = 0,

@@ -130,6 +130,69 @@ test_result__applies_whole_or_not_at_all(void **state_)
 	buf_done(&bytes);
 }
 
+/* As a next hop can make it that says something else about each recipient. */
+static void
+defer_all(struct state *state, uint32_t round)
+{
+	char text[1500];
+
+	memset(text, 'x', sizeof(text));
+	for (uint32_t i = 0; i < state->recipient_count; i++) {
+		struct state_reason said = { .dsn = SLICE_LIT("4.2.1"),
+			.text = { (const uint8_t *)text, sizeof(text) },
+			.diagnostic = { (const uint8_t *)text, 1024 } };
+
+		memcpy(text, &i, sizeof(i));
+		memcpy(text + sizeof(i), &round, sizeof(round));
+		assert_true(state_set(state, i, STATE_OPEN, &said));
+	}
+}
+
+static void
+test_encode__many_long_reasons__the_journal_can_take_it(void **state_)
+{
+	struct state state, again;
+	struct state_reason got;
+	struct buf bytes;
+
+	(void)state_;
+	assert_int_equal(state_init(&state, 20000), ERR_OK);
+	buf_init(&bytes, 0);
+	defer_all(&state, 0);
+	assert_int_equal(state_encode(&state, &bytes), ERR_OK);
+	assert_true(bytes.len <= STATE_BYTES_MAX);
+	assert_int_equal(state_decode(buf_slice(&bytes), 20000, &again), ERR_OK);
+	assert_true(state_reason(&again, 0, &got));
+	assert_true(slice_equal_str(got.dsn, "4.2.1"));
+	state_done(&again);
+	state_done(&state);
+	buf_done(&bytes);
+}
+
+static void
+test_encode__round_after_round__keeps_no_room_for_reasons_that_are_gone(void **state_)
+{
+	struct state state, again;
+	struct buf bytes;
+	size_t first = 0;
+
+	(void)state_;
+	assert_int_equal(state_init(&state, 200), ERR_OK);
+	buf_init(&bytes, 0);
+	for (uint32_t round = 0; round < 20; round++) {
+		defer_all(&state, round);
+		buf_clear(&bytes);
+		assert_int_equal(state_encode(&state, &bytes), ERR_OK);
+		first = round == 0 ? bytes.len : first;
+		assert_int_equal(bytes.len, first);
+		assert_int_equal(state_decode(buf_slice(&bytes), 200, &again), ERR_OK);
+		state_done(&state);
+		state = again;
+	}
+	state_done(&state);
+	buf_done(&bytes);
+}
+
 /* rules: L20 K16 */
 static void
 test_late_result__never_opens_again(void **state_)
@@ -158,6 +221,9 @@ main(void)
 		cmocka_unit_test(test_set__only_the_steps_of_the_picture),
 		cmocka_unit_test(test_encode__is_read_back__no_prefix_is),
 		cmocka_unit_test(test_result__applies_whole_or_not_at_all),
+		cmocka_unit_test(test_encode__many_long_reasons__the_journal_can_take_it),
+		cmocka_unit_test(
+			test_encode__round_after_round__keeps_no_room_for_reasons_that_are_gone),
 		cmocka_unit_test(test_late_result__never_opens_again),
 	};
 
