@@ -378,6 +378,8 @@ commit_problem(struct core *core, const struct intake *intake,
 		return "envelope is malformed";
 	if (recipient_list_check(commit->recipients, &count) != ERR_OK || count == 0)
 		return "recipient list is malformed or empty";
+	if (commit->recipients.len > IPC_RECIPIENTS_MAX || commit->head.len > IPC_HEAD_MAX)
+		return "recipients or head are too long";
 	if (commit->content_length != intake->received)
 		return "content length is wrong";
 	if (queue_id_time_us(commit->queue_id) > core->floor_us)

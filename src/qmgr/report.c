@@ -14,7 +14,9 @@
 #include "base/num.h"
 #include "route/rewrite.h"
 
-enum { LARGE_HEADER_MAX = 64 * 1024 };
+/* REPORT_TEXT_MAX: of all recipients of a report, which repeats each; with the content that comes
+ * back and the marks' STATE it is one batch of the journal. */
+enum { LARGE_HEADER_MAX = 64 * 1024, REPORT_TEXT_MAX = 384 * 1024 };
 
 /* Whom a report about this message goes to (rules N20 to N22). */
 enum report_target { TARGET_SENDER, TARGET_POSTMASTER, TARGET_NOBODY };
@@ -144,18 +146,31 @@ struct batch {
 	size_t mark_count;
 };
 
+static size_t
+text_size(const struct report_recipient *recipient)
+{
+	return recipient->address.len + recipient->original.len + recipient->orcpt.len +
+	       recipient->reason.len + recipient->remote_mta.len + recipient->diagnostic.len;
+}
+
 static void
 batch_collect(struct message *message, enum report_target target, struct batch *batch)
 {
+	size_t text = 0;
+
 	batch->list = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*batch->list));
 	batch->marks = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*batch->marks));
 	for (uint32_t i = 0;
-		i < message->recipient_count && batch->mark_count < REPORT_RECIPIENTS_MAX; i++) {
+		i < message->recipient_count && batch->mark_count < REPORT_RECIPIENTS_MAX &&
+		text < REPORT_TEXT_MAX;
+		i++) {
 		if (state_class(&message->state, i) != STATE_BOUNCE_PENDING)
 			continue;
 		batch->marks[batch->mark_count++] = i;
-		if (target != TARGET_NOBODY && is_included(&message->recipients[i], target))
-			fill_recipient(message, i, &batch->list[batch->count++]);
+		if (target != TARGET_NOBODY && is_included(&message->recipients[i], target)) {
+			fill_recipient(message, i, &batch->list[batch->count]);
+			text += text_size(&batch->list[batch->count++]);
+		}
 	}
 }
 

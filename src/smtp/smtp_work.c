@@ -8,10 +8,14 @@
 #include "base/mem.h"
 #include "message/delay.h"
 #include "message/queue_id.h"
+#include "message/utf8.h"
 #include "smtp/smtp_worker.h"
 
 #include <stdio.h>
 #include <unistd.h>
+
+/* Of an outcome in a frame: its numbers, lengths and DSN; and how many texts it has besides. */
+enum { OUTCOME_FIXED = 40, OUTCOME_TEXTS = 3 };
 
 /* --- life ------------------------------------------------------------------------------------- */
 
@@ -249,9 +253,26 @@ work_defer_rest(struct smtp_session *session, const char *dsn, const char *reaso
 	}
 }
 
+/* All outcomes must fit into one frame, whatever the next hop says about each recipient. */
+static size_t
+text_limit(const struct work *work)
+{
+	size_t share = IPC_OUTCOMES_MAX / (work->count > 0 ? work->count : 1);
+
+	return share > OUTCOME_FIXED ? (share - OUTCOME_FIXED) / OUTCOME_TEXTS : 0;
+}
+
+static struct slice
+cut(struct slice text, size_t max)
+{
+	return text.len > max ? slice_head(text, utf8_cut(text, max)) : text;
+}
+
 void
 work_put_outcomes(const struct work *work, struct buf *list)
 {
+	size_t max = text_limit(work);
+
 	for (uint32_t i = 0; i < work->count; i++) {
 		const struct work_outcome *outcome = &work->outcomes[i];
 		bool failed = outcome->said.kind != IPC_OUTCOME_DELIVERED;
@@ -264,10 +285,10 @@ work_put_outcomes(const struct work *work, struct buf *list)
 
 		if (!outcome->said.decided)
 			continue;
-		ipc.reason = slice_str(outcome->said.reason);
+		ipc.reason = cut(slice_str(outcome->said.reason), max);
 		if (failed && outcome->said.diagnostic != NULL) {
-			ipc.diagnostic = slice_str(outcome->said.diagnostic);
-			ipc.remote_mta = outcome->host->ipc.name;
+			ipc.diagnostic = cut(slice_str(outcome->said.diagnostic), max);
+			ipc.remote_mta = cut(outcome->host->ipc.name, max);
 		}
 		ipc_outcome_put(list, &ipc);
 	}

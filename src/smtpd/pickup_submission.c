@@ -186,9 +186,11 @@ put_all_recipients(
 	struct slice details = import_of(submission)->details;
 	struct submission_recipient given;
 	struct submission_detail detail;
-	enum err err;
+	enum err err = ERR_OK;
 
-	while ((err = submission_recipient_next(&rest, &given)) == ERR_OK) {
+	/* Beyond the limit it is refused; the rest makes no difference. */
+	while (list->len <= IPC_RECIPIENTS_MAX &&
+		(err = submission_recipient_next(&rest, &given)) == ERR_OK) {
 		struct recipient_entry entry = { .notify = given.notify };
 		struct buf complete;
 
@@ -238,6 +240,8 @@ commit(struct pickup_submission *submission)
 			ERR_OK ||
 		put_recipients(submission, &recipients) != ERR_OK || recipients.len == 0) {
 		answer(submission, EX_DATAERR, SLICE_LIT("sender or recipients are not usable"));
+	} else if (recipients.len > IPC_RECIPIENTS_MAX) {
+		answer(submission, EX_DATAERR, SLICE_LIT("too many recipients for one message"));
 	} else {
 		log_event(&submission->role->log.log, EV_pickup_from, LOG_Z(submission->id_text),
 			LOG_U(submission->uid), LOG_S(buf_slice(&sender)));

@@ -419,6 +419,12 @@ accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 			"Recipient address rejected: User unknown in local recipient table");
 		return false;
 	}
+	/* All that it expands to or none: what is refused here must not get the message. */
+	if (err == ERR_OK && proto->recipients.len + expanded.len > IPC_RECIPIENTS_MAX) {
+		buf_done(&expanded);
+		fail(proto, "452 4.5.3 Error: too many recipients");
+		return false;
+	}
 	if (err == ERR_OK)
 		err = recipient_filter_pass(&proto->filter, buf_slice(&expanded),
 			&proto->recipients, &proto->stored_count);

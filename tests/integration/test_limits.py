@@ -7,6 +7,7 @@ import time
 
 import pytest
 from conftest import BUILD, wait_for
+from peer import Peer
 from test_kill import Load, SETTINGS
 
 
@@ -179,3 +180,46 @@ def test_size__large_content__streams_through_bounded_memory(make_ostler, sink):
     assert len(sink.messages[1][2]) > 99_000_000
     # AddressSanitizer keeps freed memory back, so this is a bound against growth with size only.
     assert all(peak[role] - before[role] < 60_000_000 for role in before), (before, peak)
+
+
+def test_recipients__each_with_a_page_of_refusal__all_are_reported(make_ostler):
+    """What a next hop says of each of 1,000 recipients fits into frames, records and reports."""
+    said = []
+
+    def script(stage, number):
+        if stage != "rcpt" or len(said) >= 2000:
+            return None
+        said.append(number)
+        code = "450 4.2.1" if len(said) <= 1000 else "550 5.1.1"
+        return f"{code} {len(said)} " + "x" * 1900
+
+    peer = Peer(script)
+    ostler = make_ostler(f"[127.0.0.1]:{peer.port}", {
+        "default_destination_recipient_limit": "1000", "minimal_backoff_time": "1s",
+        "maximal_backoff_time": "1s"})
+    pids = ostler.children()
+    recipients = [f"user{i}@dest.test" for i in range(1000)]
+    ostler.send(recipients)
+    wait_for(lambda: ostler.queue() == [] and peer.messages, 60, "the reports")
+    reports = [content for to, content in peer.messages if to == ["sender@client.test"]]
+    assert len(reports) == len(peer.messages)
+    found = b"".join(reports)
+    assert all(f"Final-Recipient: rfc822; {r}\r\n".encode() in found for r in recipients)
+    assert ostler.children() == pids, "no process has died"
+    peer.stop()
+
+
+def test_recipients__more_than_a_message_may_have__are_refused(ostler, sink):
+    pids = ostler.children()
+    many = [f"{'user' * 12}{i}@dest.test" for i in range(20000)]
+    done = ostler_sendmail(ostler, *many)
+    assert done.returncode == 65 and "too many recipients" in done.stderr, done.stderr
+    assert ostler_sendmail(ostler, *many[:2000]).returncode == 0
+    wait_for(lambda: sorted(sink.recipients()) == sorted(many[:2000]), 60, "the others")
+    assert ostler.children() == pids, "no process has died"
+
+
+def ostler_sendmail(ostler, *recipients):
+    return subprocess.run([BUILD / "sendmail", "-C", ostler.etc, "-i", *recipients],
+                          input="Subject: many\n\nhello\n",
+                          capture_output=True, text=True, timeout=60)
