@@ -191,6 +191,7 @@ struct peer {
 	uint32_t pid;
 	bool is_leaving; /* it takes no session any more: its process stops */
 	bool is_survivor;        /* its inventory is not complete */
+	bool is_condemned;       /* it came too late, and is to be killed */
 	bool may_change;
 	struct mono inventory_by;
 	uint32_t inventory_count;

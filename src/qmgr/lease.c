@@ -153,26 +153,37 @@ lease_inventory_end(struct peer *peer, const struct ipc_inventory_end *end)
 		inventory_complete(peer);
 }
 
-/* A survivor that says nothing is killed; its death settles the rest. One that never came counts
- * as dead: master saw it die before it could be announced. */
+/*
+ * A survivor that says nothing is killed, and its death settles the rest: until then nothing of
+ * what it may be delivering is given out. One that never came counts as dead: master saw it die
+ * before it could be announced; so does one that is there as long again after it was condemned.
+ */
 void
 lease_step(struct core *core)
 {
 	struct peer *peer, *next;
+	uint32_t alive = 0;
 
 	if (!core->is_complete || core->survivors_waiting == 0
 		|| core->now.mono.ns < core->inventory_by.ns)
 		return;
 	HASH_ITER(by_number, core->peers, peer, next)
 	{
-		if (peer->is_survivor) {
-			log_event(core->log, EV_qmgr_no_inventory, LOG_U(peer->pid));
-			core->options.out->kill(core->options.ctx, peer->pid);
-			inventory_complete(peer);
+		if (!peer->is_survivor)
+			continue;
+		if (peer->is_condemned) {
+			peer->is_survivor = false;
+			continue;
 		}
+		log_event(core->log, EV_qmgr_no_inventory, LOG_U(peer->pid));
+		core->options.out->kill(core->options.ctx, peer->pid);
+		peer->is_condemned = true;
+		alive++;
 	}
-	core->survivors_waiting = 0;
-	active_inventories_complete(core);
+	core->survivors_waiting = alive;
+	core->inventory_by = mono_add_ns(core->now.mono, CORE_INVENTORY_S * NS_PER_S);
+	if (alive == 0)
+		active_inventories_complete(core);
 	core_mark(core);
 }
 

@@ -1038,19 +1038,29 @@ pass_time(struct world *world)
 	world->now.wall.us += ns / 1000;
 }
 
-/* A survivor takes its time with its inventory; one that takes too long is killed. */
+/* A survivor takes its time with its inventory; one that takes too long is killed, which takes its
+ * time too. */
 static void
 survivors_act(struct world *world)
 {
-	for (int actor = ACTOR_WORKER; actor < ACTOR_COUNT; actor++) {
+	int kept = 0;
+
+	for (int actor = ACTOR_WORKER; actor < ACTOR_COUNT; actor++)
 		if (world->owes_inventory[actor] && world->stalled[actor] == 0 && chance(world, 5))
 			send_inventory(world, actor);
-		for (int i = 0; i < world->condemned_count; i++) {
-			if (world->peers[actor] == world->condemned[i])
+	for (int i = 0; i < world->condemned_count; i++)
+		for (int actor = ACTOR_WORKER; actor < ACTOR_COUNT; actor++) {
+			if (world->peers[actor] != world->condemned[i])
+				continue;
+			if (world->owes_inventory[actor] && !chance(world, 3)) {
+				world->stalled[actor] = 0; /* it wakes up just now */
+				world->condemned[kept++] = world->condemned[i];
+			} else {
 				kill_worker(world, actor);
+			}
+			break;
 		}
-	}
-	world->condemned_count = 0;
+	world->condemned_count = kept;
 }
 
 static void
