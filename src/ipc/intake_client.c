@@ -119,7 +119,7 @@ intake_client_frame(struct intake_client *client, uint16_t type, const union ipc
 	if (type == IPC_TYPE_id_block)
 		take_block(client, &any->id_block);
 	else if (type == IPC_TYPE_credit)
-		client->credit += any->credit.bytes;
+		client->credit += (int64_t)any->credit.bytes;
 	else if (type == IPC_TYPE_intake_result)
 		take_result(client, &any->intake_result);
 	else
@@ -173,7 +173,7 @@ register_txn(struct intake_txn *txn)
 static void
 spend(struct intake_client *client, size_t bytes)
 {
-	client->credit -= client->credit < bytes ? client->credit : bytes;
+	client->credit -= (int64_t)bytes;
 }
 
 void

@@ -1,9 +1,10 @@
 /*
  * intake_client.h - the way of new mail to qmgr, for every role that brings mail (driver)
  *
- * Content may be sent as far as credit goes. A commit is answered once: durable, refused, or, when
- * qmgr died in between, what its successor knows of it (asked by queue ID, INTAKE_QUERY_S at most).
- * What had been sent in parts to a dead qmgr is lost: such a transaction is refused at its end.
+ * Content may be sent while credit is left; more is owed. A commit is answered once: durable,
+ * refused, or, when qmgr died in between, what its successor knows of it (asked by queue ID,
+ * INTAKE_QUERY_S at most). What had been sent in parts to a dead qmgr is lost: such a transaction
+ * is refused at its end.
  *
  * Ownership: embedded in the process's struct; transactions are embedded in what sends them.
  * Callbacks: `answer` from the channel or the timer, never inside a call.
@@ -38,7 +39,7 @@ struct intake_client {
 	uint64_t id_next, id_end;
 	uint64_t spare_next, spare_end;
 	bool is_asked;
-	uint64_t credit;
+	int64_t credit; /* below 0: the last message took more than was left */
 	uint64_t txn_next;
 	uint32_t epoch; /* counts qmgrs */
 	struct intake_txn *open; /* hash by txn */

@@ -1,0 +1,92 @@
+/*
+ * test_intake_client.c - unit tests of ipc/intake_client
+ *
+ * Goal: what is under way stays within the credit, however often the last message takes more than was
+ * left. Method: a socket pair; frames are handed in.
+ */
+#include "ipc/intake_client.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void
+ignore_frame(void *ctx, uint16_t type, struct slice payload, int fd)
+{
+	(void)ctx;
+	(void)type;
+	(void)payload;
+	(void)fd;
+}
+
+static void
+ignore_closed(void *ctx)
+{
+	(void)ctx;
+}
+
+static void
+ignore_change(struct intake_client *client)
+{
+	(void)client;
+}
+
+static void
+ignore_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice text)
+{
+	(void)txn;
+	(void)status;
+	(void)text;
+}
+
+static void
+give(struct intake_client *client, uint64_t bytes)
+{
+	union ipc_any any = { .credit = { .bytes = bytes } };
+
+	assert_true(intake_client_frame(client, IPC_TYPE_credit, &any));
+}
+
+static void
+test_credit__overdrawn__is_owed(void **state)
+{
+	static const uint8_t content[1000];
+	struct role role = { .loop = loop_new() };
+	struct intake_client client;
+	struct intake_txn txn = { .client = &client, .answer = ignore_answer };
+	struct ipc_intake_commit commit = { .queue_id = 1,
+		.content = slice_make(content, sizeof(content)) };
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	channel_open(&role.qmgr, role.loop, pair[0], ignore_frame, ignore_closed, NULL);
+	intake_client_init(&client, &role, ignore_change);
+	intake_client_qmgr_up(&client);
+	give(&client, 100);
+	assert_true(intake_client_has_credit(&client));
+	intake_txn_commit(&txn, &commit);
+	assert_false(intake_client_has_credit(&client));
+	give(&client, 900);
+	assert_false(intake_client_has_credit(&client));
+	give(&client, 100);
+	assert_true(intake_client_has_credit(&client));
+	intake_txn_abort(&txn);
+	loop_timer_done(&client.query_timer);
+	channel_close(&role.qmgr);
+	(void)close(pair[1]);
+	loop_free(role.loop);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_credit__overdrawn__is_owed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
