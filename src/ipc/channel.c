@@ -166,6 +166,25 @@ channel_receive(struct channel *channel)
 	return got;
 }
 
+/* One read and what it brought: false: there is no more, or the channel was closed or failed. */
+static bool
+channel_take(struct channel *channel, ssize_t *ret_got)
+{
+	ssize_t got;
+
+	do
+		got = channel_receive(channel);
+	while (got < 0 && errno == EINTR);
+	*ret_got = got;
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return false;
+	if (got <= 0) {
+		channel_fail(channel);
+		return false;
+	}
+	return channel_parse(channel) && !channel->is_paused;
+}
+
 static void
 channel_ready(void *ctx, int ready)
 {
@@ -178,19 +197,22 @@ channel_ready(void *ctx, int ready)
 	if (!(ready & LOOP_READ))
 		return;
 	for (int i = 0; i < CHANNEL_READS_PER_EVENT; i++) {
-		ssize_t got = channel_receive(channel);
+		ssize_t got;
 
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return;
-		if (got <= 0) {
-			channel_fail(channel);
-			return;
-		}
-		if (!channel_parse(channel) || channel->is_paused || got < CHANNEL_READ_SIZE / 2)
+		if (!channel_take(channel, &got) || got < CHANNEL_READ_SIZE / 2)
 			return;
 	}
+}
+
+void
+channel_drain(struct channel *channel)
+{
+	ssize_t got;
+
+	if (!channel_is_open(channel) || channel->is_paused)
+		return;
+	while (channel_take(channel, &got))
+		continue;
 }
 
 void
@@ -217,6 +239,12 @@ bool
 channel_is_open(const struct channel *channel)
 {
 	return channel->loop != NULL && !channel->is_failed;
+}
+
+bool
+channel_is_closed(const struct channel *channel)
+{
+	return channel->loop == NULL;
 }
 
 void

@@ -61,6 +61,10 @@ void channel_open(struct channel *channel, struct loop *loop, int fd, channel_fr
 	channel_closed_fn *closed_fn, void *ctx);
 void channel_close(struct channel *channel); /* idempotent */
 bool channel_is_open(const struct channel *channel);
+/* Neither open nor failed with closed_fn still to be called. */
+bool channel_is_closed(const struct channel *channel);
+/* Delivers what the peer has written so far, before its channel is closed for a better one. */
+void channel_drain(struct channel *channel);
 
 /* Queues a frame; on a closed channel it does nothing. `message` is the struct of `type`. */
 void channel_send(struct channel *channel, enum ipc_type type, const void *message);

@@ -214,10 +214,11 @@ role_qmgr_open(struct role *role)
 
 	if (role->qmgr_fd < 0)
 		return;
-	if (channel_is_open(&role->qmgr))
+	/* The old one's last words are answers that were promised: they count. Its end may have
+	 * been seen already in this turn, and not been told yet. */
+	channel_drain(&role->qmgr);
+	if (!channel_is_closed(&role->qmgr))
 		role_qmgr_closed(role);
-	else
-		channel_close(&role->qmgr);
 	channel_open(
 		&role->qmgr, role->loop, role->qmgr_fd, role_qmgr_frame, role_qmgr_closed, role);
 	role->qmgr_fd = -1;

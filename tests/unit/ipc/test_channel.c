@@ -312,6 +312,32 @@ test_refuse_fds__peer_sends_some__none_is_kept(void **state)
 	world_end(&world);
 }
 
+static void
+test_drain__frames_in_the_socket__are_delivered(void **state)
+{
+	struct world world;
+	struct ipc_ptr ptr = { .query = 5 };
+	struct buf buf;
+
+	(void)state;
+	world_start(&world);
+	buf_init(&buf, 0);
+	ipc_encode(&buf, IPC_TYPE_ptr, false, &ptr);
+	assert_int_equal(write(world.peer, buf.ptr, buf.len), (ssize_t)buf.len);
+	channel_drain(&world.channel);
+	assert_int_equal(world.frames, 1);
+	assert_true(channel_is_open(&world.channel));
+	(void)close(world.peer);
+	world.peer = -1;
+	channel_drain(&world.channel);
+	assert_false(channel_is_open(&world.channel));
+	assert_false(channel_is_closed(&world.channel));
+	channel_close(&world.channel);
+	assert_true(channel_is_closed(&world.channel));
+	buf_done(&buf);
+	world_end(&world);
+}
+
 int
 main(void)
 {
@@ -323,6 +349,7 @@ main(void)
 		cmocka_unit_test(test_receive__peer_closes__is_told_once),
 		cmocka_unit_test(test_send_fd__hundreds_in_a_turn__all_arrive),
 		cmocka_unit_test(test_refuse_fds__peer_sends_some__none_is_kept),
+		cmocka_unit_test(test_drain__frames_in_the_socket__are_delivered),
 		cmocka_unit_test(test_flush__peer_died_behind_its_frame__the_frame_is_delivered),
 		cmocka_unit_test(
 			test_send__reader_that_never_catches_up__memory_follows_what_is_unread),
