@@ -1,7 +1,7 @@
 /*
  * admin_main.c - libmicrohttpd on our loop; questions go to qmgr as control requests (admin_main.h)
  *
- *   /healthz     200 when the queue manager is there, else 503
+ *   /healthz     200 when mail is accepted, else 503 and why not
  *   /metrics     Prometheus text
  *   /api/status  one JSON object
  *   /api/queue   a JSON array of messages, fields as postqueue -j
@@ -109,6 +109,11 @@ reply_answer(struct request *request)
 {
 	bool is_metrics = strcmp(request->command, "metrics") == 0;
 
+	if (strcmp(request->command, "health") == 0 && request->text.len > 0) {
+		buf_add_str(&request->text, "\n");
+		return reply(request->connection, request->status, "text/plain; charset=utf-8",
+			buf_slice(&request->text));
+	}
 	if (request->status != MHD_HTTP_OK)
 		return refuse(request->connection, request->status,
 			"the queue manager did not answer\n");
@@ -211,7 +216,8 @@ static const char *
 command_of(const char *url)
 {
 	static const char *const routes[][2] = { { "/metrics", "metrics" },
-		{ "/api/status", "status" }, { "/api/queue", "queue" } };
+		{ "/api/status", "status" }, { "/api/queue", "queue" },
+		{ "/healthz", "health" } };
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
 		if (strcmp(url, routes[i][0]) == 0)
@@ -253,11 +259,6 @@ handle(void *ctx, struct MHD_Connection *connection, const char *url, const char
 		return MHD_YES;
 	}
 	*upload_size = 0;
-	if (strcmp(url, "/healthz") == 0)
-		return channel_is_open(&admin->role->qmgr)
-			       ? refuse(connection, MHD_HTTP_OK, "ok\n")
-			       : refuse(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-					 "no queue manager\n");
 	if (command == NULL)
 		return refuse(connection, MHD_HTTP_NOT_FOUND,
 			"there are /healthz, /metrics, /api/status, /api/queue\n");

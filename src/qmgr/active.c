@@ -161,6 +161,22 @@ message_read(struct message *message)
 	return ERR_OK;
 }
 
+/* The disk failed, not the message: it is read anew later. A lock must not be given up for that. */
+static bool
+postpone(struct message *message, enum err err)
+{
+	struct core *core = message->core;
+	uint64_t wait_s = config_time_s(core->config, NULL, PARAM_MINIMAL_BACKOFF_TIME);
+
+	if (err != ERR_IO || message->locks > 0)
+		return false;
+	log_event(core->log, EV_qmgr_read_error, LOG_Z(message->id_text),
+		LOG_Z("input/output error"), LOG_U(wait_s));
+	store_set_due(core->store, message->ref, core->now.wall.us + wait_s * US_PER_S);
+	active_forget(message);
+	return true;
+}
+
 /* Rule C1: kept for a human, out of everybody's way. */
 static void
 set_aside(struct message *message, enum err err)
@@ -168,6 +184,8 @@ set_aside(struct message *message, enum err err)
 	struct core *core = message->core;
 	store_ref ref = message->ref;
 
+	if (postpone(message, err))
+		return;
 	log_event(core->log, EV_qmgr_unreadable, LOG_Z(message->id_text), LOG_Z(err_meaning(err)));
 	if (err != ERR_NOTFOUND) {
 		struct store_info info;

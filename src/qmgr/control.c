@@ -7,7 +7,7 @@
  *
  *   walk    queue, flush, flush site, and every command with ALL: all messages of the store
  *   list    show, flush id, hold, release, delete, requeue: the given IDs
- *   at once status, metrics
+ *   at once status, metrics, health
  */
 #include "qmgr/control_priv.h"
 
@@ -36,6 +36,7 @@ static const struct command commands[] = {
 	{ "requeue", JOB_REQUEUE, true },
 	{ "status", JOB_STATUS, false },
 	{ "metrics", JOB_METRICS, false },
+	{ "health", JOB_HEALTH, false },
 };
 
 static const char may_not[] =
@@ -194,10 +195,13 @@ job_one(struct job *job, store_ref ref)
 	bool must_read = job->kind == JOB_QUEUE || job->kind == JOB_SHOW || job->site != NULL;
 	struct store_info info;
 
-	/* Until it is durable it belongs to its intake, or to the report that makes it. */
+	/*
+	 * Until it is durable it belongs to its intake, or to the report that makes it: no listing
+	 * waits for a slow disk.
+	 */
 	store_info(job->core->store, ref, &info);
 	if (!info.is_durable)
-		return false;
+		return job->kind == JOB_QUEUE;
 	return must_read ? job_read(job, ref) : job_change(job, ref);
 }
 
@@ -352,6 +356,17 @@ read_arguments(struct job *job, struct slice list)
 }
 
 static void
+answer_health(struct peer *peer, uint32_t request)
+{
+	const char *trouble = core_trouble(peer->core);
+
+	if (trouble != NULL)
+		refuse(peer, request, EX_TEMPFAIL, trouble);
+	else
+		refuse(peer, request, EX_OK, "ok");
+}
+
+static void
 answer_at_once(struct peer *peer, uint32_t request, enum job_kind kind)
 {
 	struct buf text;
@@ -405,6 +420,8 @@ control_request(struct peer *peer, const struct ipc_control_request *request)
 		refuse(peer, request->request, EX_USAGE, "unknown command");
 	else if (command->changes && !peer->may_change)
 		refuse(peer, request->request, EX_NOPERM, may_not);
+	else if (command->kind == JOB_HEALTH)
+		answer_health(peer, request->request);
 	else if (command->kind == JOB_STATUS || command->kind == JOB_METRICS)
 		answer_at_once(peer, request->request, command->kind);
 	else if (peer->core->job_count >= CORE_JOBS_MAX)

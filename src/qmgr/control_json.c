@@ -454,6 +454,8 @@ control_status(struct core *core, struct buf *out)
 	set_number(object, "destinations", sched.destinations);
 	set_number(object, "destinations_dead", sched.dead);
 	set(object, "accepts_mail", json_boolean(core_accepts(core)));
+	set(object, "trouble",
+		core_trouble(core) != NULL ? json_string(core_trouble(core)) : json_null());
 	set_store(object, core);
 	set_number(object, "config_number", config_number(core->config));
 	for (unsigned i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
@@ -538,7 +540,9 @@ control_metrics(struct core *core, struct buf *out)
 		core->deferred);
 	metric(out, "bounced_total", "counter", "Recipients reported as failed.", core->bounced);
 	metric(out, "removed_total", "counter", "Messages ended.", core->removed);
-	metric(out, "accepts_mail", "gauge", "1: new mail is accepted, 0: the disk is full.",
+	metric(out, "accepts_mail", "gauge", "1: new mail is accepted, 0: it is refused.",
 		core_accepts(core));
+	metric(out, "journal_faulted", "gauge", "1: the journal cannot be written.",
+		journal_fault_err(store_journal(core->store)) != ERR_OK);
 	store_metrics(core, out);
 }

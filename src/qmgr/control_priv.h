@@ -18,6 +18,7 @@ enum job_kind {
 	JOB_REQUEUE,
 	JOB_STATUS,
 	JOB_METRICS,
+	JOB_HEALTH,
 	JOB_KIND_COUNT,
 };
 

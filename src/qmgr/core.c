@@ -158,6 +158,38 @@ minimum_free(const struct core *core)
 			      : 2 * config_int(core->config, NULL, PARAM_MESSAGE_SIZE_LIMIT);
 }
 
+const char *
+core_trouble(const struct core *core)
+{
+	const struct journal *journal = store_journal(core->store);
+
+	enum err fault = journal_fault_err(journal);
+
+	if (fault == ERR_NOSPACE)
+		return "the journal cannot be written: the disk is full";
+	if (fault != ERR_OK)
+		return "the journal cannot be written: the disk reports errors";
+	if (core->disk_is_low)
+		return "less than queue_minfree is free on the queue's file system";
+	if (core->is_open && !store_accepts(core->store))
+		return "the journal is full (journal_size_max, or no room on the disk for more "
+		       "segments)";
+	return NULL;
+}
+
+/* Called once a second, so that what is over in a moment is not said. */
+static void
+say_trouble(struct core *core)
+{
+	const char *trouble = core->disk_is_low ? NULL : core_trouble(core);
+
+	if (trouble != NULL && !core->said_refuses)
+		log_event(core->log, EV_qmgr_refuses, LOG_Z(trouble));
+	else if (trouble == NULL && core->said_refuses && !core->disk_is_low)
+		log_event0(core->log, EV_qmgr_accepts);
+	core->said_refuses = trouble != NULL;
+}
+
 /* An eighth more than the minimum ends it, so that it does not flicker. */
 void
 core_disk_free(struct core *core, uint64_t bytes)
@@ -171,6 +203,7 @@ core_disk_free(struct core *core, uint64_t bytes)
 		core->disk_is_low = false;
 		log_event(core->log, EV_qmgr_disk_room, LOG_U(bytes));
 	}
+	say_trouble(core);
 }
 
 bool

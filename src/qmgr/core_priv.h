@@ -224,6 +224,7 @@ struct core {
 	uint64_t epoch;              /* random: names this process */
 	bool is_stopping;
 	bool disk_is_low; /* core_disk_free() */
+	bool said_refuses; /* that new mail is refused; with disk_is_low that was said */
 	bool is_dirty;               /* something may be granted or admitted */
 	struct peer *peers;          /* hash by number */
 	struct peer *resolver;
@@ -271,6 +272,7 @@ struct core {
 
 /* core.c */
 bool core_accepts(const struct core *core); /* there is room for new mail */
+const char *core_trouble(const struct core *core); /* why there is not; NULL: there is */
 void core_mark(struct core *core); /* something changed: grant and admit in this step */
 struct peer *core_peer_find(struct core *core, core_peer number);
 bool core_may_deliver(const struct core *core); /* all inventories are in */

@@ -443,7 +443,10 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 	if (was_imported(intake, envelope.import_key))
 		return;
 	if (intake->is_failed || core->is_stopping || !core_accepts(core)) {
-		intake_refuse(intake, core->is_stopping ? ERR_FAULTED : ERR_NOSPACE);
+		enum err fault = journal_fault_err(store_journal(core->store));
+
+		intake_refuse(
+			intake, core->is_stopping || fault == ERR_IO ? ERR_FAULTED : ERR_NOSPACE);
 		return;
 	}
 	if (intake->large == NULL) {

@@ -83,6 +83,12 @@ journal_state(const struct journal *journal)
 	return journal->state;
 }
 
+enum err
+journal_fault_err(const struct journal *journal)
+{
+	return journal->state == JOURNAL_FAULTED ? journal->fault_err : ERR_OK;
+}
+
 /* What the footer of its segment will say of a record. */
 static void
 journal_sum_up(struct journal_segment *segment, uint64_t lsn, const struct record *record)

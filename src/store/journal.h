@@ -160,6 +160,8 @@ void journal_open(struct journal *journal, struct instant now);
 void journal_replay(struct journal *journal, uint64_t from);
 
 enum journal_state journal_state(const struct journal *journal);
+/* Why it is FAULTED: ERR_NOSPACE or ERR_IO; else ERR_OK. */
+enum err journal_fault_err(const struct journal *journal);
 
 /* How many bytes of records must stay: guides how large the log grows. */
 void journal_set_live(struct journal *journal, uint64_t bytes);

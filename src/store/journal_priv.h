@@ -33,6 +33,7 @@ struct journal_spare {
 	enum journal_fate fate;
 	bool has_old; /* it must be zeroed before it is used again or removed */
 	uint64_t first_needed; /* usable once a batch with `first` at or beyond this is durable */
+	bool needs_open; /* a closing batch may name it: it goes when a newer one is in force */
 };
 TAILQ_HEAD(journal_spares, journal_spare);
 
@@ -101,6 +102,8 @@ struct journal_recovery {
 	uint32_t orphan_slot;
 };
 
+enum { JOURNAL_SLOTS_FREE = 64 };
+
 struct journal {
 	struct journal_options options;
 	enum journal_state state;
@@ -141,6 +144,10 @@ struct journal {
 	struct mono idle_since;
 	struct mono retry_at; /* FAULTED, or after a failed prepare */
 	uint64_t retry_ns;
+	uint64_t prepare_retry_ns; /* 0: the last one worked */
+	enum err fault_err;        /* FAULTED: why */
+	uint32_t slots_free[JOURNAL_SLOTS_FREE]; /* numbers of files that were removed */
+	unsigned slots_free_count;
 };
 
 /* journal_recovery.c */

@@ -11,7 +11,10 @@
 #include "base/num.h"
 #include "store/journal_priv.h"
 
-#define JOURNAL_PREPARE_RETRY_NS (30 * NS_PER_S)
+#include <errno.h>
+
+#define JOURNAL_PREPARE_RETRY_MIN_NS (1 * NS_PER_S)
+#define JOURNAL_PREPARE_RETRY_MAX_NS (30 * NS_PER_S)
 
 /* --- segments in force ------------------------------------------------------------------------ */
 
@@ -208,6 +211,33 @@ journal_space(const struct journal *journal, struct journal_space *ret_space)
 
 /* --- preparing, recycling, removing ----------------------------------------------------------- */
 
+/* The number of a file that is not there any more. */
+static void
+journal_slot_free(struct journal *journal, uint32_t slot)
+{
+	if (journal->slots_free_count < JOURNAL_SLOTS_FREE)
+		journal->slots_free[journal->slots_free_count++] = slot;
+}
+
+/* Said once, and once when it is over. */
+static void
+journal_prepare_failed(struct journal *journal, const struct disk_op *op)
+{
+	bool first_time = journal->prepare_retry_ns == 0;
+
+	journal->prepare_retry_ns = first_time
+		? JOURNAL_PREPARE_RETRY_MIN_NS
+		: num_min_u64(2 * journal->prepare_retry_ns, JOURNAL_PREPARE_RETRY_MAX_NS);
+	if (first_time)
+		journal_notice(journal,
+			"journal: cannot %s segment %08u: %s; tried again until it works",
+			op->kind == DISK_ZERO ? "zero" : "prepare", (unsigned)op->slot,
+			op->sys_errno != 0 ? strerrordesc_np(op->sys_errno) : err_meaning(op->err));
+	/* What could not be removed again keeps its number. */
+	if (op->kind == DISK_PREPARE && op->sys_errno != EEXIST)
+		journal_slot_free(journal, op->slot);
+}
+
 static void
 journal_prepare_done(void *ctx, struct disk_op *op)
 {
@@ -217,6 +247,9 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 	if (op->err < 0 && op->kind == DISK_ZERO) /* it goes; a new one takes its place */
 		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REMOVE);
 	if (op->err == ERR_OK) {
+		if (journal->prepare_retry_ns > 0)
+			journal_notice(journal, "journal: segments can be prepared again");
+		journal->prepare_retry_ns = 0;
 		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REUSE);
 		TAILQ_LAST(&journal->spares, journal_spares)->has_old = false;
 		if (journal->state != JOURNAL_FAULTED)
@@ -225,16 +258,14 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 			journal_writer_start(journal, journal->recovered_end);
 		return;
 	}
-	journal_notice(journal, "journal: cannot %s segment %08u: %s; next try in %llu s",
-		op->kind == DISK_ZERO ? "zero" : "prepare", (unsigned)op->slot,
-		err_meaning(op->err), (unsigned long long)(JOURNAL_PREPARE_RETRY_NS / NS_PER_S));
+	journal_prepare_failed(journal, op);
 	if (journal->state == JOURNAL_RECOVERING && op->kind == DISK_ZERO) {
 		journal_prepare(journal);
 	} else if (journal->state == JOURNAL_RECOVERING) {
 		journal->state = JOURNAL_CLOSED;
 		journal->options.callbacks->opened(journal->options.ctx, op->err, NULL);
 	} else {
-		journal->retry_at = mono_add_ns(journal->now.mono, JOURNAL_PREPARE_RETRY_NS);
+		journal->retry_at = mono_add_ns(journal->now.mono, journal->prepare_retry_ns);
 	}
 }
 
@@ -272,8 +303,13 @@ journal_zero(struct journal *journal)
 void
 journal_prepare(struct journal *journal)
 {
-	if (!journal_zero(journal))
-		journal_prepare_slot(journal, DISK_PREPARE, journal->slot_next++);
+	uint32_t slot;
+
+	if (journal_zero(journal))
+		return;
+	slot = journal->slots_free_count > 0 ? journal->slots_free[--journal->slots_free_count]
+					     : journal->slot_next++;
+	journal_prepare_slot(journal, DISK_PREPARE, slot);
 }
 
 /* Keeps enough spare files: at ease below the target, beyond it only the reserve. */
@@ -319,6 +355,8 @@ journal_dropped(void *ctx, struct disk_op *op)
 	struct journal *journal = ctx;
 
 	journal->dropping = false;
+	if (op->err == ERR_OK && op->kind == DISK_REMOVE)
+		journal_slot_free(journal, op->slot);
 	if (op->err < 0 && op->err != ERR_NOTFOUND)
 		journal_notice(journal, "journal: cannot %s segment file %08u: %s; left alone",
 			op->kind == DISK_REMOVE ? "remove" : "put aside", (unsigned)op->slot,
@@ -330,14 +368,15 @@ static void
 journal_drop(struct journal *journal)
 {
 	uint64_t shrink = journal_percent_of_live(journal, JOURNAL_SHRINK_PERCENT);
-	bool is_large = journal_files(journal) * journal->options.segment_size > shrink
+	bool is_open = journal->state == JOURNAL_OPEN;
+	bool is_large = is_open && journal_files(journal) * journal->options.segment_size > shrink
 			&& journal_spare_count(journal) > journal_spares_wanted(journal);
 	struct journal_spare *spare;
 
 	if (journal->dropping)
 		return;
 	TAILQ_FOREACH(spare, &journal->spares, link)
-	if (journal_spare_may_go(journal, spare)
+	if (journal_spare_may_go(journal, spare) && (is_open || !spare->needs_open)
 		&& (spare->fate != JOURNAL_FATE_REUSE || (is_large && !spare->has_old)))
 		break;
 	if (spare == NULL)
@@ -357,7 +396,9 @@ journal_drop(struct journal *journal)
 void
 journal_space_step(struct journal *journal)
 {
-	journal_recycle(journal);
+	if (journal->state == JOURNAL_OPEN)
+		journal_recycle(journal);
 	journal_drop(journal);
-	journal_prepare_ahead(journal);
+	if (journal->state == JOURNAL_OPEN)
+		journal_prepare_ahead(journal);
 }

@@ -332,9 +332,13 @@ journal_transmit(struct journal *journal, struct journal_item *item)
 		journal_item_settle(item, JOURNAL_DURABLE);
 }
 
-/* Drops all that is queued, and every segment that holds nothing durable. */
+/*
+ * Drops all that is queued, and every segment that holds nothing durable. Their files are removed:
+ * those of a retry at once, so that a disk that fails for long does not fill up with them; the
+ * first one may be named by a closing batch, and stays until a newer segment is in force.
+ */
 static void
-journal_cut(struct journal *journal, struct journal_items *ret_refused)
+journal_cut(struct journal *journal, bool is_retry, struct journal_items *ret_refused)
 {
 	struct journal_segment *segment;
 
@@ -342,7 +346,11 @@ journal_cut(struct journal *journal, struct journal_items *ret_refused)
 	TAILQ_CONCAT(ret_refused, &journal->items, link);
 	while ((segment = journal_newest(journal)) != NULL && segment->base >= journal->durable
 		&& segment != TAILQ_FIRST(&journal->segments)) {
+		uint32_t slot = segment->slot;
+
 		journal_segment_drop(journal, segment);
+		journal_spare_add(journal, slot, 0, JOURNAL_FATE_REMOVE);
+		TAILQ_LAST(&journal->spares, journal_spares)->needs_open = !is_retry;
 	}
 	segment = journal_newest(journal);
 	segment->suspect = true;
@@ -367,7 +375,8 @@ journal_fault(struct journal *journal, const struct disk_op *op)
 			"journal: write or flush failed (%s): nothing unflushed is acknowledged, "
 			"trying a new segment",
 			op->sys_errno != 0 ? strerrordesc_np(op->sys_errno) : err_meaning(op->err));
-	journal_cut(journal, &refused);
+	journal->fault_err = op->err == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
+	journal_cut(journal, !first_time, &refused);
 	while ((item = TAILQ_FIRST(&refused)) != NULL) {
 		TAILQ_REMOVE(&refused, item, link);
 		journal_item_settle(item, JOURNAL_REFUSED);
@@ -500,6 +509,7 @@ journal_writer_step(struct journal *journal)
 	if (journal->writing)
 		return;
 	if (journal->state == JOURNAL_FAULTED) {
+		journal_space_step(journal);
 		item = TAILQ_FIRST(&journal->items);
 		if (item != NULL)
 			journal_transmit(journal, item);

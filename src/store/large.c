@@ -238,8 +238,8 @@ large_has_news(const struct store_large *large)
 void
 large_step(struct store *store)
 {
-	struct store_doomed *doomed = STAILQ_FIRST(&store->doomed);
 	struct store_large *large, *next;
+	struct store_doomed *doomed;
 
 	for (large = TAILQ_FIRST(&store->larges); large != NULL; large = next) {
 		next = TAILQ_NEXT(large, link);
@@ -250,6 +250,7 @@ large_step(struct store *store)
 	}
 	if (!large_may_remove(store))
 		return;
+	doomed = STAILQ_FIRST(&store->doomed); /* whoever heard of a failure may have added one */
 	store->remove_op = (struct disk_op){
 		.kind = doomed->is_kept ? DISK_FILE_KEEP : DISK_FILE_REMOVE, .done = large_removed,
 		.ctx = store };

@@ -120,6 +120,7 @@ class Ostler:
         (self.etc / "master.cf").write_text(master_cf)
         os.chmod(self.dir, 0o755)
         self.process = None
+        self.environment = None  # of its processes; None: ours
 
     def write_main(self, values):
         self.values = values
@@ -129,7 +130,8 @@ class Ostler:
         self.output = open(self.dir / "stdout", "ab")
         self.process = subprocess.Popen([BUILD / "ostlerd", "-c", self.etc],
                                         stdin=subprocess.DEVNULL, stdout=self.output,
-                                        stderr=self.output, start_new_session=True)
+                                        stderr=self.output, start_new_session=True,
+                                        env=self.environment)
         wait_for(self.greets, seconds, f"greeting of ostlerd ({self.dir}/stdout)")
 
     def greets(self):
@@ -198,7 +200,8 @@ class Ostler:
 
     def tool(self, *words, check=True, program="ostler"):
         done = subprocess.run([BUILD / program, "-c" if program == "ostler" else "-C", self.etc,
-                               *words], capture_output=True, text=True, timeout=60)
+                               *words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=60)
         if check:
             assert done.returncode == 0, (words, done.returncode, done.stdout, done.stderr)
         return done

@@ -19,12 +19,13 @@ SETTINGS = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
 
 
 class Load(threading.Thread):
-    """One client; `acknowledged` are the recipients whose message got its 250."""
+    """One client; `acknowledged` are the recipients whose message got its 250, `refused` the other replies."""
 
-    def __init__(self, port, name):
+    def __init__(self, port, name, body="body\r\n"):
         super().__init__(daemon=True)
+        self.body = body
         self.port, self.name_, self.stopped = port, name, threading.Event()
-        self.acknowledged = []
+        self.acknowledged, self.refused = [], []
 
     def run(self):
         number = 0
@@ -37,8 +38,11 @@ class Load(threading.Thread):
                         number += 1
                         address = f"{self.name_}.{number}@dest.test"
                         client.sendmail("s@client.test", [address],
-                                        f"Subject: {number}\r\n\r\nbody\r\n")
+                                        f"Subject: {number}\r\n\r\n{self.body}")
                         self.acknowledged.append(address)
+            except smtplib.SMTPResponseException as reply:
+                self.refused.append(reply.smtp_code)
+                time.sleep(0.02)
             except (OSError, smtplib.SMTPException):
                 time.sleep(0.05)
 
