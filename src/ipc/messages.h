@@ -158,7 +158,7 @@ struct ipc_outcome {
 	uint8_t dsn_passed;      /* 1: the next hop speaks DSN and reports success itself (N63) */
 	struct slice dsn;        /* x.y.z */
 	struct slice reason;     /* as in the log line's parentheses */
-	struct slice remote_mta; /* host name, or empty */
+	struct slice remote_mta; /* host name, or empty; of a delivery: it was relayed there */
 	struct slice diagnostic; /* the peer's reply, or empty */
 };
 

@@ -312,7 +312,8 @@ start_forward(struct local_job *job, const struct local_target *target)
 	forward_head(job, id, &head);
 	if (job->plan.owner != NULL)
 		envelope.sender = slice_str(job->plan.owner);
-	envelope.arrival_us = loop_now(job->worker->role->loop).wall.us;
+	envelope_stamp(&envelope, loop_now(job->worker->role->loop).wall.us,
+		config_time_s(job->worker->config, NULL, PARAM_DELAY_WARNING_TIME));
 	envelope.hop_count++;
 	if (forward_recipients(job, slice_str(target->address), &list) != ERR_OK ||
 		envelope_encode(&envelope, &bytes) != ERR_OK ||

@@ -3,6 +3,7 @@
  */
 #include "message/envelope.h"
 
+#include "base/clock.h"
 #include "base/wire.h"
 
 #include <string.h>
@@ -92,6 +93,15 @@ put_all(const struct envelope *envelope, struct buf *bytes)
 #undef BYTES
 	put_unknown(bytes, envelope->source);
 	return err;
+}
+
+void
+envelope_stamp(struct envelope *envelope, uint64_t now_us, uint64_t warning_s)
+{
+	envelope->arrival_us = now_us;
+	envelope->warn_us = 0;
+	if (warning_s > 0 && envelope->sender.len > 0)
+		envelope->warn_us = now_us + warning_s * US_PER_S;
 }
 
 enum err

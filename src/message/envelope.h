@@ -47,6 +47,12 @@ struct envelope {
 /* Everything at its default. */
 void envelope_init(struct envelope *envelope);
 
+/*
+ * Arrival now, and when a delay is to be told (rule B11): fixed here, never for the null sender.
+ * warning_s: delay_warning_time; 0: never.
+ */
+void envelope_stamp(struct envelope *envelope, uint64_t now_us, uint64_t warning_s);
+
 /* Appends the bytes. ERR_LIMIT: a field or the whole is too long; then nothing was appended. */
 MUST_USE enum err envelope_encode(const struct envelope *envelope, struct buf *bytes);
 

@@ -170,7 +170,7 @@ choose_original(struct writer *writer)
 	writer->headers_only = report->ret == DSN_RET_HDRS || !report->content_whole ||
 			       report->head.len + report->content.len > report->size_limit ||
 			       report->kind == REPORT_SUCCESS || report->kind == REPORT_VERIFY ||
-			       (report->kind == REPORT_DELAY && report->ret != DSN_RET_FULL);
+			       report->kind == REPORT_DELAY;
 	writer->original = writer->headers_only ? slice_head(report->content, head)
 						: report->content;
 	if (report->content_missing)

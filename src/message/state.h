@@ -48,6 +48,7 @@ enum state_flags {
 	STATE_EXPIRE = 4,       /* an operator asked for expiry now */
 	STATE_EXPIRE_TRIED = 8, /* the attempt that expiry demands was made */
 	STATE_SUSPECT = 16,     /* a worker died with it; next attempt alone */
+	STATE_RECORDED = 32,    /* the report on every recipient that was asked for is sent */
 };
 
 struct state_reason {

@@ -14,6 +14,8 @@
 #include "qmgr/transports.h"
 #include "route/resolve.h"
 
+static const struct mono NOW = { 0 };
+
 static void message_activate(struct message *message);
 static void next_suspect(struct core *core);
 
@@ -347,7 +349,7 @@ settle_here(struct message *message, uint32_t number, const struct transport *tr
 
 	if (transport->is_deferred && !message->is_flushed) {
 		result_own(message, number, STATE_OPEN, SLICE_LIT("4.3.2"),
-			SLICE_LIT("deferred transport"));
+			SLICE_LIT("deferred transport"), NOW);
 		return true;
 	}
 	switch (transport->kind) {
@@ -356,19 +358,19 @@ settle_here(struct message *message, uint32_t number, const struct transport *tr
 		return false;
 	case TRANSPORT_ERROR:
 		transport_split_reason(route->nexthop, "5.0.0", &dsn, &text);
-		result_own(message, number, STATE_BOUNCE_PENDING, dsn, text);
+		result_own(message, number, STATE_BOUNCE_PENDING, dsn, text, NOW);
 		return true;
 	case TRANSPORT_RETRY:
 		transport_split_reason(route->nexthop, "4.0.0", &dsn, &text);
-		result_own(message, number, STATE_OPEN, dsn, text);
+		result_own(message, number, STATE_OPEN, dsn, text, NOW);
 		return true;
 	case TRANSPORT_DISCARD:
 		result_own(message, number, STATE_DELIVERED, SLICE_LIT("2.0.0"),
-			route->nexthop.len > 0 ? route->nexthop : SLICE_LIT("discarded"));
+			route->nexthop.len > 0 ? route->nexthop : SLICE_LIT("discarded"), NOW);
 		return true;
 	case TRANSPORT_MISSING:
 		result_own(message, number, STATE_OPEN, SLICE_LIT("4.3.0"),
-			SLICE_LIT("mail transport unavailable"));
+			SLICE_LIT("mail transport unavailable"), NOW);
 		return true;
 	}
 	return true;
@@ -385,7 +387,7 @@ settle_double_bounce(struct message *message, uint32_t number, struct slice loca
 		route_classify(config, domain) != ROUTE_CLASS_LOCAL)
 		return false;
 	result_own(message, number, STATE_DELIVERED, SLICE_LIT("2.0.0"),
-		SLICE_LIT("undeliverable postmaster notification discarded"));
+		SLICE_LIT("undeliverable postmaster notification discarded"), NOW);
 	return true;
 }
 
@@ -416,7 +418,7 @@ assign(struct message *message, uint32_t number)
 	if (message->is_flushed)
 		sched_flush_destination(core->sched, to.transport, to.nexthop, to.user);
 	if (!sched_recipient_assign(core->sched, &message->sched, &to, &dead))
-		result_own(message, number, STATE_OPEN, dead.dsn, dead.text);
+		result_own(message, number, STATE_OPEN, dead.dsn, dead.text, dead.at);
 }
 
 void
@@ -425,7 +427,7 @@ active_release(struct message *message)
 	struct core *core = message->core;
 
 	message->active_at = core->now.wall;
-	message->report_failed = false;
+	message->reports_failed = 0;
 	message->is_tried = false;
 	log_event(core->log, EV_qmgr_active, LOG_Z(message->id_text),
 		LOG_S(message->envelope.sender), LOG_U(message->envelope.size),

@@ -23,9 +23,11 @@ change_new(struct core *core, enum change_kind kind, struct message *message)
 	change->ref = message->ref;
 	change->queue_id = message->queue_id;
 	buf_init(&change->payload, 0);
-	buf_init(&change->report_envelope, 0);
-	buf_init(&change->report_recipients, 0);
-	buf_init(&change->report_content, 0);
+	for (unsigned i = 0; i < CHANGE_REPORTS_MAX; i++) {
+		buf_init(&change->reports[i].envelope, 0);
+		buf_init(&change->reports[i].recipients, 0);
+		buf_init(&change->reports[i].content, 0);
+	}
 	message->changes++;
 	core->change_count++;
 	TAILQ_INSERT_TAIL(&core->changes, change, link);
@@ -40,9 +42,11 @@ change_free(struct change *change)
 	TAILQ_REMOVE(&core->changes, change, link);
 	core->change_count--;
 	buf_done(&change->payload);
-	buf_done(&change->report_envelope);
-	buf_done(&change->report_recipients);
-	buf_done(&change->report_content);
+	for (unsigned i = 0; i < CHANGE_REPORTS_MAX; i++) {
+		buf_done(&change->reports[i].envelope);
+		buf_done(&change->reports[i].recipients);
+		buf_done(&change->reports[i].content);
+	}
 	mem_free(change);
 }
 
@@ -92,9 +96,13 @@ report_durable(struct change *change)
 	struct message *message = change->message;
 	char text[QUEUE_ID_TEXT_SIZE];
 
-	log_event(core->log, EV_bounce_sender_notification, LOG_Z(message->id_text),
-		LOG_S(queue_id_format(change->report_id, text)));
-	active_new(core, change->report_ref);
+	for (unsigned i = 0; i < change->report_count; i++) {
+		const struct change_report *report = &change->reports[i];
+
+		log_event(core->log, EV_bounce_notification, LOG_Z(message->id_text),
+			LOG_Z(report->words), LOG_S(queue_id_format(report->id, text)));
+		active_new(core, report->ref);
+	}
 	if (change->is_end)
 		end_message(change);
 	else
@@ -109,8 +117,8 @@ requeue_durable(struct change *change)
 	char text[QUEUE_ID_TEXT_SIZE];
 
 	log_event(core->log, EV_qmgr_requeued, LOG_Z(message->id_text),
-		LOG_S(queue_id_format(change->report_id, text)));
-	active_new(core, change->report_ref);
+		LOG_S(queue_id_format(change->reports[0].id, text)));
+	active_new(core, change->reports[0].ref);
 	end_message(change);
 }
 
@@ -176,12 +184,15 @@ change_settled(void *ctx, enum journal_outcome outcome)
 static void
 put_report(struct store_txn *txn, struct change *change)
 {
-	struct store_message report = change->report;
+	for (unsigned i = 0; i < change->report_count; i++) {
+		struct change_report *report = &change->reports[i];
+		struct store_message message = report->message;
 
-	report.envelope = buf_slice(&change->report_envelope);
-	report.recipients = buf_slice(&change->report_recipients);
-	report.body = buf_slice(&change->report_content);
-	change->report_ref = store_txn_message(txn, &report);
+		message.envelope = buf_slice(&report->envelope);
+		message.recipients = buf_slice(&report->recipients);
+		message.body = buf_slice(&report->content);
+		report->ref = store_txn_message(txn, &message);
+	}
 	if (change->kind == CHANGE_REPORT &&
 		change->core->options.planted & CORE_PLANT_BOUNCE_TWICE)
 		return;

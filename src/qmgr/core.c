@@ -88,6 +88,7 @@ core_new(const struct core_options *options)
 	core->epoch = rng_next(&core->rng);
 	TAILQ_INIT(&core->suspects);
 	TAILQ_INIT(&core->settling);
+	TAILQ_INIT(&core->reporting);
 	TAILQ_INIT(&core->changes);
 	TAILQ_INIT(&core->hungry);
 	TAILQ_INIT(&core->import_order);
@@ -125,6 +126,7 @@ void
 core_open(struct core *core, struct instant now)
 {
 	core->now = now;
+	core->trust_since = now.wall;
 	store_open(core->store, now);
 }
 
@@ -450,6 +452,7 @@ core_due(const struct core *core)
 		due = earlier(due, core->inventory_by);
 	if (core->is_dirty)
 		due = earlier(due, core->now.mono);
+	due = earlier(due, done_due(core));
 	if (core_may_deliver(core) && core->is_complete)
 		due = earlier(due, control_due(core));
 	if (core_may_deliver(core) && !core->is_stopping) {

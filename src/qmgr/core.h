@@ -76,6 +76,9 @@ enum core_plant {
 	CORE_PLANT_UNLOCK_EARLY = 64,  /* a lock's end frees a message that others may hold */
 	CORE_PLANT_DONE_EARLY = 128,   /* a message ends although a recipient is open */
 	CORE_PLANT_FORGET_HOLD = 256,  /* mail that came on hold is given out */
+	CORE_PLANT_WARN_AGAIN = 512,   /* a delay notice is not remembered */
+	CORE_PLANT_FORGET_SUCCESS = 1024, /* nobody is told of a delivery */
+	CORE_PLANT_REPORT_NEVER = 2048, /* NOTIFY is not looked at */
 };
 
 struct core_options {

@@ -85,12 +85,13 @@ struct message {
 	uint32_t leases;                     /* in flight */
 	uint32_t locks;                      /* held by survivors */
 	uint32_t changes;                    /* waiting for the journal */
-	bool report_failed;                  /* in this round: defer (rules D7, L44) */
+	unsigned reports_failed;             /* in this round, bit = enum report_kind (D7, L44) */
 	bool is_held;                        /* by an operator: wanted */
 	bool is_flushed;                     /* rule F9: revives its sites, once */
 	bool has_died;                       /* a worker died with it in this round */
 	bool is_tried;                       /* something was attempted in this round */
-	bool is_settling;                    /* in core->settling */
+	bool is_forced;                      /* too old, but untried: one attempt was forced */
+	bool is_settling;                    /* in core->settling or core->reporting */
 	bool waits_for_id;                   /* its report needs a queue ID */
 	bool body_loading;
 	bool body_missing;                   /* it could not be read (rule N33) */
@@ -100,7 +101,7 @@ struct message {
 	struct job *job;                     /* whose wish it is; may be NULL */
 	struct sched_message sched;
 	UT_hash_handle by_ref;
-	TAILQ_ENTRY(message) link;           /* core->suspects, or core->settling */
+	TAILQ_ENTRY(message) link;           /* core->suspects, ->settling or ->reporting */
 };
 
 TAILQ_HEAD(message_list, message);
@@ -150,10 +151,21 @@ struct lease {
 enum change_kind {
 	CHANGE_RESULT, /* outcomes of one transaction */
 	CHANGE_STATE,  /* the complete state */
-	CHANGE_REPORT, /* a report and the marks it sets */
+	CHANGE_REPORT, /* reports and the marks they set */
 	CHANGE_END,    /* the end of a message */
 	CHANGE_REQUEUE, /* a copy under a new queue ID, and the end of the old one */
 };
+
+/* A report, or a copy, as a message of its own. */
+struct change_report {
+	struct store_message message; /* sizes; its parts are in the buffers */
+	struct buf envelope, recipients, content;
+	store_ref ref;
+	uint64_t id;
+	const char *words; /* for the log: "sender non-delivery" */
+};
+
+enum { CHANGE_REPORTS_MAX = 2 }; /* to the sender, and postmaster's copy */
 
 /*
  * Something that must become durable. A change that the journal refuses (a failed flush, no room)
@@ -173,10 +185,8 @@ struct change {
 	core_peer peer;
 	uint64_t queue_id;
 	uint32_t attempt;        /* RESULT: lease to acknowledge, 0: none */
-	struct store_message report; /* REPORT: sizes; its parts are in the buffers */
-	struct buf report_envelope, report_recipients, report_content;
-	store_ref report_ref;
-	uint64_t report_id;
+	struct change_report reports[CHANGE_REPORTS_MAX]; /* REPORT; REQUEUE: the copy */
+	unsigned report_count;
 	bool in_flight;
 	TAILQ_ENTRY(change) link;
 };
@@ -242,6 +252,9 @@ struct core {
 	struct message_list suspects;
 	struct message *suspect;     /* the one that is being tried alone */
 	struct message_list settling; /* to be looked at by done_step() */
+	struct message_list reporting; /* those that wait for their turn to make a report */
+	struct mono report_at;        /* when the next report may be made at full rate */
+	struct wall trust_since;      /* attempts before this do not count for expiry */
 	bool ids_wanted;              /* a message waits for a queue ID of ours */
 
 	uint64_t session_next;
@@ -290,6 +303,8 @@ void intake_query(struct peer *peer, const struct ipc_intake_query *query);
 void intake_peer_gone(struct peer *peer);
 void intake_step(struct core *core); /* returns credit of large contents */
 uint64_t intake_own_id(struct core *core); /* 0: none yet, ask again */
+/* All of them or none: false. */
+bool intake_own_ids(struct core *core, unsigned count, uint64_t *ret_ids);
 void intake_complete(struct core *core); /* answers what was asked before all was known */
 void intake_forget(struct core *core);
 void intake_open(struct core *core);
@@ -368,7 +383,7 @@ void lease_drop_locks(struct message *message);     /* it cannot be read */
 void result_frame(struct peer *peer, const struct ipc_result *result);
 /* The same for what qmgr decides itself (rules X4, W17, error and retry transports). */
 void result_own(struct message *message, uint32_t number, enum state_class class,
-	struct slice dsn, struct slice text);
+	struct slice dsn, struct slice text, struct mono at); /* 0: now */
 
 /* change.c */
 struct change *change_new(struct core *core, enum change_kind kind, struct message *message);
@@ -380,13 +395,23 @@ void change_free_all(struct core *core);
 /* done.c, defer.c, report.c */
 void done_check(struct message *message); /* nothing in flight any more? then settle */
 void done_step(struct core *core);
+struct mono done_due(const struct core *core);
 uint64_t message_created_us(const struct message *message);
 uint64_t defer_due_us(struct core *core, const struct message *message);
 void defer_encode(struct message *message, struct change *change);
 void defer_message(struct message *message);
 void defer_at_once(struct message *message); /* out of memory, due now: read anew */
 bool requeue_message(struct message *message); /* false: it goes on as it is */
-bool report_bounces(struct message *message); /* true: one is on its way */
+
+/*
+ * Reports of one kind about at most REPORT_RECIPIENTS_MAX of the recipients that one is owed for.
+ * ON_ITS_WAY: done_check() comes again; MARKED: nobody is to be told, recipients are marked in
+ * memory; FAILED: kept as they are, for the next round.
+ */
+enum report_fate { REPORT_ON_ITS_WAY, REPORT_MARKED, REPORT_FAILED };
+enum report_fate report_make(struct message *message, enum report_kind kind);
+#define REPORT_INTERVAL_NS (2 * NS_PER_MS) /* at most 500 reports a second */
+#define REPORT_BURST_NS (200 * NS_PER_MS)
 
 /* control.c */
 void control_request(struct peer *peer, const struct ipc_control_request *request);

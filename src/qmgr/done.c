@@ -37,57 +37,183 @@ done_check(struct message *message)
 	core_mark(message->core);
 }
 
-/* --- stage 1 ---------------------------------------------------------------------------------- */
+/* --- stages 1, 2 and 2.5: reports ------------------------------------------------------------- */
 
-/* True: a report is on its way. A failed one stays owed and is tried in the next round (D7). */
+/* True: one is on its way. A failed one is owed to the next round (D7). */
+static bool
+stage_report(struct message *message, enum report_kind kind)
+{
+	switch (report_make(message, kind)) {
+	case REPORT_ON_ITS_WAY:
+		return true;
+	case REPORT_FAILED:
+		message->reports_failed |= 1u << kind;
+		return false;
+	case REPORT_MARKED:
+		return false;
+	}
+	return false;
+}
+
+static bool
+is_owed(const struct message *message, enum report_kind kind, enum state_class class)
+{
+	return message->state.class_count[class] > 0 &&
+	       (message->reports_failed & 1u << kind) == 0;
+}
+
 static bool
 stage_report_failures(struct message *message)
 {
-	while (message->state.class_count[STATE_BOUNCE_PENDING] > 0 && !message->report_failed)
-		if (report_bounces(message))
+	while (is_owed(message, REPORT_FAILURE, STATE_BOUNCE_PENDING))
+		if (stage_report(message, REPORT_FAILURE))
 			return true;
 	return false;
 }
 
-/* --- stage 2.5 -------------------------------------------------------------------------------- */
-
-/* Rule D42: equality expires; a null sender's lifetime is never the longer one (M1). */
+/* D25 to D28: what `sendmail -v` asked for is told once, of every recipient that was tried. */
 static bool
-is_too_old(const struct message *message)
+stage_report_successes(struct message *message)
+{
+	bool is_asked = (message->envelope.flags & ENVELOPE_RECORD) != 0 &&
+			(message->state.flags & STATE_RECORDED) == 0 && message->is_tried &&
+			(message->reports_failed & 1u << REPORT_VERIFY) == 0;
+
+	if (is_asked && stage_report(message, REPORT_VERIFY))
+		return true;
+	while (is_owed(message, REPORT_SUCCESS, STATE_DELIVERED_PENDING))
+		if (stage_report(message, REPORT_SUCCESS))
+			return true;
+	return false;
+}
+
+/* D45, D47, D48: once, one second early is late enough, after an attempt. */
+static bool
+stage_warn(struct message *message)
+{
+	uint64_t warn_us = message->envelope.warn_us;
+
+	if (warn_us == 0 || (message->state.flags & STATE_WARNED) != 0 || !message->is_tried ||
+		message->is_held || !is_owed(message, REPORT_DELAY, STATE_OPEN) ||
+		message->core->now.wall.us + US_PER_S < warn_us)
+		return false;
+	return stage_report(message, REPORT_DELAY);
+}
+
+/* --- stage 2.5: too old? ---------------------------------------------------------------------- */
+
+/* When it expires: a null sender's lifetime is never the longer one (M1). */
+static uint64_t
+expires_us(const struct message *message)
 {
 	const struct config *config = message->core->config;
 	uint64_t lifetime_s = config_time_s(config, NULL, PARAM_MAXIMAL_QUEUE_LIFETIME);
-	uint64_t created_us = message_created_us(message);
 
 	if (message->envelope.sender.len == 0)
 		lifetime_s = num_min_u64(
 			lifetime_s, config_time_s(config, NULL, PARAM_BOUNCE_QUEUE_LIFETIME));
-	return message->core->now.wall.us >= created_us + lifetime_s * US_PER_S;
+	return message_created_us(message) + lifetime_s * US_PER_S;
 }
 
-/* True: recipients have become failures; begin again at stage 1. */
+/*
+ * Nothing is returned untried: an attempt, or a failed one at its site, counts if it was made when
+ * the lifetime had passed or at most one backoff before, and since the start or the last step of
+ * the clock.
+ */
 static bool
-stage_expire(struct message *message)
+is_tried_lately(const struct message *message, uint32_t number)
 {
-	if (message->state.class_count[STATE_OPEN] == 0 || !message->is_tried ||
-		message->is_held || !is_too_old(message))
+	const struct core *core = message->core;
+	uint64_t backoff_us =
+		config_time_s(core->config, NULL, PARAM_MAXIMAL_BACKOFF_TIME) * US_PER_S;
+	uint64_t end_us = expires_us(message);
+	struct state_reason reason;
+
+	if (!state_reason(&message->state, number, &reason))
 		return false;
+	return reason.time_us >= core->trust_since.us && reason.time_us + backoff_us >= end_us;
+}
+
+static bool
+all_tried_lately(const struct message *message)
+{
+	for (uint32_t i = 0; i < message->recipient_count; i++)
+		if (state_class(&message->state, i) == STATE_OPEN && !is_tried_lately(message, i))
+			return false;
+	return true;
+}
+
+static void
+expire_recipients(struct message *message)
+{
 	log_event(message->core->log, EV_qmgr_expired, LOG_Z(message->id_text),
 		LOG_S(message->envelope.sender));
 	for (uint32_t i = 0; i < message->recipient_count; i++) {
 		struct state_reason reason;
 
-		if (state_class(&message->state, i) != STATE_OPEN)
-			continue;
-		if (!state_reason(&message->state, i, &reason))
-			reason = (struct state_reason){
-				.dsn = SLICE_LIT("5.4.7"),
-				.text = SLICE_LIT("delivery time expired"),
-				.time_us = message->core->now.wall.us,
-			};
-		CHECK(state_set(&message->state, i, STATE_BOUNCE_PENDING, &reason));
+		if (state_class(&message->state, i) == STATE_OPEN) {
+			if (!state_reason(&message->state, i, &reason))
+				reason = (struct state_reason){ .dsn = SLICE_LIT("4.4.7"),
+					.text = SLICE_LIT("delivery time expired") };
+			CHECK(state_set(&message->state, i, STATE_BOUNCE_PENDING, &reason));
+		}
 	}
-	return true;
+}
+
+/* The delivery itself is done: it is not kept for ever for a report that cannot be made. */
+static void
+give_up_successes(struct message *message)
+{
+	log_event(message->core->log, EV_bounce_given_up, LOG_Z(message->id_text));
+	for (uint32_t i = 0; i < message->recipient_count; i++)
+		if (state_class(&message->state, i) == STATE_DELIVERED_PENDING)
+			CHECK(state_set(&message->state, i, STATE_DELIVERED, NULL));
+}
+
+/* Sent once more, whatever its site's state, before it may be returned. */
+static void
+force_attempt(struct message *message)
+{
+	message->is_forced = message->is_flushed = true;
+	message_move(message, MESSAGE_ACTIVE);
+	active_release(message);
+}
+
+enum age { AGE_FINE, AGE_EXPIRED, AGE_FORCED };
+
+/* Rule D42: equality expires. Recipients become failures; a failed report keeps them so (D46). */
+static enum age
+stage_expire(struct message *message)
+{
+	if (message->is_held || message->core->now.wall.us < expires_us(message))
+		return AGE_FINE;
+	if (message->state.class_count[STATE_OPEN] > 0 && !all_tried_lately(message)) {
+		if (message->is_forced)
+			return AGE_FINE;
+		force_attempt(message);
+		return AGE_FORCED;
+	}
+	if (message->state.class_count[STATE_DELIVERED_PENDING] > 0)
+		give_up_successes(message);
+	if (message->state.class_count[STATE_OPEN] == 0)
+		return AGE_FINE;
+	expire_recipients(message);
+	return AGE_EXPIRED;
+}
+
+/* True: something is on its way. Expiry has precedence over the delay notice (D50). */
+static bool
+stage_age(struct message *message)
+{
+	switch (stage_expire(message)) {
+	case AGE_FORCED:
+		return true;
+	case AGE_EXPIRED:
+		return stage_report_failures(message);
+	case AGE_FINE:
+		return stage_warn(message);
+	}
+	return false;
 }
 
 /* --- stage 3 ---------------------------------------------------------------------------------- */
@@ -149,8 +275,8 @@ settle_wish(struct message *message)
 		return true;
 	case WISH_REQUEUE:
 		/* A copy takes only what is open along: reports that are owed come first. */
-		if (message->state.class_count[STATE_BOUNCE_PENDING] > 0 &&
-			!message->report_failed) {
+		if (is_owed(message, REPORT_FAILURE, STATE_BOUNCE_PENDING) ||
+			is_owed(message, REPORT_SUCCESS, STATE_DELIVERED_PENDING)) {
 			message->wish = WISH_REQUEUE;
 			return false;
 		}
@@ -168,7 +294,7 @@ settle(struct message *message)
 		return;
 	if (message->wish != WISH_NONE && settle_wish(message))
 		return;
-	if (stage_expire(message) && stage_report_failures(message))
+	if (stage_report_successes(message) || stage_age(message))
 		return;
 	if (is_finished(message))
 		stage_end(message);
@@ -176,11 +302,36 @@ settle(struct message *message)
 		defer_message(message);
 }
 
+/* Those that waited for their turn, as many as may be made now. */
+static void
+call_reporting(struct core *core)
+{
+	uint64_t limit = core->now.mono.ns + REPORT_BURST_NS, at = core->report_at.ns;
+	struct message *message;
+
+	for (; at <= limit && (message = TAILQ_FIRST(&core->reporting)) != NULL;
+		at = num_max_u64(at, core->now.mono.ns) + REPORT_INTERVAL_NS) {
+		TAILQ_REMOVE(&core->reporting, message, link);
+		TAILQ_INSERT_TAIL(&core->settling, message, link);
+	}
+}
+
+struct mono
+done_due(const struct core *core)
+{
+	if (TAILQ_EMPTY(&core->reporting))
+		return (struct mono){ UINT64_MAX };
+	return (struct mono){ core->report_at.ns > REPORT_BURST_NS
+				      ? core->report_at.ns - REPORT_BURST_NS
+				      : 0 };
+}
+
 void
 done_step(struct core *core)
 {
 	struct message *message;
 
+	call_reporting(core);
 	while ((message = TAILQ_FIRST(&core->settling)) != NULL) {
 		TAILQ_REMOVE(&core->settling, message, link);
 		message->is_settling = false;

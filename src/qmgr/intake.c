@@ -115,6 +115,19 @@ intake_own_id(struct core *core)
 	return 0;
 }
 
+bool
+intake_own_ids(struct core *core, unsigned count, uint64_t *ret_ids)
+{
+	if (core->own_end - core->own_next < count) {
+		core->own_next = core->own_end;
+		(void)intake_own_id(core);
+		return false;
+	}
+	for (unsigned i = 0; i < count; i++)
+		ret_ids[i] = intake_own_id(core);
+	return true;
+}
+
 void
 intake_id_request(struct peer *peer, const struct ipc_id_request *request)
 {

@@ -1,10 +1,10 @@
 /*
- * report.c - non-delivery reports: who gets one, what it holds, one batch with its marks (rules N)
+ * report.c - reports to senders: who gets one, what it holds, one batch with its marks (rules N)
  *
- * Called by done.c with BOUNCE_PENDING recipients. Either the report is on its way (a
- * CHANGE_REPORT,
- * or a read of the content that must come first), or there is nothing to send and the recipients
- * are marked in memory, to be written with the message's next STATE or its end.
+ * Called by done.c for one kind at a time: failures (D5), successes and what `sendmail -v` asked
+ * for (D25), delays (D45). A report and postmaster's copy of it (N24, N25) are messages of their
+ * own; they and the marks that they set are one batch. Where nobody is to be told, recipients are
+ * marked in memory and written with the message's next STATE or its end.
  */
 #include "qmgr/core_priv.h"
 
@@ -18,8 +18,35 @@
  * back and the marks' STATE it is one batch of the journal. */
 enum { LARGE_HEADER_MAX = 64 * 1024, REPORT_TEXT_MAX = 384 * 1024 };
 
-/* Whom a report about this message goes to (rules N20 to N22). */
+/* Whom a report about this message goes to (rules N20 to N26). */
 enum report_target { TARGET_SENDER, TARGET_POSTMASTER, TARGET_NOBODY };
+
+/* What is to be reported of a message. */
+struct order {
+	struct message *message;
+	enum report_kind kind;
+	enum report_target target;
+	struct report_recipient *list; /* those that the target is told of */
+	size_t count;
+	struct report_recipient *copied; /* those in postmaster's copy; count 0: there is none */
+	size_t copied_count;
+	uint32_t *marks;               /* those that are marked with it */
+	size_t mark_count;
+};
+
+static const char *const kind_words[] = {
+	[REPORT_FAILURE] = "bounce",
+	[REPORT_DELAY] = "delay warning",
+	[REPORT_SUCCESS] = "trace",
+	[REPORT_VERIFY] = "trace",
+};
+
+static const char *const log_words[][2] = {
+	[REPORT_FAILURE] = { "sender non-delivery", "postmaster non-delivery" },
+	[REPORT_DELAY] = { "sender delay", "postmaster delay" },
+	[REPORT_SUCCESS] = { "sender delivery status", "postmaster delivery status" },
+	[REPORT_VERIFY] = { "sender delivery status", "postmaster delivery status" },
+};
 
 static bool
 is_double_bounce(const struct message *message)
@@ -34,11 +61,16 @@ is_double_bounce(const struct message *message)
 	       slice_equal_nocase(domain, config_str(config, NULL, PARAM_MYHOSTNAME));
 }
 
-static enum report_target
-target_of(const struct message *message)
+static uint64_t
+notify_classes(const struct message *message)
 {
-	uint64_t classes = config_words(message->core->config, NULL, PARAM_NOTIFY_CLASSES);
+	return config_words(message->core->config, NULL, PARAM_NOTIFY_CLASSES);
+}
 
+/* Rules N21, N22. */
+static enum report_target
+target_of_failure(const struct message *message)
+{
 	if (is_double_bounce(message)) {
 		log_event(message->core->log, EV_bounce_postmaster_discarded,
 			LOG_Z(message->id_text));
@@ -46,16 +78,90 @@ target_of(const struct message *message)
 	}
 	if (message->envelope.sender.len > 0)
 		return TARGET_SENDER;
-	return classes & (CONFIG_NOTIFY_BOUNCE | CONFIG_NOTIFY_2BOUNCE) ? TARGET_POSTMASTER
-									 : TARGET_NOBODY;
+	return notify_classes(message) & (CONFIG_NOTIFY_BOUNCE | CONFIG_NOTIFY_2BOUNCE)
+		       ? TARGET_POSTMASTER
+		       : TARGET_NOBODY;
 }
 
-/* Rule N10: no NOTIFY, or NOTIFY has FAILURE; postmaster sees all. */
-static bool
-is_included(const struct recipient_entry *recipient, enum report_target target)
+/* Rule N26. */
+static enum report_target
+target_of_success(const struct message *message)
 {
-	return target == TARGET_POSTMASTER || recipient->notify == 0 ||
-	       (recipient->notify & DSN_NOTIFY_FAILURE) != 0;
+	bool is_double = is_double_bounce(message);
+
+	if (message->envelope.sender.len > 0 && !is_double)
+		return TARGET_SENDER;
+	if (!is_double && (notify_classes(message) & CONFIG_NOTIFY_2BOUNCE) != 0)
+		return TARGET_POSTMASTER;
+	log_event(message->core->log, EV_bounce_not_sent, LOG_Z(message->id_text),
+		LOG_Z(is_double ? "double-bounce" : "single-bounce"));
+	return TARGET_NOBODY;
+}
+
+static enum report_target
+target_of(const struct message *message, enum report_kind kind)
+{
+	switch (kind) {
+	case REPORT_FAILURE:
+		return target_of_failure(message);
+	case REPORT_SUCCESS:
+	case REPORT_VERIFY:
+		return target_of_success(message);
+	case REPORT_DELAY:
+		return message->envelope.sender.len > 0 && !is_double_bounce(message)
+			       ? TARGET_SENDER
+			       : TARGET_NOBODY;
+	}
+	return TARGET_NOBODY;
+}
+
+/* Postmaster's copy of what a sender is told (rules N24, N25). */
+static bool
+has_copy(const struct order *order)
+{
+	uint64_t classes = notify_classes(order->message);
+
+	if (order->target != TARGET_SENDER)
+		return false;
+	return (order->kind == REPORT_FAILURE && (classes & CONFIG_NOTIFY_BOUNCE) != 0) ||
+	       (order->kind == REPORT_DELAY && (classes & CONFIG_NOTIFY_DELAY) != 0);
+}
+
+/* What a recipient must be to be in it: rules N2, N3, N14. */
+static bool
+is_subject(const struct order *order, uint32_t number)
+{
+	const struct state *state = &order->message->state;
+	struct state_reason reason;
+
+	switch (order->kind) {
+	case REPORT_FAILURE:
+		return state_class(state, number) == STATE_BOUNCE_PENDING;
+	case REPORT_DELAY:
+		return state_class(state, number) == STATE_OPEN;
+	case REPORT_SUCCESS:
+		return state_class(state, number) == STATE_DELIVERED_PENDING;
+	case REPORT_VERIFY:
+		return state_class(state, number) == STATE_DELIVERED_PENDING ||
+		       state_reason(state, number, &reason);
+	}
+	return false;
+}
+
+/* Rules N10, N13: what NOTIFY says; postmaster sees all. */
+static bool
+is_told(const struct order *order, uint32_t number)
+{
+	uint8_t notify = order->message->recipients[number].notify;
+
+	if (order->target == TARGET_POSTMASTER || notify == 0 ||
+		(order->message->core->options.planted & CORE_PLANT_REPORT_NEVER) != 0)
+		return true;
+	if (order->kind == REPORT_FAILURE)
+		return (notify & DSN_NOTIFY_FAILURE) != 0;
+	if (order->kind == REPORT_DELAY)
+		return (notify & DSN_NOTIFY_DELAY) != 0;
+	return true;
 }
 
 /* --- the content of the original -------------------------------------------------------------- */
@@ -117,7 +223,17 @@ content_get(struct message *message, struct report *report)
 	return false;
 }
 
-/* --- one report ------------------------------------------------------------------------------- */
+/* --- what is reported ------------------------------------------------------------------------- */
+
+static enum report_action
+action_of(enum state_class class, struct slice remote_mta)
+{
+	if (class == STATE_BOUNCE_PENDING || class == STATE_BOUNCED)
+		return REPORT_ACTION_FAILED;
+	if (class == STATE_OPEN)
+		return REPORT_ACTION_DELAYED;
+	return remote_mta.len > 0 ? REPORT_ACTION_RELAYED : REPORT_ACTION_DELIVERED;
+}
 
 static void
 fill_recipient(const struct message *message, uint32_t number, struct report_recipient *ret)
@@ -130,21 +246,13 @@ fill_recipient(const struct message *message, uint32_t number, struct report_rec
 		.address = entry->address,
 		.original = entry->original,
 		.orcpt = entry->orcpt,
-		.action = REPORT_ACTION_FAILED,
+		.action = action_of(state_class(&message->state, number), reason.remote_mta),
 		.status = reason.dsn,
 		.reason = reason.text,
 		.remote_mta = reason.remote_mta,
 		.diagnostic = reason.diagnostic,
 	};
 }
-
-/* The recipients of one report and those that are marked with it. */
-struct batch {
-	struct report_recipient *list;
-	size_t count;
-	uint32_t *marks;
-	size_t mark_count;
-};
 
 static size_t
 text_size(const struct report_recipient *recipient)
@@ -153,50 +261,80 @@ text_size(const struct report_recipient *recipient)
 	       recipient->reason.len + recipient->remote_mta.len + recipient->diagnostic.len;
 }
 
+/* As many as REPORT_RECIPIENTS_MAX and REPORT_TEXT_MAX allow; a delay notice names no more. */
 static void
-batch_collect(struct message *message, enum report_target target, struct batch *batch)
+order_init(struct order *order, struct message *message, enum report_kind kind)
 {
 	size_t text = 0;
+	bool copies;
 
-	batch->list = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*batch->list));
-	batch->marks = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*batch->marks));
+	*order = (struct order){ .message = message, .kind = kind };
+	order->target = target_of(message, kind);
+	order->list = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*order->list));
+	order->copied = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*order->copied));
+	order->marks = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*order->marks));
+	copies = has_copy(order);
 	for (uint32_t i = 0;
-		i < message->recipient_count && batch->mark_count < REPORT_RECIPIENTS_MAX &&
+		i < message->recipient_count && order->mark_count < REPORT_RECIPIENTS_MAX &&
 		text < REPORT_TEXT_MAX;
 		i++) {
-		if (state_class(&message->state, i) != STATE_BOUNCE_PENDING)
+		struct report_recipient told;
+
+		if (!is_subject(order, i))
 			continue;
-		batch->marks[batch->mark_count++] = i;
-		if (target != TARGET_NOBODY && is_included(&message->recipients[i], target)) {
-			fill_recipient(message, i, &batch->list[batch->count]);
-			text += text_size(&batch->list[batch->count++]);
-		}
+		fill_recipient(message, i, &told);
+		text += text_size(&told);
+		order->marks[order->mark_count++] = i;
+		if (order->target != TARGET_NOBODY && is_told(order, i))
+			order->list[order->count++] = told;
+		if (copies)
+			order->copied[order->copied_count++] = told;
 	}
 }
 
 static void
-batch_mark(struct message *message, const struct batch *batch)
+order_done(struct order *order)
 {
-	for (size_t i = 0; i < batch->mark_count; i++)
-		CHECK(state_set(&message->state, batch->marks[i], STATE_BOUNCED, NULL));
-	message->core->bounced += batch->mark_count;
+	mem_free(order->list);
+	mem_free(order->copied);
+	mem_free(order->marks);
 }
 
+/* What the report, or that there is none to send, makes of the message. */
 static void
-batch_done(struct batch *batch)
+order_mark(const struct order *order)
 {
-	mem_free(batch->list);
-	mem_free(batch->marks);
+	struct message *message = order->message;
+	struct state *state = &message->state;
+
+	for (size_t i = 0; i < order->mark_count; i++) {
+		uint32_t number = order->marks[i];
+
+		if (order->kind == REPORT_FAILURE)
+			CHECK(state_set(state, number, STATE_BOUNCED, NULL));
+		else if (state_class(state, number) == STATE_DELIVERED_PENDING)
+			CHECK(state_set(state, number, STATE_DELIVERED, NULL));
+	}
+	if (order->kind == REPORT_FAILURE)
+		message->core->bounced += order->mark_count;
+	else if (order->kind == REPORT_DELAY &&
+		 !(message->core->options.planted & CORE_PLANT_WARN_AGAIN))
+		state->flags |= STATE_WARNED;
+	else if (order->kind == REPORT_VERIFY)
+		state->flags |= STATE_RECORDED;
 }
 
+/* --- one report ------------------------------------------------------------------------------- */
+
 static void
-report_fill(const struct message *message, enum report_target target, struct report *report)
+report_fill(const struct order *order, bool is_copy, struct report *report)
 {
+	const struct message *message = order->message;
 	const struct core *core = message->core;
 	const struct config *config = core->config;
 
-	report->kind = REPORT_FAILURE;
-	report->postmaster = target == TARGET_POSTMASTER;
+	report->kind = order->kind;
+	report->postmaster = is_copy || order->target == TARGET_POSTMASTER;
 	report->myhostname = config_str(config, NULL, PARAM_MYHOSTNAME);
 	report->mail_name = config_str(config, NULL, PARAM_MAIL_NAME);
 	report->queue_id = slice_str(message->id_text);
@@ -207,16 +345,18 @@ report_fill(const struct message *message, enum report_target target, struct rep
 	report->arrival = (struct wall){ message->envelope.arrival_us };
 	report->lifetime_s = config_time_s(config, NULL, PARAM_MAXIMAL_QUEUE_LIFETIME);
 	report->smtputf8 = message->envelope.smtputf8 != 0;
-	report->ret = message->envelope.ret;
+	report->ret = is_copy ? (uint8_t)DSN_RET_HDRS : message->envelope.ret;
 	report->head = message->head;
 	report->content_head_length = message->envelope.head_length;
 	report->size_limit = config_int(config, NULL, PARAM_BOUNCE_SIZE_LIMIT);
+	report->recipients = is_copy ? order->copied : order->list;
+	report->recipient_count = is_copy ? order->copied_count : order->count;
 }
 
 /* The envelope of the report as a message of its own. */
 static enum err
-fill_envelope(const struct message *message, enum report_target target, struct change *change,
-	const struct report_facts *facts)
+fill_envelope(const struct message *message, const struct report *report,
+	const struct report_facts *facts, struct change_report *to)
 {
 	struct core *core = message->core;
 	const struct config *config = core->config;
@@ -226,7 +366,7 @@ fill_envelope(const struct message *message, enum report_target target, struct c
 
 	buf_init(&sender, 0);
 	envelope_init(&envelope);
-	if (target == TARGET_POSTMASTER) {
+	if (report->postmaster) {
 		buf_addf(&sender, "%s@%s", config_cstr(config, NULL, PARAM_DOUBLE_BOUNCE_SENDER),
 			config_cstr(config, NULL, PARAM_MYHOSTNAME));
 		envelope.flags |= ENVELOPE_DOUBLE_BOUNCE;
@@ -234,48 +374,62 @@ fill_envelope(const struct message *message, enum report_target target, struct c
 	envelope.sender = buf_slice(&sender);
 	envelope.flags |= ENVELOPE_BOUNCE;
 	envelope.arrival_us = core->now.wall.us;
-	envelope.size = change->report_content.len;
+	envelope.size = to->content.len;
 	envelope.smtputf8 = message->envelope.smtputf8;
 	envelope.body_8bit = facts->eight_bit;
 	envelope.message_id = facts->message_id;
 	envelope.head_length = facts->head_length;
-	err = envelope_encode(&envelope, &change->report_envelope);
+	err = envelope_encode(&envelope, &to->envelope);
 	buf_done(&sender);
 	return err;
 }
 
-static enum err
-fill_report(struct message *message, enum report_target target, struct report *report,
-	struct change *change)
+static struct slice
+address_of(const struct order *order, bool is_copy)
 {
-	const struct config *config = message->core->config;
-	struct slice to = message->envelope.sender;
+	const struct config *config = order->message->core->config;
+
+	if (!is_copy && order->target == TARGET_SENDER)
+		return order->message->envelope.sender;
+	if (!is_copy)
+		return config_str(config, NULL, PARAM_DOUBLE_BOUNCE_NOTICE_RECIPIENT);
+	return config_str(config, NULL,
+		order->kind == REPORT_DELAY ? PARAM_DELAY_NOTICE_RECIPIENT
+					    : PARAM_BOUNCE_NOTICE_RECIPIENT);
+}
+
+static enum err
+fill_report(const struct order *order, bool is_copy, struct report *report,
+	struct change_report *to)
+{
+	struct core *core = order->message->core;
+	struct rewrite_result result;
+	struct recipient_entry entry = { 0 };
 	struct report_facts facts;
 	struct buf rewritten;
+	char text[QUEUE_ID_TEXT_SIZE];
 	enum err err;
 
 	buf_init(&rewritten, 0);
-	if (target == TARGET_POSTMASTER)
-		to = config_str(config, NULL, PARAM_DOUBLE_BOUNCE_NOTICE_RECIPIENT);
-	err = rewrite_complete(config, to, &rewritten);
-	report->to = buf_slice(&rewritten);
-	struct recipient_entry entry = { .address = report->to };
-	struct rewrite_result result;
-
+	report_fill(order, is_copy, report);
+	report->report_id = queue_id_format(to->id, text);
+	err = rewrite_complete(core->config, address_of(order, is_copy), &rewritten);
+	report->to = entry.address = buf_slice(&rewritten);
 	if (err == ERR_OK)
-		err = rewrite_recipient(config, &entry, &change->report_recipients, &result);
+		err = rewrite_recipient(core->config, &entry, &to->recipients, &result);
 	if (err == ERR_OK)
-		err = report_format(report, &change->report_content, &facts);
+		err = report_format(report, &to->content, &facts);
 	if (err == ERR_OK)
-		err = fill_envelope(message, target, change, &facts);
+		err = fill_envelope(order->message, report, &facts, to);
 	if (err == ERR_OK)
-		change->report = (struct store_message){
-			.queue_id = change->report_id,
-			.arrival_us = message->core->now.wall.us,
-			.content_length = change->report_content.len,
-			.content_hash = hash_bytes(buf_slice(&change->report_content)),
+		to->message = (struct store_message){
+			.queue_id = to->id,
+			.arrival_us = core->now.wall.us,
+			.content_length = to->content.len,
+			.content_hash = hash_bytes(buf_slice(&to->content)),
 			.dotted = facts.dotted,
 		};
+	to->words = log_words[order->kind][report->postmaster];
 	buf_done(&rewritten);
 	return err;
 }
@@ -289,54 +443,90 @@ fill_marks(struct message *message, struct change *change)
 		defer_encode(message, change);
 }
 
+/* The report to the target, if one is told, and the copy; a copy that fails only warns (N24). */
+static enum err
+fill_all(const struct order *order, struct report *report, const uint64_t *ids,
+	struct change *change)
+{
+	struct change_report *to = &change->reports[0];
+	enum err err = ERR_OK;
+
+	if (order->count > 0) {
+		to->id = *ids++;
+		err = fill_report(order, false, report, to);
+		change->report_count++;
+	}
+	if (err == ERR_OK && order->copied_count > 0) {
+		to = &change->reports[change->report_count];
+		to->id = *ids;
+		if (fill_report(order, true, report, to) == ERR_OK)
+			change->report_count++;
+		else
+			log_event(order->message->core->log, EV_bounce_copy_failed,
+				LOG_Z(order->message->id_text));
+	}
+	return err;
+}
+
+/* Deliveries go first: reports are spread (GCRA). False: the message waits for its turn. */
 static bool
-send_report(struct message *message, enum report_target target, struct batch *batch)
+take_turn(struct message *message)
 {
 	struct core *core = message->core;
-	struct report report = { 0 };
-	struct change *change;
-	char text[QUEUE_ID_TEXT_SIZE];
-	uint64_t id;
-	enum err err;
 
-	if (!content_get(message, &report))
-		return true;
-	id = intake_own_id(core);
-	if (id == 0) {
-		message->waits_for_id = core->ids_wanted = true;
-		return true;
-	}
-	change = change_new(core, CHANGE_REPORT, message);
-	change->report_id = id;
-	report_fill(message, target, &report);
-	report.report_id = queue_id_format(id, text);
-	report.recipients = batch->list;
-	report.recipient_count = batch->count;
-	err = fill_report(message, target, &report, change);
-	if (err != ERR_OK) {
-		log_event(core->log, EV_bounce_failed, LOG_Z(message->id_text));
-		change_drop(change);
-		message->report_failed = true;
+	if (core->report_at.ns > core->now.mono.ns + REPORT_BURST_NS) {
+		message->is_settling = true;
+		TAILQ_INSERT_TAIL(&core->reporting, message, link);
 		return false;
 	}
-	batch_mark(message, batch);
-	fill_marks(message, change);
-	change_submit(change);
+	if (core->report_at.ns < core->now.mono.ns)
+		core->report_at = core->now.mono;
+	core->report_at = mono_add_ns(core->report_at, REPORT_INTERVAL_NS);
 	return true;
 }
 
-bool
-report_bounces(struct message *message)
+static enum report_fate
+order_send(const struct order *order)
 {
-	enum report_target target = target_of(message);
-	struct batch batch = { 0 };
-	bool is_waiting = false;
+	struct message *message = order->message;
+	struct core *core = message->core;
+	unsigned needed = (order->count > 0 ? 1U : 0U) + (order->copied_count > 0 ? 1U : 0U);
+	uint64_t ids[CHANGE_REPORTS_MAX];
+	struct report report = { 0 };
+	struct change *change;
 
-	batch_collect(message, target, &batch);
-	if (batch.count == 0)
-		batch_mark(message, &batch);
+	if (!content_get(message, &report))
+		return REPORT_ON_ITS_WAY;
+	if (!intake_own_ids(core, needed, ids)) {
+		message->waits_for_id = core->ids_wanted = true;
+		return REPORT_ON_ITS_WAY;
+	}
+	if (!take_turn(message))
+		return REPORT_ON_ITS_WAY;
+	change = change_new(core, CHANGE_REPORT, message);
+	if (fill_all(order, &report, ids, change) != ERR_OK || change->report_count == 0) {
+		log_event(core->log, EV_bounce_failed, LOG_Z(message->id_text),
+			LOG_Z(kind_words[order->kind]));
+		change_drop(change);
+		return REPORT_FAILED;
+	}
+	order_mark(order);
+	fill_marks(message, change);
+	change_submit(change);
+	return REPORT_ON_ITS_WAY;
+}
+
+enum report_fate
+report_make(struct message *message, enum report_kind kind)
+{
+	enum report_fate fate = REPORT_MARKED;
+	struct order order;
+
+	order_init(&order, message, kind);
+	if (order.count + order.copied_count > 0)
+		fate = order_send(&order);
 	else
-		is_waiting = send_report(message, target, &batch);
-	batch_done(&batch);
-	return is_waiting;
+		order_mark(&order);
+	order_done(&order);
+	return fate;
 }

@@ -65,18 +65,19 @@ static enum err
 fill_copy(struct message *message, struct change *change, struct slice body)
 {
 	struct envelope envelope = message->envelope;
+	struct change_report *copy = &change->reports[0];
 	enum err err;
 
 	envelope.created_us = message->core->now.wall.us;
 	envelope.orig_id = slice_str(message->id_text);
 	envelope.flags &= ~(uint32_t)ENVELOPE_HOLD;
-	err = envelope_encode(&envelope, &change->report_envelope);
+	err = envelope_encode(&envelope, &copy->envelope);
 	if (err == ERR_OK)
-		err = open_recipients(message, &change->report_recipients);
+		err = open_recipients(message, &copy->recipients);
 	if (err == ERR_OK)
-		err = buf_append(&change->report_content, body);
-	change->report = (struct store_message){
-		.queue_id = change->report_id,
+		err = buf_append(&copy->content, body);
+	copy->message = (struct store_message){
+		.queue_id = copy->id,
 		.arrival_us = message->envelope.arrival_us,
 		.content_length = message->content_length,
 		.content_hash = message->content_hash,
@@ -111,7 +112,8 @@ requeue_message(struct message *message)
 	}
 	struct change *change = change_new(core, CHANGE_REQUEUE, message);
 
-	change->report_id = id;
+	change->reports[0].id = id;
+	change->report_count = 1;
 	change->is_end = true;
 	if (fill_copy(message, change, body) != ERR_OK) {
 		refuse(message, "out of memory");

@@ -27,6 +27,25 @@ class_of(const struct core *core, enum ipc_outcome_kind kind)
 	return STATE_OPEN;
 }
 
+/* Rules N1, N63, B12: someone is to be told of a delivery. */
+static bool
+is_success_owed(const struct message *message, uint32_t number, bool dsn_passed)
+{
+	const struct config *config = message->core->config;
+	uint8_t notify = message->recipients[number].notify;
+
+	if (message->core->options.planted & CORE_PLANT_FORGET_SUCCESS)
+		return false;
+	if ((notify & DSN_NOTIFY_SUCCESS) != 0 && !dsn_passed)
+		return true;
+	if ((message->envelope.flags & ENVELOPE_RECORD) != 0 &&
+		(message->state.flags & STATE_RECORDED) == 0)
+		return true;
+	return (message->state.flags & STATE_WARNED) != 0 &&
+	       (notify == 0 || (notify & DSN_NOTIFY_DELAY) != 0) &&
+	       config_bool(config, NULL, PARAM_CONFIRM_DELAY_CLEARED);
+}
+
 static void
 apply(struct message *message, struct buf *payload, const struct ipc_outcome *outcome)
 {
@@ -42,13 +61,17 @@ apply(struct message *message, struct buf *payload, const struct ipc_outcome *ou
 			.time_us = core->now.wall.us,
 		},
 	};
-	bool has_reason = result.class != STATE_DELIVERED;
+	bool has_reason;
 
+	if (result.class == STATE_DELIVERED &&
+		is_success_owed(message, outcome->number, outcome->dsn_passed != 0))
+		result.class = STATE_DELIVERED_PENDING;
+	has_reason = result.class != STATE_DELIVERED;
 	if (!dsn_status_valid(outcome->dsn))
 		result.reason.dsn = slice_str(standard_dsn((enum state_class)result.class));
 	if (state_class(&message->state, outcome->number) != STATE_OPEN)
 		return;
-	if (result.class == STATE_DELIVERED)
+	if (result.class == STATE_DELIVERED || result.class == STATE_DELIVERED_PENDING)
 		core->delivered++;
 	(void)state_set(&message->state, outcome->number, (enum state_class)result.class,
 		has_reason ? &result.reason : NULL);
@@ -196,9 +219,20 @@ result_frame(struct peer *peer, const struct ipc_result *result)
 	core_mark(core);
 }
 
+/* When something was found out, on the wall clock. */
+static uint64_t
+wall_of(const struct core *core, struct mono at)
+{
+	uint64_t ago_us = at.ns == 0 || at.ns > core->now.mono.ns
+				  ? 0
+				  : (core->now.mono.ns - at.ns) / 1000;
+
+	return core->now.wall.us > ago_us ? core->now.wall.us - ago_us : 0;
+}
+
 void
 result_own(struct message *message, uint32_t number, enum state_class class, struct slice dsn,
-	struct slice text)
+	struct slice text, struct mono at)
 {
 	static const char *const words[STATE_CLASS_COUNT] = {
 		[STATE_OPEN] = "deferred",
@@ -208,7 +242,7 @@ result_own(struct message *message, uint32_t number, enum state_class class, str
 	struct state_reason reason = {
 		.dsn = dsn,
 		.text = text,
-		.time_us = message->core->now.wall.us,
+		.time_us = wall_of(message->core, at),
 	};
 	const char *word = words[class];
 
@@ -222,6 +256,8 @@ result_own(struct message *message, uint32_t number, enum state_class class, str
 	active_log_delivery(message, number, reason.dsn, text, word);
 	if (class == STATE_DELIVERED)
 		message->core->delivered++;
+	if (class == STATE_DELIVERED && is_success_owed(message, number, false))
+		class = STATE_DELIVERED_PENDING;
 	message->is_tried = true;
 	(void)state_set(
 		&message->state, number, class, class == STATE_DELIVERED ? NULL : &reason);

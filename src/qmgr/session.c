@@ -116,25 +116,24 @@ session_hosts(struct session *session, struct slice hosts)
 
 /* All recipients of an entry get the same fate, decided here; the entry stays the caller's. */
 static void
-settle_recipients(struct sched_entry *entry, enum state_class class, struct slice dsn,
-	struct slice reason)
+settle_recipients(
+	struct sched_entry *entry, enum state_class class, const struct sched_reason *why)
 {
 	struct message *message = sched_entry_owner(entry);
 	uint32_t count;
 	const uint32_t *numbers = sched_entry_recipients(entry, &count);
 
 	for (uint32_t i = 0; i < count; i++)
-		result_own(message, numbers[i], class, dsn, reason);
+		result_own(message, numbers[i], class, why->dsn, why->text, why->at);
 }
 
 static void
-settle_drained(
-	struct core *core, struct sched_entry *entry, struct slice dsn, struct slice reason)
+settle_drained(struct core *core, struct sched_entry *entry, const struct sched_reason *why)
 {
 	struct message *message = sched_entry_owner(entry);
-	bool is_permanent = dsn.len > 0 && dsn.ptr[0] == '5';
+	bool is_permanent = why->dsn.len > 0 && why->dsn.ptr[0] == '5';
 
-	settle_recipients(entry, is_permanent ? STATE_BOUNCE_PENDING : STATE_OPEN, dsn, reason);
+	settle_recipients(entry, is_permanent ? STATE_BOUNCE_PENDING : STATE_OPEN, why);
 	sched_entry_drop(core->sched, entry);
 	done_check(message);
 }
@@ -147,7 +146,7 @@ drain(struct core *core)
 	struct sched_entry *entry;
 
 	while ((entry = sched_drain(core->sched, &reason)) != NULL)
-		settle_drained(core, entry, reason.dsn, reason.text);
+		settle_drained(core, entry, &reason);
 }
 
 /*
@@ -170,7 +169,8 @@ session_refused(struct session *session, bool is_permanent, struct slice dsn,
 		entry = sched_session_failed(
 			core->sched, destination, dsn, reason, core->now.mono);
 		if (entry != NULL)
-			settle_drained(core, entry, dsn, reason);
+			settle_drained(core, entry,
+				&(const struct sched_reason){ .dsn = dsn, .text = reason });
 	}
 	session_free(session);
 	drain(core);
@@ -268,8 +268,9 @@ work_failed(struct lease *lease)
 	struct message *message = lease->message;
 	struct core *core = session->core;
 
-	settle_recipients(entry, STATE_OPEN, SLICE_LIT("4.3.0"),
-		SLICE_LIT("queue file read error"));
+	settle_recipients(entry, STATE_OPEN,
+		&(const struct sched_reason){ .dsn = SLICE_LIT("4.3.0"),
+			.text = SLICE_LIT("queue file read error") });
 	sched_entry_finish(core->sched, entry, true, slice_make(NULL, 0), slice_make(NULL, 0),
 		core->now.mono);
 	session_lease_over(session, lease);

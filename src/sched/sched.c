@@ -121,6 +121,7 @@ sched_transport_fail(struct sched *sched, struct sched_transport *transport, str
 	transport->is_dead = true;
 	transport->due = mono_add_ns(now, sched->options.transport_dead_ns);
 	text_set(&transport->dead, dsn, reason);
+	transport->dead.at = now;
 	update_all(transport);
 }
 

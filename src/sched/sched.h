@@ -112,6 +112,7 @@ struct sched_assign {
 struct sched_reason {
 	struct slice dsn;
 	struct slice text;
+	struct mono at; /* when that was found out; 0: just now */
 };
 
 /*

@@ -10,7 +10,7 @@ text_clear(struct text *text)
 {
 	mem_free(text->dsn);
 	mem_free(text->reason);
-	*text = (struct text){ NULL, NULL };
+	*text = (struct text){ .dsn = NULL };
 }
 
 void
@@ -28,7 +28,7 @@ struct sched_reason
 text_view(const struct text *text)
 {
 	return (struct sched_reason){ slice_str(text->dsn != NULL ? text->dsn : ""),
-		slice_str(text->reason != NULL ? text->reason : "") };
+		slice_str(text->reason != NULL ? text->reason : ""), text->at };
 }
 
 /* "delivery temporarily suspended: REASON" (W17). */
@@ -173,6 +173,7 @@ dest_kill(struct sched_destination *destination, struct slice dsn, struct slice 
 	struct sched *sched = destination->sched;
 
 	text_set_suspended(&destination->dead, dsn, reason);
+	destination->dead.at = now;
 	sched->dead_count++;
 	start_timer(destination, mono_add_ns(now, sched->options.dead_ns));
 	dest_drain(destination);

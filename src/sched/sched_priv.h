@@ -54,6 +54,7 @@ TAILQ_HEAD(job_list, sched_job);
 struct text {
 	char *dsn;
 	char *reason;
+	struct mono at; /* 0: not kept */
 };
 
 struct sched_destination {

@@ -223,7 +223,8 @@ work_settle(struct smtp_session *session, bool has_next_host)
 		}
 		work->outcomes[place] = (struct work_outcome){ .said = *said,
 			.host = session->host,
-			.dsn_passed = (proto->caps & SMTP_CAP_DSN) != 0 };
+			.dsn_passed = (proto->caps & SMTP_CAP_DSN) != 0,
+			.is_relayed = !session->is_lmtp };
 		said->reason = said->diagnostic = NULL;
 		work->left--;
 		log_final(session, &parts, place);
@@ -288,6 +289,8 @@ work_put_outcomes(const struct work *work, struct buf *list)
 		ipc.reason = cut(slice_str(outcome->said.reason), max);
 		if (failed && outcome->said.diagnostic != NULL) {
 			ipc.diagnostic = cut(slice_str(outcome->said.diagnostic), max);
+			ipc.remote_mta = cut(outcome->host->ipc.name, max);
+		} else if (!failed && outcome->is_relayed) {
 			ipc.remote_mta = cut(outcome->host->ipc.name, max);
 		}
 		ipc_outcome_put(list, &ipc);

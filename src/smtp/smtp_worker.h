@@ -41,6 +41,7 @@ struct work_outcome {
 	struct smtp_outcome said; /* undecided: still to be tried */
 	const struct smtp_host *host;
 	bool dsn_passed; /* that host speaks DSN */
+	bool is_relayed; /* by SMTP: that host is not the last one */
 };
 
 /* One transaction that was given to us; it may take several hosts. */

@@ -131,11 +131,13 @@ static void
 put_envelope(struct pickup_submission *submission, struct buf *bytes, struct slice sender)
 {
 	const struct submission *given = &submission->reader.submission;
+	uint64_t now_us = loop_now(submission->role->loop).wall.us;
 	struct envelope envelope;
 
 	envelope_init(&envelope);
 	envelope.sender = sender;
-	envelope.arrival_us = loop_now(submission->role->loop).wall.us;
+	envelope_stamp(&envelope, now_us,
+		config_time_s(submission->config, NULL, PARAM_DELAY_WARNING_TIME));
 	envelope.uid_plus1 = (uint64_t)submission->uid + 1;
 	envelope.size = submission->length;
 	envelope.ret = given->ret;

@@ -631,7 +631,8 @@ smtpd_proto_envelope(const struct smtpd_proto *proto, struct buf *bytes)
 
 	envelope_init(&envelope);
 	envelope.sender = buf_slice(&proto->sender);
-	envelope.arrival_us = proto->now.wall.us;
+	envelope_stamp(&envelope, proto->now.wall.us,
+		config_time_s(proto->config, proto->service, PARAM_DELAY_WARNING_TIME));
 	envelope.client_name = slice_str(proto->name);
 	envelope.client_address = slice_str(proto->address);
 	envelope.client_port = proto->port;

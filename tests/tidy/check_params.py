@@ -14,7 +14,7 @@ BY_DEFAULT = re.compile(r"LOCAL_DESTINATION_(RECIPIENT|CONCURRENCY)_LIMIT")
 AT_COMPILATION = {"DEFAULT_PROCESS_LIMIT", "INET_PROTOCOLS"}
 # Known, and not read yet: recipients per message in memory and inflow control come with the scheduler,
 # notices to postmaster with the life cycle.
-LATER = {"QMGR_MESSAGE_RECIPIENT_MINIMUM", "IN_FLOW_DELAY", "BOUNCE_NOTICE_RECIPIENT", "ERROR_NOTICE_RECIPIENT"}
+LATER = {"QMGR_MESSAGE_RECIPIENT_MINIMUM", "IN_FLOW_DELAY", "ERROR_NOTICE_RECIPIENT"}
 
 table = (ROOT / "src/config/params.def").read_text()
 names = re.findall(r"^PARAM\((\w+),", table, re.M)

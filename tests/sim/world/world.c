@@ -1,8 +1,6 @@
 /*
  * world.c - the production core of the queue manager in a simulated world, from a seed
  *
- * usage: world [--seed N] [--count M] [--plant NAME] [--log 1]: the core's log, and what happens
- *
  * Disk, clock, clients, operators, workers and resolver are simulated; frames are the real ones. At
  * random moments the queue manager or a worker is killed, or the power of the whole machine fails;
  * workers and the resolver stall, a worker lies (it tells results that it was not asked for), an
@@ -12,7 +10,10 @@
  *   - every recipient of an acknowledged message was delivered or reported, exactly once; more often
  *     only where a transaction was in flight when its worker died or the power failed
  *   - what an operator deleted by name need not, but may not be both
- *   - one report per recipient, ever
+ *   - one report of a kind per recipient, ever, and only where NOTIFY asks for it: of success where
+ *     one was asked for, of delay at most once a message
+ *   - in one half of the seeds mail lives a few seconds only: nothing is returned that was not tried
+ *     (or its site) lately, also where the clock is set
  *   - no recipient is given out while it is given out: not by the same queue manager, not by the next
  *   - never more sessions to a destination than its limit, never more messages active than theirs
  *   - a liar is found out, an honest peer is not called bad
@@ -25,6 +26,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "config/compile.h"
+#include "message/dsn.h"
 #include "message/envelope.h"
 #include "message/queue_id.h"
 #include "message/recipient_list.h"
@@ -51,6 +53,8 @@ enum {
 	LARGE = 5 * IPC_CONTENT_PART_MAX, /* beyond IPC_CONTENT_INLINE_MAX */
 	STEPS = 1500,
 	SETTLE_STEPS = 60000,
+	LIFETIME_S = 12,  /* of mail that is short-lived */
+	BACKOFF_MAX_S = 4,
 };
 
 enum actor { ACTOR_CLIENT, ACTOR_RESOLVER, ACTOR_WORKER, ACTOR_COUNT = ACTOR_WORKER + WORKERS };
@@ -64,10 +68,19 @@ struct frame {
 
 STAILQ_HEAD(frame_list, frame);
 
+/* Reports of one kind about one recipient; the same one may come twice. */
+struct told {
+	uint32_t count;
+	uint64_t id; /* of the last */
+};
+
 struct recipient {
 	uint32_t delivered;
-	uint32_t reports;
-	uint64_t report_id; /* of the first */
+	struct told failure, delay, success;
+	uint8_t notify;     /* enum dsn_notify */
+	bool is_refused;    /* a peer has said 5xx */
+	uint64_t tried_us;  /* it was, or its site */
+	unsigned domain;
 	bool uncertain;     /* its transaction was in flight at a death */
 };
 
@@ -75,6 +88,8 @@ struct message {
 	bool is_sent, is_acknowledged, is_answered;
 	bool is_removed; /* an operator has said so: it may be gone */
 	bool is_held;	 /* since it came, and no operator has let it go */
+	bool is_warned;  /* a delay is to be told */
+	uint64_t arrival_us;
 	uint64_t queue_id;
 	uint64_t txn;
 	uint32_t recipient_count;
@@ -124,6 +139,8 @@ struct world {
 	uint32_t condemned[ACTOR_COUNT]; /* pids of workers that the core wants killed */
 	int condemned_count;
 	bool has_operator;  /* one half of the seeds */
+	bool is_short_lived; /* one half: mail expires within seconds */
+	bool sets_clock;     /* of these a half */
 	bool had_survivors; /* this queue manager met workers of the former one */
 	core_peer liar;     /* it has lied: the core must call it bad */
 	unsigned stalled[ACTOR_COUNT]; /* steps for which it does nothing */
@@ -333,18 +350,29 @@ send_message(struct world *world)
 	buf_init(&list, 0);
 	envelope_init(&envelope);
 	envelope.sender = SLICE_LIT("s@sender.test");
-	envelope.arrival_us = world->now.wall.us;
+	envelope.arrival_us = message->arrival_us = world->now.wall.us;
 	envelope.head_length = 14;
+	message->is_warned = chance(world, 3);
+	if (message->is_warned)
+		envelope.warn_us = world->now.wall.us + rng_below(&world->rng, 6 * US_PER_S);
 	message->is_held = chance(world, 10);
 	if (message->is_held)
 		envelope.flags = ENVELOPE_HOLD;
 	CHECK(envelope_encode(&envelope, &bytes) == ERR_OK);
 	for (uint32_t i = 0; i < message->recipient_count; i++) {
+		static const uint8_t notify[] = { DSN_NOTIFY_NEVER, DSN_NOTIFY_SUCCESS,
+			DSN_NOTIFY_SUCCESS | DSN_NOTIFY_FAILURE, DSN_NOTIFY_DELAY,
+			DSN_NOTIFY_FAILURE };
+		struct recipient *recipient = &message->recipients[i];
 		struct recipient_entry entry = { 0 };
 
+		recipient->domain = (unsigned)rng_below(&world->rng, 3);
+		if (chance(world, 3))
+			recipient->notify = notify[rng_below(&world->rng, sizeof(notify))];
 		(void)snprintf(address, sizeof(address), "r%u-%u@d%u.test", index, i,
-			(unsigned)rng_below(&world->rng, 3));
+			recipient->domain);
 		entry.address = slice_str(address);
+		entry.notify = recipient->notify;
 		CHECK(recipient_list_put(&list, &entry) == ERR_OK);
 	}
 	tell_core(world, ACTOR_CLIENT, IPC_TYPE_intake_commit,
@@ -380,6 +408,25 @@ client_frame(struct world *world, uint16_t type, const union ipc_any *any)
 
 /* --- resolver --------------------------------------------------------------------------------- */
 
+/* All that wait for the site have been tried with it. */
+static void
+site_failed(struct world *world, const char *nexthop)
+{
+	unsigned domain = (unsigned)(nexthop[1] - '0');
+
+	for (uint32_t m = 0; m < world->message_count; m++)
+		for (uint32_t r = 0; r < world->messages[m].recipient_count; r++)
+			if (world->messages[m].recipients[r].domain == domain)
+				world->messages[m].recipients[r].tried_us = world->now.wall.us;
+}
+
+/* Where mail lives short, reports would too, and the oracle could not see what was reported. */
+static bool
+reports_must_arrive(const struct world *world, struct slice nexthop)
+{
+	return world->is_short_lived && slice_equal_str(nexthop, "sender.test");
+}
+
 static void
 resolver_frame(struct world *world, uint16_t type, const union ipc_any *any)
 {
@@ -387,10 +434,13 @@ resolver_frame(struct world *world, uint16_t type, const union ipc_any *any)
 	struct ipc_host host = { .name = SLICE_LIT("mx.test"), .family = AF_INET, .port = 25,
 		.address = { address, sizeof(address) } };
 	struct buf hosts;
-	bool is_bad = !world->is_calm && chance(world, 8);
+	bool is_bad = !world->is_calm && chance(world, 8) &&
+		      !reports_must_arrive(world, any->resolve.nexthop);
 
 	if (type != IPC_TYPE_resolve)
 		return;
+	if (is_bad)
+		site_failed(world, (const char *)any->resolve.nexthop.ptr);
 	buf_init(&hosts, 0);
 	ipc_host_put(&hosts, &host);
 	tell_core(world, ACTOR_RESOLVER, IPC_TYPE_resolved,
@@ -533,6 +583,43 @@ worker_frame(struct world *world, int actor, struct slice payload, uint16_t type
 		forget_result(worker, &any->result_ack);
 }
 
+static void
+count_one(struct told *told, uint64_t id)
+{
+	if (told->count == 0 || told->id != id)
+		told->count++;
+	told->id = id;
+}
+
+/* Expired: returned without having been refused by anybody. */
+static void
+check_expiry(struct world *world, const struct message *message, const struct recipient *recipient)
+{
+	uint64_t needed_us =
+		message->arrival_us + (LIFETIME_S - BACKOFF_MAX_S) * (uint64_t)US_PER_S;
+
+	if (!world->is_short_lived)
+		fail(world, "a recipient expired before its time");
+	else if (!world->sets_clock && recipient->tried_us < needed_us)
+		fail(world, "a recipient was returned that was not tried lately");
+}
+
+static void
+count_action(struct world *world, struct message *message, struct recipient *recipient,
+	const char *action, uint64_t id)
+{
+	if (strncmp(action, "Action: failed\r\nStatus: 4", 26) == 0)
+		check_expiry(world, message, recipient);
+	if (strncmp(action, "Action: failed", 14) == 0)
+		count_one(&recipient->failure, id);
+	else if (strncmp(action, "Action: delayed", 15) == 0)
+		count_one(&recipient->delay, id);
+	else if (strncmp(action, "Action: relayed", 15) == 0)
+		count_one(&recipient->success, id);
+	else
+		fail(world, "a report of another kind");
+}
+
 /* A report arrives: which recipients does it name? */
 static void
 count_reports(struct world *world, const struct ipc_work *work)
@@ -556,11 +643,11 @@ count_reports(struct world *world, const struct ipc_work *work)
 		}
 		struct recipient *recipient = &world->messages[message].recipients[number];
 
+		const char *action = strstr(at, "Action: ");
+
 		say("report about r%u-%u\n", message, number);
-		/* The same report may come twice, another one may not. */
-		if (recipient->reports == 0 || recipient->report_id != work->queue_id)
-			recipient->reports++;
-		recipient->report_id = work->queue_id;
+		CHECK(action != NULL);
+		count_action(world, &world->messages[message], recipient, action, work->queue_id);
 	}
 	buf_done(&text);
 }
@@ -582,8 +669,9 @@ static enum ipc_outcome_kind
 draw_outcome(struct world *world, bool is_report)
 {
 	if (is_report)
-		return chance(world, world->is_calm ? 0 : 6) ? IPC_OUTCOME_DEFERRED
-							      : IPC_OUTCOME_DELIVERED;
+		return chance(world, world->is_calm || world->is_short_lived ? 0 : 6)
+			       ? IPC_OUTCOME_DEFERRED
+			       : IPC_OUTCOME_DELIVERED;
 	if (chance(world, 7))
 		return IPC_OUTCOME_BOUNCED;
 	return !world->is_calm && chance(world, 4) ? IPC_OUTCOME_DEFERRED : IPC_OUTCOME_DELIVERED;
@@ -611,7 +699,13 @@ perform(struct world *world, struct transaction *transaction, struct buf *outcom
 					 : kind == IPC_OUTCOME_DEFERRED ? "4.2.0"
 									: "2.0.0"),
 			.reason = SLICE_LIT("host mx.test said so"),
+			.remote_mta = SLICE_LIT("mx.test"),
 		};
+
+		if (target != NULL) {
+			target->tried_us = world->now.wall.us;
+			target->is_refused |= kind == IPC_OUTCOME_BOUNCED;
+		}
 
 		if (kind == IPC_OUTCOME_DELIVERED && is_report)
 			count_reports(world, &work);
@@ -689,7 +783,8 @@ waits(const struct worker *worker, const struct transaction *transaction)
 static void
 session_act(struct world *world, int actor, struct worker_session *session)
 {
-	bool fails = !world->is_calm && chance(world, 6);
+	bool fails = !world->is_calm && chance(world, 6) &&
+		     !reports_must_arrive(world, slice_str(session->nexthop));
 	struct ipc_session_end end = { .session = session->number,
 		.cause = IPC_SESSION_FAILED,
 		.dsn = SLICE_LIT("4.4.1"),
@@ -709,6 +804,7 @@ session_act(struct world *world, int actor, struct worker_session *session)
 		session->number = 0;
 		tell_core(world, actor, IPC_TYPE_session_end, &end);
 	} else if (fails) {
+		site_failed(world, session->nexthop);
 		session->number = 0;
 		tell_core(world, actor, IPC_TYPE_session_end, &end);
 	} else {
@@ -1036,6 +1132,10 @@ pass_time(struct world *world)
 		ns = rng_below(&world->rng, 2 * NS_PER_S);
 	world->now.mono.ns += ns;
 	world->now.wall.us += ns / 1000;
+	if (world->sets_clock && !world->is_calm && chance(world, 400)) {
+		world->now.wall.us += (rng_below(&world->rng, 600) - 200) * US_PER_S;
+		say("the clock is set\n");
+	}
 }
 
 /* A survivor takes its time with its inventory; one that takes too long is killed, which takes its
@@ -1195,6 +1295,41 @@ say_counts(const struct world *world)
 			counts.leases, counts.sessions, counts.locked, counts.changes);
 }
 
+/* NOTIFY wants no report of failure, and there was one. */
+static bool
+may_end_unheard(const struct world *world, const struct recipient *recipient)
+{
+	return recipient->notify != 0 && (recipient->notify & DSN_NOTIFY_FAILURE) == 0 &&
+	       (recipient->is_refused || world->is_short_lived);
+}
+
+/* Reports came where they were asked for, once. */
+static void
+judge_told(
+	struct world *world, const struct message *message, const struct recipient *recipient)
+{
+	uint8_t notify = recipient->notify;
+	bool is_sure = message->is_acknowledged && !message->is_removed && !recipient->uncertain;
+
+	if (recipient->failure.count > 1)
+		fail(world, "two reports about one recipient");
+	if (recipient->failure.count > 0 && notify != 0 && (notify & DSN_NOTIFY_FAILURE) == 0)
+		fail(world, "a failure was reported although NOTIFY does not want it");
+	/* A requeued message begins anew. */
+	if (recipient->delay.count > 1 && !world->has_operator)
+		fail(world, "two reports of one delay");
+	if (recipient->delay.count > 0 &&
+		(!message->is_warned || (notify != 0 && (notify & DSN_NOTIFY_DELAY) == 0)))
+		fail(world, "a delay was reported that nobody asked for");
+	if (recipient->success.count > 1)
+		fail(world, "two reports of one delivery");
+	if (recipient->success.count > 0 && (notify & DSN_NOTIFY_SUCCESS) == 0)
+		fail(world, "a delivery was reported that nobody asked for");
+	if (is_sure && recipient->delivered > 0 && (notify & DSN_NOTIFY_SUCCESS) != 0 &&
+		recipient->success.count == 0)
+		fail(world, "a delivery was not reported that was asked for");
+}
+
 /* rules: L2 L10 L45 Y1 Y9 */
 static void
 judge(struct world *world)
@@ -1204,17 +1339,15 @@ judge(struct world *world)
 
 		for (uint32_t r = 0; r < message->recipient_count; r++) {
 			const struct recipient *recipient = &message->recipients[r];
+			uint32_t ends = recipient->delivered + recipient->failure.count;
 
-			if (recipient->reports > 1)
-				fail(world, "two reports about one recipient");
-			if (message->is_acknowledged && !message->is_removed &&
-				recipient->delivered + recipient->reports == 0)
-				{
+			judge_told(world, message, recipient);
+			if (message->is_acknowledged && !message->is_removed && ends == 0
+				&& !may_end_unheard(world, recipient)) {
 				say("lost: r%u-%u\n", m, r);
 				fail(world, "an acknowledged recipient got lost");
 			}
-			if (!recipient->uncertain &&
-				recipient->delivered + recipient->reports > 1) {
+			if (!recipient->uncertain && ends > 1) {
 				say("repeated: r%u-%u\n", m, r);
 				fail(world, "a finished recipient was repeated");
 			}
@@ -1234,6 +1367,8 @@ run(uint64_t seed, unsigned planted, struct config *config)
 	world->config = config;
 	world->planted = planted;
 	world->has_operator = seed % 2 == 0;
+	world->is_short_lived = seed % 4 >= 2;
+	world->sets_clock = world->is_short_lived && seed % 8 >= 4;
 	world->log.line = say_line;
 	world->now = (struct instant){ { NS_PER_S }, { UINT64_C(1700000000) * US_PER_S } };
 	for (int i = 0; i < ACTOR_COUNT; i++)
@@ -1277,23 +1412,25 @@ static const struct seeds_plant plants[] = {
 	{ "done-early", CORE_PLANT_DONE_EARLY }, /* rules: D40 */
 	{ "unlock-early", CORE_PLANT_UNLOCK_EARLY }, /* rules: F13 */
 	{ "forget-hold", CORE_PLANT_FORGET_HOLD },
+	{ "warn-again", CORE_PLANT_WARN_AGAIN },
+	{ "forget-success", CORE_PLANT_FORGET_SUCCESS },
+	{ "report-never", CORE_PLANT_REPORT_NEVER },
 };
 
 static struct config *
-make_config(void)
+make_config(const char *lifetime)
 {
-	static const char *const overrides[] = { "myhostname=sim.test", "mydestination=",
+	const char *const overrides[] = { "myhostname=sim.test", "mydestination=",
 		"default_destination_concurrency_limit=3", "initial_destination_concurrency=2",
 		"qmgr_message_active_limit=25", "minimal_backoff_time=1s", "maximal_backoff_time=4s",
 		"default_destination_concurrency_failed_cohort_limit=3",
-		"journal_segment_size=1048576" };
+		"journal_segment_size=1048576", lifetime };
 	struct config_options options = { .directory_fd = -1,
 		.overrides = overrides,
 		.override_count = sizeof(overrides) / sizeof(overrides[0]),
 		.hostname = "sim.test",
 		.number = 1 };
-	static struct buf image;
-	struct buf warnings;
+	struct buf image, warnings;
 	struct fault fault = { 0 };
 	struct config *config;
 
@@ -1311,12 +1448,14 @@ make_config(void)
 static const char *
 run_seed(uint64_t seed, unsigned planted, bool log)
 {
-	static struct config *config;
+	static struct config *configs[2];
 
-	if (config == NULL)
-		config = make_config();
+	if (configs[0] == NULL) {
+		configs[0] = make_config("maximal_queue_lifetime=5d");
+		configs[1] = make_config("maximal_queue_lifetime=12s"); /* LIFETIME_S */
+	}
 	is_verbose = log;
-	return run(seed, planted, config);
+	return run(seed, planted, configs[seed % 4 >= 2]);
 }
 
 int

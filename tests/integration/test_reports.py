@@ -1,0 +1,101 @@
+"""Reports to senders: deliveries (D25 to D28), delays (D45 to D50), expiry (D42, D46), copies (N24)."""
+import email
+import smtplib
+import time
+
+from conftest import wait_for
+
+FAST_RETRY = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
+
+
+def fields_of(report):
+    """Per-message fields, list of per-recipient fields."""
+    parsed = email.message_from_bytes(report)
+    assert parsed.get_param("report-type") == "delivery-status"
+    first, *others = parsed.get_payload()[1].get_payload()
+    return parsed, first, others
+
+
+def send_with(ostler, options, to="a@dest.test", mail_options=()):
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.ehlo()
+        client.mail("sender@client.test", list(mail_options))
+        code, text = client.rcpt(to, list(options))
+        assert code == 250, text
+        client.data("Subject: test\r\n\r\nbody\r\n")
+
+
+def reports(sink):
+    return [m for m in sink.messages if m[0] == ""]
+
+
+# rules: D25 N1 N14 N63 L23
+def test_reports__success_wanted_and_next_hop_without_dsn__relayed_is_told_once(ostler, sink):
+    send_with(ostler, ["NOTIFY=SUCCESS", "ORCPT=rfc822;a@dest.test"], mail_options=["ENVID=abc"])
+    wait_for(lambda: reports(sink), what="report")
+    parsed, message, (recipient,) = fields_of(reports(sink)[0][2])
+    assert parsed["Subject"] == "Successful Mail Delivery Report"
+    assert message["Original-Envelope-Id"] == "abc"
+    assert recipient["Action"] == "relayed" and recipient["Status"].startswith("2.")
+    assert recipient["Original-Recipient"] == "rfc822;a@dest.test"
+    assert parsed.get_payload()[2].get_content_type() == "text/rfc822-headers"
+    time.sleep(0.5)
+    assert len(reports(sink)) == 1 and ostler.queue() == []
+    assert ": sender delivery status notification: " in ostler.log()
+
+
+# rules: N10 N16 D26
+def test_reports__failure_without_notify_failure__nobody_is_told(ostler, sink):
+    sink.rcpt_replies["a@dest.test"] = ["550 5.1.1 no"]
+    send_with(ostler, ["NOTIFY=SUCCESS,DELAY"])
+    wait_for(lambda: ": removed" in ostler.log(), what="end")
+    time.sleep(0.3)
+    assert sink.messages == [] and ostler.queue() == []
+
+
+# rules: D45 D47 N13 B11 B12 T25
+def test_reports__mail_waits_longer_than_delay_warning_time__one_warning(make_ostler, sink):
+    sink.rcpt_replies["a@dest.test"] = ["450 4.2.0 not yet"] * 4 + ["250 ok"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
+                         dict(FAST_RETRY, delay_warning_time="2s", confirm_delay_cleared="yes"))
+    ostler.send("a@dest.test")
+    wait_for(lambda: len(sink.messages) == 3, seconds=30, what="warning, mail, confirmation")
+    (_, _, warning), (_, _, confirmation) = reports(sink)
+    parsed, message, (recipient,) = fields_of(warning)
+    assert parsed["Subject"] == "Delayed Mail (still being retried)"
+    assert recipient["Action"] == "delayed" and recipient["Status"] == "4.2.0"
+    assert recipient["Will-Retry-Until"]
+    assert parsed.get_payload()[2].get_content_type() == "text/rfc822-headers"
+    parsed, message, (recipient,) = fields_of(confirmation)
+    assert recipient["Action"] == "relayed"
+    assert ostler.log().count(": sender delay notification: ") == 1
+
+
+# rules: D42 D43 D46 D50 N11
+def test_reports__too_old__returned_with_the_last_reason_and_no_warning(make_ostler, sink):
+    sink.rcpt_replies["a@dest.test"] = ["450 4.2.0 not yet"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
+                         dict(FAST_RETRY, maximal_queue_lifetime="2s", delay_warning_time="5s"))
+    ostler.send("a@dest.test")
+    wait_for(lambda: reports(sink), seconds=30, what="report")
+    parsed, message, (recipient,) = fields_of(reports(sink)[0][2])
+    assert recipient["Action"] == "failed" and recipient["Status"] == "4.2.0"
+    assert "status=expired, returned to sender" in ostler.log()
+    time.sleep(0.5)
+    assert len(reports(sink)) == 1 and ostler.queue() == []
+
+
+# rules: N24 N27 J20
+def test_reports__class_bounce__postmaster_gets_the_header(make_ostler, sink):
+    sink.rcpt_replies["a@dest.test"] = ["550 5.1.1 no"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
+                         {"notify_classes": "bounce", "bounce_notice_recipient": "boss@dest.test"})
+    ostler.send("a@dest.test")
+    wait_for(lambda: len(sink.messages) == 2, what="report and copy")
+    copy = next(m for m in sink.messages if m[1] == ["boss@dest.test"])
+    assert copy[0] == "double-bounce@ostler.test"
+    parsed, _, _ = fields_of(copy[2])
+    assert parsed["Subject"] == "Postmaster Copy: Undelivered Mail"
+    assert parsed["Auto-Submitted"] == "auto-generated"
+    assert parsed.get_payload()[2].get_content_type() == "text/rfc822-headers"
+    assert ": postmaster non-delivery notification: " in ostler.log()
