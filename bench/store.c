@@ -1,11 +1,17 @@
 /*
  * store.c - the journal on the real disk beside a bare loop of the same writes (bench/store)
  *
- * usage: bench_store DIR SIZE CONCURRENT SECONDS
+ * usage: bench_store DIR SECONDS [SIZE CONCURRENT]
  *
  * The journal: CONCURRENT messages of SIZE bytes are under way at any moment, each acknowledged after its
- * flush and ended at once. The bare loop: batches of as many padded bytes, written one after the
- * other over prewritten blocks of one file, each followed by fdatasync. Both in DIR, one after the other.
+ * flush and ended at once. The bare loop: the same padded bytes in as many batches as the journal needs
+ * at best (all that wait at once share one, as far as RECORD_BATCH_MAX allows), one after the
+ * other over prewritten blocks, each followed by fdatasync.
+ *
+ * Both write over blocks that were written before, both go round a log of the same size: so the journal is first
+ * driven round once, until it recycles. They take turns of TURN_NS, so that a disk that is shared
+ * with strangers is slow for both; a ratio of one turn behind the other says nothing here.
+ * Without SIZE and CONCURRENT: 1, 4 and 50 KiB, 1, 10 and 100 at once.
  */
 #include "base/check.h"
 #include "base/clock.h"
@@ -22,7 +28,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BENCH_SEGMENT = 64 * 1024 * 1024 };
+enum { BENCH_SEGMENT = 64 * 1024 * 1024, BENCH_SEGMENTS = 10 };
+
+#define BENCH_LOG ((uint64_t)BENCH_SEGMENTS * BENCH_SEGMENT)
+#define TURN_NS (250 * NS_PER_MS)
 
 struct bench {
 	struct loop *loop;
@@ -31,15 +40,26 @@ struct bench {
 	struct loop_hook hook;
 	struct loop_timer timer;
 	struct buf body;
-	uint64_t concurrent, seconds, under_way, acked, ended, durable_at_start;
-	struct mono began, until;
-	bool stopped;
+	uint64_t concurrent, under_way, acked, ended;
+	uint64_t acked_ns; /* when the last one was */
+	struct mono until;
+	bool is_open;
+	int bare;
+	uint64_t bare_at;
 };
 
 struct bench_message {
 	struct bench *bench;
 	uint64_t lsn;
 };
+
+static void
+bench_body(struct bench *bench, size_t size)
+{
+	buf_clear(&bench->body);
+	while (bench->body.len < size)
+		buf_add(&bench->body, SLICE_LIT("m"));
+}
 
 static void
 bench_wake(void *ctx)
@@ -70,6 +90,7 @@ bench_acked(void *ctx, enum journal_outcome outcome)
 	CHECK(outcome == JOURNAL_DURABLE);
 	journal_hold(bench->journal, message->lsn);
 	bench->acked++;
+	bench->acked_ns = clock_read_mono().ns;
 	bench->under_way--;
 	CHECK(journal_append(bench->journal, &record, 1, JOURNAL_RESULT, JOURNAL_SOON, bench_ended,
 		      message, NULL)
@@ -79,7 +100,10 @@ bench_acked(void *ctx, enum journal_outcome outcome)
 static void
 bench_send(struct bench *bench)
 {
-	while (bench->under_way < bench->concurrent) {
+	struct journal_space space;
+
+	journal_space(bench->journal, &space);
+	while (bench->under_way < bench->concurrent && space.free_segments > 0) {
 		struct bench_message *message = MEM_NEW(struct bench_message);
 		struct record record = { .type = RECORD_MESSAGE,
 			.payload = buf_slice(&bench->body) };
@@ -99,24 +123,26 @@ static void
 bench_turn(void *ctx)
 {
 	struct bench *bench = ctx;
-	struct instant now = clock_read();
+	struct instant now;
 	struct mono due;
 
 	(void)disk_file_poll(bench->disk);
-	if (journal_state(bench->journal) == JOURNAL_OPEN && bench->began.ns == 0) {
+	now = clock_read();
+	if (journal_state(bench->journal) == JOURNAL_OPEN && !bench->is_open) {
 		journal_replay(bench->journal, 0);
-		bench->began = now.mono;
-		bench->until = mono_add_ns(now.mono, bench->seconds * NS_PER_S);
-		bench->durable_at_start = journal_durable(bench->journal);
+		bench->is_open = true;
 	}
-	if (bench->began.ns > 0 && now.mono.ns < bench->until.ns)
+	if (bench->is_open && now.mono.ns < bench->until.ns)
 		bench_send(bench);
-	else if (bench->began.ns > 0 && bench->under_way == 0 && bench->ended == bench->acked)
+	else if (bench->is_open && bench->under_way == 0 && bench->ended == bench->acked
+		&& journal_is_idle(bench->journal))
 		loop_stop(bench->loop);
 	journal_step(bench->journal, now);
 	due = journal_due(bench->journal);
 	if (due.ns != UINT64_MAX)
 		loop_timer_set(&bench->timer, due);
+	else
+		loop_timer_clear(&bench->timer);
 }
 
 static void
@@ -153,15 +179,14 @@ bench_notice(void *ctx, const char *text)
 	(void)fprintf(stderr, "%s\n", text);
 }
 
-/* Messages per second of the journal; *ret_batch: mean padded bytes between two flushes' ends. */
-static double
-bench_journal(struct bench *bench, int dir)
+static void
+bench_open(struct bench *bench, int dir)
 {
-	static const struct journal_callbacks callbacks = { bench_opened, bench_entry, bench_replayed, bench_notice, NULL };
+	static const struct journal_callbacks callbacks = { bench_opened, bench_entry,
+		bench_replayed, bench_notice, NULL };
 	struct journal_options options = { .segment_size = BENCH_SEGMENT,
-		.size_max = 16ull * BENCH_SEGMENT, .size_min = 16ull * BENCH_SEGMENT, .epoch = rand_seed(), .callbacks = &callbacks,
-		.ctx = bench };
-	double elapsed;
+		.size_max = BENCH_LOG, .size_min = BENCH_LOG, .epoch = rand_seed(),
+		.callbacks = &callbacks, .ctx = bench };
 
 	bench->loop = loop_new();
 	bench->disk = disk_file_new(dir, dir, dir, bench_wake, bench);
@@ -170,37 +195,110 @@ bench_journal(struct bench *bench, int dir)
 	loop_timer_init(&bench->timer, bench->loop, bench_tick, bench);
 	loop_hook_add(bench->loop, &bench->hook, bench_turn, bench);
 	journal_open(bench->journal, clock_read());
-	loop_run(bench->loop);
-	elapsed = (double)mono_since_ns(clock_read_mono(), bench->began) / 1e9;
-	return (double)bench->acked / elapsed;
 }
 
-/* Batches of `length` bytes per second, over prewritten blocks. */
-static double
-bench_bare(int dir, size_t length, uint64_t seconds)
+static void
+bench_close(struct bench *bench)
 {
-	uint8_t *bytes = mem_array(length, 1);
-	int fd = openat(dir, "bare", O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
-	uint64_t count = 0, offset = 0;
-	struct mono began, now;
+	disk_file_free(bench->disk);
+	journal_free(bench->journal);
+	loop_timer_done(&bench->timer);
+	loop_free(bench->loop);
+}
 
-	CHECK(fd >= 0);
-	memset(bytes, 'x', length);
-	for (uint64_t at = 0; at + length <= BENCH_SEGMENT; at += length)
-		CHECK(pwrite(fd, bytes, length, (off_t)at) == (ssize_t)length);
-	CHECK(fsync(fd) == 0);
-	began = now = clock_read_mono();
-	while (now.ns < began.ns + seconds * NS_PER_S) {
-		CHECK(pwrite(fd, bytes, length, (off_t)offset) == (ssize_t)length);
-		CHECK(fdatasync(fd) == 0);
-		offset = offset + 2 * length <= BENCH_SEGMENT ? offset + length : 0;
-		count++;
-		now = clock_read_mono();
-	}
-	(void)close(fd);
-	(void)unlinkat(dir, "bare", 0);
+/* Messages acknowledged in one turn, and the time till the last of them. */
+static uint64_t
+bench_journal(struct bench *bench, uint64_t ns, uint64_t *ret_ns)
+{
+	uint64_t acked = bench->acked, began = clock_read_mono().ns;
+
+	bench->until.ns = began + ns;
+	loop_run(bench->loop);
+	*ret_ns = bench->acked_ns - began;
+	return bench->acked - acked;
+}
+
+/* Until every file has been written and is used again. */
+static void
+bench_warm_up(struct bench *bench)
+{
+	uint64_t ns;
+
+	bench_body(bench, 51200);
+	bench->concurrent = 10;
+	do
+		(void)bench_journal(bench, NS_PER_S, &ns);
+	while (journal_durable(bench->journal) < 2 * BENCH_LOG);
+}
+
+static void
+bench_bare_open(struct bench *bench, int dir)
+{
+	uint8_t *bytes = mem_array(BENCH_SEGMENT, 1);
+
+	bench->bare = openat(dir, "bare", O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
+	CHECK(bench->bare >= 0);
+	for (uint64_t at = 0; at < BENCH_LOG; at += BENCH_SEGMENT)
+		CHECK(pwrite(bench->bare, bytes, BENCH_SEGMENT, (off_t)at) == BENCH_SEGMENT);
+	CHECK(fsync(bench->bare) == 0);
 	mem_free(bytes);
-	return (double)count / ((double)mono_since_ns(now, began) / 1e9);
+}
+
+static void
+bench_bare_write(struct bench *bench, const uint8_t *bytes, uint64_t messages, size_t each)
+{
+	size_t length = num_align_u64(RECORD_BATCH_HEADER + messages * each, RECORD_BLOCK);
+
+	if (bench->bare_at + length > BENCH_LOG)
+		bench->bare_at = 0;
+	CHECK(pwrite(bench->bare, bytes, length, (off_t)bench->bare_at) == (ssize_t)length);
+	CHECK(fdatasync(bench->bare) == 0);
+	bench->bare_at += length;
+}
+
+/* Messages written by the bare loop in one turn. */
+static uint64_t
+bench_bare(struct bench *bench, uint64_t ns, uint64_t *ret_ns)
+{
+	size_t each = record_size(bench->body.len) + record_size(0);
+	uint64_t most = (RECORD_BATCH_MAX - RECORD_BATCH_HEADER) / each, count = 0;
+	uint8_t *bytes = mem_array(RECORD_BATCH_MAX, 1);
+	uint64_t began = clock_read_mono().ns, now;
+
+	do {
+		for (uint64_t rest = bench->concurrent; rest > 0;) {
+			uint64_t messages = num_min_u64(rest, most);
+
+			bench_bare_write(bench, bytes, messages, each);
+			rest -= messages;
+		}
+		count += bench->concurrent;
+		now = clock_read_mono().ns;
+	} while (now < began + ns);
+	*ret_ns = now - began;
+	mem_free(bytes);
+	return count;
+}
+
+static void
+bench_run(struct bench *bench, size_t size, uint64_t concurrent, uint64_t seconds)
+{
+	uint64_t acked = 0, bare = 0, acked_ns = 0, bare_ns = 0, ns;
+	double journal_rate, bare_rate;
+
+	bench_body(bench, size);
+	bench->concurrent = concurrent;
+	for (uint64_t turns = seconds * NS_PER_S / TURN_NS / 2; turns > 0; turns--) {
+		acked += bench_journal(bench, TURN_NS, &ns);
+		acked_ns += ns;
+		bare += bench_bare(bench, TURN_NS, &ns);
+		bare_ns += ns;
+	}
+	journal_rate = (double)acked / (double)acked_ns * 1e9;
+	bare_rate = (double)bare / (double)bare_ns * 1e9;
+	printf("%6zu bytes, %4llu at once: journal %8.0f/s  bare loop %8.0f/s  ratio %.2f\n", size,
+		(unsigned long long)concurrent, journal_rate, bare_rate, journal_rate / bare_rate);
+	(void)fflush(stdout);
 }
 
 static uint64_t
@@ -218,29 +316,28 @@ bench_number(const char *text)
 int
 main(int argc, char **argv)
 {
+	static const uint64_t sizes[] = { 1024, 4096, 51200 }, counts[] = { 1, 10, 100 };
 	struct bench bench = { 0 };
-	size_t size, batch;
-	double journal, bare;
+	uint64_t seconds;
 	int dir;
 
-	if (argc != 5) {
-		(void)fprintf(stderr, "usage: bench_store DIR SIZE CONCURRENT SECONDS\n");
+	if (argc != 3 && argc != 5) {
+		(void)fprintf(stderr, "usage: bench_store DIR SECONDS [SIZE CONCURRENT]\n");
 		return 64;
 	}
 	dir = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CHECK(dir >= 0);
-	size = bench_number(argv[2]);
-	bench.concurrent = bench_number(argv[3]);
-	bench.seconds = bench_number(argv[4]);
+	seconds = bench_number(argv[2]);
 	buf_init(&bench.body, 0);
-	for (size_t i = 0; i < size; i++)
-		buf_add(&bench.body, SLICE_LIT("m"));
-	journal = bench_journal(&bench, dir);
-	/* As many messages as wait at once share one batch of the bare loop, as they do at best. */
-	batch = num_align_u64(RECORD_BATCH_HEADER + bench.concurrent * (record_size(size) + record_size(0)),
-		RECORD_BLOCK);
-	bare = bench_bare(dir, batch, bench.seconds) * (double)bench.concurrent;
-	printf("%6zu bytes, %4llu at once: journal %8.0f/s  bare loop %8.0f/s  ratio %.2f\n", size,
-		(unsigned long long)bench.concurrent, journal, bare, journal / bare);
+	bench_open(&bench, dir);
+	bench_bare_open(&bench, dir);
+	bench_warm_up(&bench);
+	for (size_t i = 0; i < 9 && argc == 3; i++)
+		bench_run(&bench, sizes[i / 3], counts[i % 3], seconds);
+	if (argc == 5)
+		bench_run(&bench, bench_number(argv[3]), bench_number(argv[4]), seconds);
+	bench_close(&bench);
+	(void)unlinkat(dir, "bare", 0);
+	buf_done(&bench.body);
 	return 0;
 }

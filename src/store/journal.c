@@ -50,6 +50,8 @@ journal_free(struct journal *journal)
 		return;
 	CHECK(!journal->writing && !journal->preparing && !journal->dropping);
 	journal_writer_abandon(journal);
+	while (journal->bytes_count > 0)
+		buf_done(&journal->bytes[--journal->bytes_count]);
 	journal_recovery_done(journal);
 	buf_done(&journal->read_op.list);
 	while (!TAILQ_EMPTY(&journal->segments))

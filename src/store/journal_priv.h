@@ -103,6 +103,7 @@ struct journal_recovery {
 };
 
 enum { JOURNAL_SLOTS_FREE = 64 };
+enum { JOURNAL_BYTES_KEPT = 2 }; /* one is being written, one gathers */
 
 struct journal {
 	struct journal_options options;
@@ -113,6 +114,8 @@ struct journal {
 	size_t table_count, table_room;
 	struct journal_spares spares;
 	struct journal_items items;
+	struct buf bytes[JOURNAL_BYTES_KEPT]; /* of items that were written, for the next ones */
+	unsigned bytes_count;
 	struct journal_nodes nodes;
 	struct disk_op write_op;
 	bool writing;

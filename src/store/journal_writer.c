@@ -26,6 +26,32 @@ static void journal_write_done(void *ctx, struct disk_op *op);
 
 /* --- items ------------------------------------------------------------------------------------ */
 
+/*
+ * Memory of a batch that was written before: it has grown already, and its pages are there. A fresh
+ * one of 4 MiB costs more than filling it.
+ */
+static struct buf
+journal_bytes_take(struct journal *journal)
+{
+	struct buf bytes;
+
+	buf_init(&bytes, RECORD_BATCH_MAX);
+	if (journal->bytes_count > 0)
+		bytes = journal->bytes[--journal->bytes_count];
+	return bytes;
+}
+
+static void
+journal_bytes_put(struct journal *journal, struct buf *bytes)
+{
+	if (journal->bytes_count == JOURNAL_BYTES_KEPT) {
+		buf_done(bytes);
+		return;
+	}
+	buf_clear(bytes);
+	journal->bytes[journal->bytes_count++] = *bytes;
+}
+
 static struct journal_item *
 journal_item_add(struct journal *journal, enum journal_item_kind kind,
 	struct journal_segment *segment, uint64_t lsn)
@@ -35,7 +61,7 @@ journal_item_add(struct journal *journal, enum journal_item_kind kind,
 	item->kind = kind;
 	item->segment = segment;
 	item->lsn = lsn;
-	buf_init(&item->bytes, RECORD_BATCH_MAX);
+	item->bytes = journal_bytes_take(journal);
 	STAILQ_INIT(&item->txns);
 	if (kind == JOURNAL_ITEM_BATCH)
 		batch_begin(&item->bytes);
@@ -44,7 +70,7 @@ journal_item_add(struct journal *journal, enum journal_item_kind kind,
 }
 
 static void
-journal_item_free(struct journal_item *item)
+journal_item_free(struct journal *journal, struct journal_item *item)
 {
 	struct journal_txn *txn;
 
@@ -52,7 +78,7 @@ journal_item_free(struct journal_item *item)
 		STAILQ_REMOVE_HEAD(&item->txns, link);
 		mem_free(txn);
 	}
-	buf_done(&item->bytes);
+	journal_bytes_put(journal, &item->bytes);
 	mem_free(item);
 }
 
@@ -380,7 +406,7 @@ journal_fault(struct journal *journal, const struct disk_op *op)
 	while ((item = TAILQ_FIRST(&refused)) != NULL) {
 		TAILQ_REMOVE(&refused, item, link);
 		journal_item_settle(item, JOURNAL_REFUSED);
-		journal_item_free(item);
+		journal_item_free(journal, item);
 	}
 }
 
@@ -435,7 +461,7 @@ journal_write_done(void *ctx, struct disk_op *op)
 	journal->stats.flushes++;
 	if (item->kind == JOURNAL_ITEM_BATCH)
 		journal_batch_durable(journal, item);
-	journal_item_free(item);
+	journal_item_free(journal, item);
 	if (journal->state == JOURNAL_RECOVERING)
 		journal_transmit(journal, TAILQ_FIRST(&journal->items));
 }
@@ -447,7 +473,7 @@ journal_writer_abandon(struct journal *journal)
 
 	while ((item = TAILQ_FIRST(&journal->items)) != NULL) {
 		TAILQ_REMOVE(&journal->items, item, link);
-		journal_item_free(item);
+		journal_item_free(journal, item);
 	}
 }
 

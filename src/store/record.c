@@ -155,19 +155,62 @@ batch_begin(struct buf *buf)
 	buf_add(buf, slice_make(zeroes, sizeof(zeroes)));
 }
 
-/* The checksum of a batch whose checksum field counts as zero. */
+/*
+ * The checksum of a batch: of its header and the headers of its records. Each of these has the
+ * checksum of a payload in it, so nothing is read twice; what lies between them is zero, which
+ * batch_decode() verifies. *ret_end: how far its `used` bytes are well-formed.
+ */
 static uint64_t
-batch_sum(struct slice batch)
+batch_sum(struct slice batch, size_t used, size_t *ret_end)
 {
-	uint64_t head = hash_bytes(slice_head(batch, BATCH_AT_SUM));
+	uint64_t sum = hash_bytes(slice_head(batch, BATCH_AT_SUM));
+	size_t at = RECORD_BATCH_HEADER;
 
-	return hash_bytes_seeded(slice_from(batch, RECORD_BATCH_HEADER), head);
+	while (used - at >= RECORD_HEADER) {
+		uint32_t len = wire_load_u32(batch.ptr + at + RECORD_AT_LENGTH);
+
+		if (len > RECORD_BATCH_MAX || record_size(len) > used - at)
+			break;
+		sum = hash_bytes_seeded(slice_make(batch.ptr + at, RECORD_HEADER), sum);
+		at += record_size(len);
+	}
+	*ret_end = at;
+	return sum;
+}
+
+static bool
+bytes_are_zero(const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] != 0)
+			return false;
+	return true;
+}
+
+/* Payloads, and the zeroes behind each and behind the last. */
+static bool
+batch_is_whole(struct slice batch, size_t used)
+{
+	struct slice rest = slice_from(slice_head(batch, used), RECORD_BATCH_HEADER);
+
+	while (rest.len > 0) {
+		const uint8_t *at = rest.ptr;
+		size_t size;
+		struct record record;
+
+		if (record_next(&rest, &record) != ERR_OK)
+			return false;
+		size = RECORD_HEADER + record.payload.len;
+		if (!bytes_are_zero(at + size, record_size(record.payload.len) - size))
+			return false;
+	}
+	return bytes_are_zero(batch.ptr + used, batch.len - used);
 }
 
 void
 batch_seal(struct buf *buf, struct batch_header *header)
 {
-	size_t length = num_align_u64(buf->len, RECORD_BLOCK);
+	size_t length = num_align_u64(buf->len, RECORD_BLOCK), end;
 	uint8_t *at;
 	enum err err = buf_reserve(buf, length - buf->len);
 
@@ -192,7 +235,8 @@ batch_seal(struct buf *buf, struct batch_header *header)
 	wire_store_u64(at + BATCH_AT_WALL, header->wall_us);
 	wire_store_u64(at + BATCH_AT_SUCCESSOR, header->successor);
 	wire_store_u64(at + BATCH_AT_FOOTER, header->footer);
-	header->sum = batch_sum(buf_slice(buf));
+	header->sum = batch_sum(buf_slice(buf), header->used, &end);
+	CHECK(end == header->used);
 	wire_store_u64(at + BATCH_AT_SUM, header->sum);
 }
 
@@ -230,6 +274,7 @@ enum err
 batch_decode(struct slice bytes, struct batch_header *ret_header)
 {
 	struct batch_header header;
+	size_t end;
 
 	if (!batch_peek(bytes, &header))
 		return ERR_NOTFOUND;
@@ -237,7 +282,9 @@ batch_decode(struct slice bytes, struct batch_header *ret_header)
 		*ret_header = header;
 		return ERR_SYNTAX;
 	}
-	if (batch_sum(slice_head(bytes, header.length)) != header.sum)
+	bytes = slice_head(bytes, header.length);
+	if (batch_sum(bytes, header.used, &end) != header.sum || end != header.used
+		|| !batch_is_whole(bytes, header.used))
 		return ERR_CORRUPT;
 	*ret_header = header;
 	return ERR_OK;

@@ -4,7 +4,8 @@
  * Pure codecs. A segment is SEGMENT blocks of RECORD_BLOCK bytes: one header block (two copies),
  * then batches. A batch begins on a block boundary, is padded to one and is whole or worthless:
  * its checksum covers all of it. Each record has a checksum of its own, so that one can be
- * salvaged from a batch that was damaged later.
+ * salvaged from a batch that was damaged later; the batch's is made of these, so that appending
+ * reads every byte once.
  *
  * Ownership: decoded slices point into the input. Encoders append to the caller's buffer.
  * Limits:    RECORD_BATCH_MAX per batch. Nothing here trusts its bytes.
