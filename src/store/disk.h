@@ -58,6 +58,7 @@ struct disk_op {
 	uint64_t offset;
 	uint64_t length;
 	bool flush;
+	bool hurry;  /* PREPARE: somebody waits for it; else other writes go first */
 	bool direct; /* READ: past the page cache, which shows bytes that a failed flush lost */
 	struct slice bytes;
 	char name[DISK_NAME_SIZE];

@@ -17,7 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DISK_FILE_ZEROES = 1 << 20, DISK_FILE_ALIGN = 4096, DISK_FILE_NAME = 24 };
+enum {
+	DISK_FILE_CALM = 1 << 17, /* bytes that are flushed at once, where there are many */
+	DISK_FILE_SHORTEN = 1 << 20,
+	DISK_FILE_ALIGN = 4096,
+	DISK_FILE_NAME = 24,
+};
 
 struct disk_queue {
 	struct disk_op *head, **tail;
@@ -56,7 +61,6 @@ disk_queue_push(struct disk_queue *queue, struct disk_op *op)
 	op->next = NULL;
 	*queue->tail = op;
 	queue->tail = &op->next;
-	(void)pthread_cond_signal(&queue->ready);
 }
 
 static struct disk_op *
@@ -76,10 +80,13 @@ static void
 disk_file_submit(struct disk *disk, struct disk_op *op)
 {
 	struct disk_file *file = (struct disk_file *)disk;
+	struct disk_queue *queue = op->kind == DISK_WRITE ? &file->writes : &file->others;
 
 	(void)pthread_mutex_lock(&file->lock);
-	disk_queue_push(op->kind == DISK_WRITE ? &file->writes : &file->others, op);
+	disk_queue_push(queue, op);
 	(void)pthread_mutex_unlock(&file->lock);
+	/* Only now: who wakes up while the lock is held goes to sleep again at once. */
+	(void)pthread_cond_signal(&queue->ready);
 }
 
 /* --- system calls ----------------------------------------------------------------------------- */
@@ -145,6 +152,34 @@ disk_file_pwrite(int fd, struct slice bytes, uint64_t offset)
 	return 0;
 }
 
+/*
+ * Writes much, and waits for each piece to reach the disk before it begins the next: else a
+ * later fsync would flush all of it at once, and the journal's flushes would stand behind it for
+ * tens of milliseconds. This is pace, not safety: whoever needs the bytes to be stable calls
+ * fsync. 0 or an errno.
+ */
+static int
+disk_file_pwrite_calm(int fd, struct slice bytes, uint64_t offset)
+{
+	while (bytes.len > 0) {
+		struct slice piece = slice_head(bytes, DISK_FILE_CALM);
+		int sys_errno = disk_file_pwrite(fd, piece, offset);
+
+		if (sys_errno != 0)
+			return sys_errno;
+		/* An error of the disk shows here, and then not in fsync; others mean that the file
+		 * system has no such call. */
+		if (sync_file_range(fd, (off_t)offset, (off_t)piece.len,
+			    SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
+				!= 0
+			&& (errno == EIO || errno == ENOSPC || errno == EDQUOT))
+			return errno;
+		bytes = slice_from(bytes, piece.len);
+		offset += piece.len;
+	}
+	return 0;
+}
+
 /* Reads until `len` bytes or the end of the file; -1 with errno. */
 static ssize_t
 disk_file_pread(int fd, uint8_t *to, size_t len, uint64_t offset)
@@ -206,14 +241,14 @@ disk_file_list(struct disk_file *file, struct disk_op *op)
 }
 
 static int
-disk_file_fill(int fd, uint64_t from, uint64_t length)
+disk_file_fill(int fd, uint64_t from, uint64_t length, bool hurry)
 {
-	uint8_t *zeroes = mem_array(DISK_FILE_ZEROES, 1);
+	uint8_t *zeroes = mem_array(DISK_FILE_CALM, 1);
 	int sys_errno = 0;
 
-	for (uint64_t at = from; at < length && sys_errno == 0; at += DISK_FILE_ZEROES)
-		sys_errno = disk_file_pwrite(
-			fd, slice_make(zeroes, num_min_u64(DISK_FILE_ZEROES, length - at)), at);
+	for (uint64_t at = from; at < length && sys_errno == 0; at += DISK_FILE_CALM)
+		sys_errno = (hurry ? disk_file_pwrite : disk_file_pwrite_calm)(
+			fd, slice_make(zeroes, num_min_u64(DISK_FILE_CALM, length - at)), at);
 	mem_free(zeroes);
 	if (sys_errno == 0 && fsync(fd) != 0)
 		sys_errno = errno;
@@ -230,7 +265,7 @@ disk_file_prepare(struct disk_file *file, struct disk_op *op)
 		disk_op_fail(op, errno);
 		return;
 	}
-	sys_errno = disk_file_fill(fd, 0, op->length);
+	sys_errno = disk_file_fill(fd, 0, op->length, op->hurry);
 	if (sys_errno == 0 && fsync(file->journal_dir) != 0)
 		sys_errno = errno;
 	if (sys_errno == 0)
@@ -246,10 +281,10 @@ static void
 disk_file_zero(struct disk_file *file, struct disk_op *op)
 {
 	int fd = disk_file_fd(file, op->slot, 0);
-	int sys_errno = fd < 0 ? errno : disk_file_fill(fd, DISK_FILE_ALIGN, op->length);
+	int sys_errno = fd < 0 ? errno : disk_file_fill(fd, DISK_FILE_ALIGN, op->length, false);
 
 	if (sys_errno == 0)
-		sys_errno = disk_file_fill(fd, 0, DISK_FILE_ALIGN);
+		sys_errno = disk_file_fill(fd, 0, DISK_FILE_ALIGN, true);
 	if (sys_errno != 0)
 		disk_op_fail(op, sys_errno);
 }
@@ -319,6 +354,24 @@ disk_file_sync(struct disk_file *file, struct disk_op *op)
 		disk_op_fail(op, errno);
 }
 
+/*
+ * Makes a file that nobody needs short, piece by piece from its end: to unlink one of 100 MB at
+ * once frees pages and blocks (where the file system discards: on the device too) for some 30 ms,
+ * and flushes of the journal stand behind it.
+ */
+static void
+disk_file_shorten(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+
+	for (; end > DISK_FILE_SHORTEN; end -= DISK_FILE_SHORTEN)
+		if (ftruncate(fd, end - DISK_FILE_SHORTEN) != 0)
+			break;
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 static void
 disk_file_remove(struct disk_file *file, struct disk_op *op)
 {
@@ -326,6 +379,7 @@ disk_file_remove(struct disk_file *file, struct disk_op *op)
 
 	disk_file_forget(file, op->slot);
 	disk_file_name(op->slot, name);
+	disk_file_shorten(file->journal_dir, name);
 	if (unlinkat(file->journal_dir, name, 0) != 0 || fsync(file->journal_dir) != 0)
 		disk_op_fail(op, errno);
 }
@@ -402,7 +456,7 @@ disk_area_append(struct disk_file *file, struct disk_op *op)
 {
 	char name[DISK_AREA_NAME];
 	int fd = disk_area_open(file, op, name);
-	int sys_errno = fd >= 0 ? disk_file_pwrite(fd, op->bytes, op->offset) : errno;
+	int sys_errno = fd >= 0 ? disk_file_pwrite_calm(fd, op->bytes, op->offset) : errno;
 
 	if (sys_errno != 0)
 		disk_op_fail(op, sys_errno);
@@ -432,6 +486,7 @@ disk_area_remove(struct disk_file *file, struct disk_op *op)
 	int dir = disk_area_dir(file, op);
 
 	disk_area_name(op, "", name);
+	disk_file_shorten(dir, name);
 	if (unlinkat(dir, name, 0) != 0 || fsync(dir) != 0)
 		disk_op_fail(op, errno);
 }
@@ -576,7 +631,9 @@ disk_file_work(struct disk_file *file, struct disk_queue *queue)
 		op->next = NULL;
 		*file->finished_tail = op;
 		file->finished_tail = &op->next;
+		(void)pthread_mutex_unlock(&file->lock);
 		file->wake(file->ctx);
+		(void)pthread_mutex_lock(&file->lock);
 	}
 	(void)pthread_mutex_unlock(&file->lock);
 }

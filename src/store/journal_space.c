@@ -277,6 +277,7 @@ journal_prepare_slot(struct journal *journal, enum disk_op_kind kind, uint32_t s
 	*op = (struct disk_op) { .kind = kind,
 		.slot = slot,
 		.length = journal->options.segment_size,
+		.hurry = journal_spare_count(journal) <= journal_reserve(journal, JOURNAL_NEW_MAIL),
 		.done = journal_prepare_done,
 		.ctx = journal };
 	journal->preparing = true;

@@ -307,10 +307,83 @@ test_journal__killed_at_any_moment__keeps_its_word(void **state)
 	world_remove(path);
 }
 
+static void
+note_done(void *ctx, struct disk_op *op)
+{
+	(void)op;
+	*(bool *)ctx = true;
+}
+
+/* Runs one operation on a file under large/; its errno. */
+static int
+file_run(struct disk_file *disk, enum disk_op_kind kind, struct disk_op *op)
+{
+	bool is_done = false;
+
+	op->kind = kind;
+	op->area = DISK_AREA_LARGE;
+	op->done = note_done;
+	op->ctx = &is_done;
+	(void)snprintf(op->name, sizeof(op->name), "content");
+	disk_submit(disk_file_disk(disk), op);
+	while (!is_done) {
+		(void)usleep(1000);
+		(void)disk_file_poll(disk);
+	}
+	return op->sys_errno;
+}
+
+static void
+wake_nobody(void *ctx)
+{
+	(void)ctx;
+}
+
+/* Larger than what is flushed, and cut off, at once; and no multiple of it. */
+static void
+test_disk_file__large_content__comes_back_and_goes(void **state)
+{
+	enum { LARGE = 5 * 1024 * 1024 + 4711 };
+	char path[] = "/tmp/ostler-disk-file-XXXXXX";
+	struct disk_op op = { .list = { 0 } };
+	struct disk_file *disk;
+	struct buf content;
+	int dir;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	disk = disk_file_new(dir, dir, dir, wake_nobody, NULL);
+	buf_init(&content, 0);
+	for (uint32_t i = 0; content.len < LARGE; i++)
+		wire_put_u32(&content, i * 2654435761u);
+	for (size_t half = 0; half < 2; half++) {
+		op.offset = half * LARGE / 2;
+		op.bytes = slice_make(content.ptr + op.offset, LARGE / 2 + half * (LARGE % 2));
+		assert_int_equal(file_run(disk, DISK_FILE_APPEND, &op), 0);
+	}
+	assert_int_equal(file_run(disk, DISK_FILE_FINISH, &op), 0);
+	op.offset = 0;
+	op.length = 2 * LARGE;
+	buf_init(&op.list, 0);
+	assert_int_equal(file_run(disk, DISK_FILE_READ, &op), 0);
+	assert_int_equal(op.list.len, LARGE);
+	assert_memory_equal(op.list.ptr, content.ptr, LARGE);
+	buf_done(&op.list);
+	assert_int_equal(file_run(disk, DISK_FILE_REMOVE, &op), 0);
+	assert_int_equal(faccessat(dir, "content", F_OK, 0), -1);
+	assert_int_equal(file_run(disk, DISK_FILE_REMOVE, &op), ENOENT);
+	disk_file_free(disk);
+	buf_done(&content);
+	(void)close(dir);
+	world_remove(path);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_disk_file__large_content__comes_back_and_goes),
 		cmocka_unit_test(test_journal__killed_at_any_moment__keeps_its_word),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
