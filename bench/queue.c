@@ -49,6 +49,7 @@
 enum {
 	SEGMENT = 64 << 20,
 	FILL_FLIGHT = 2000,
+	RETRY_FLIGHT = 16000,
 	WAKE_FLIGHT = 64, /* as the queue manager reads */
 	RELAY_FLIGHT = 50,
 	PROBES_MAX = 100000,
@@ -475,7 +476,7 @@ queue_fill(struct queue *queue, uint64_t count, uint64_t size)
 static void
 act_retry(struct queue *queue)
 {
-	while (queue->flight < FILL_FLIGHT) {
+	while (queue->flight < RETRY_FLIGHT) {
 		store_ref ref = store_due_first(queue->store, (struct wall){ queue->wall_us });
 		struct store_info info;
 		struct flight *flight;

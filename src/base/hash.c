@@ -7,7 +7,12 @@
 #include "base/mem.h"
 
 #define XXH_STATIC_LINKING_ONLY
+#ifdef __x86_64__
+/* The same values by the widest vectors that this processor has. */
+#include <xxh_x86dispatch.h>
+#else
 #include <xxhash.h>
+#endif
 
 struct hash_stream {
 	XXH3_state_t *state;
