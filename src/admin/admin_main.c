@@ -120,7 +120,8 @@ reply_answer(struct request *request)
 	if (strcmp(request->command, "queue") == 0)
 		make_array(&request->text);
 	return reply(request->connection, MHD_HTTP_OK,
-		is_metrics ? "text/plain; version=0.0.4; charset=utf-8" : "application/json",
+		is_metrics ? "text/plain; version=0.0.4; charset=utf-8"
+			   : "application/json",
 		buf_slice(&request->text));
 }
 

@@ -259,6 +259,7 @@ operator_report(const struct cli *cli, const char *command, struct slice last)
 	json_t *object = json_loadb((const char *)last.ptr, last.len, 0, NULL);
 	json_int_t done = json_integer_value(json_object_get(object, "done"));
 	json_t *unknown = json_object_get(object, "unknown");
+	json_int_t held;
 	size_t index;
 	json_t *id;
 
@@ -266,6 +267,12 @@ operator_report(const struct cli *cli, const char *command, struct slice last)
 		if (strcmp(command, titles[i][0]) == 0)
 			(void)fprintf(stderr, "%s: %s: %" JSON_INTEGER_FORMAT " message%s\n",
 				cli->program, titles[i][1], done, done == 1 ? "" : "s");
+	held = json_integer_value(json_object_get(object, "still_held"));
+	if (held > 0)
+		(void)cli_complain(cli, EX_OK,
+			"on hold before the queue was copied, and still so: %" JSON_INTEGER_FORMAT
+			" message%s; 'release ALL' once more releases them too",
+			held, held == 1 ? "" : "s");
 	json_array_foreach(unknown, index, id)
 	{
 		if (json_is_string(id))

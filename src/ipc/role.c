@@ -137,6 +137,8 @@ role_take_frame(struct role *role, uint16_t type, const union ipc_any *any, int 
 		break;
 	case IPC_TYPE_role_start:
 		role->peers_expected = any->role_start.peers;
+		if (any->role_start.machine.len == ROLE_MACHINE_SIZE)
+			memcpy(role->machine, any->role_start.machine.ptr, ROLE_MACHINE_SIZE);
 		return true;
 	default:
 		die(EX_SOFTWARE, "unexpected frame %s before the start", ipc_type_name(type));

@@ -40,7 +40,10 @@ enum role_directory_kind {
 	ROLE_DIR_COUNT,
 };
 
-enum { ROLE_LISTENERS_MAX = 32, ROLE_MASTER_FD = 3 };
+enum { ROLE_LISTENERS_MAX = 32, ROLE_MASTER_FD = 3, ROLE_MACHINE_SIZE = 16 };
+
+/* A file of this name in the journal directory says: this queue is a copy of another one. */
+#define ROLE_COPY_MARK "copy"
 
 struct role_listener {
 	int fd;
@@ -76,6 +79,7 @@ struct role {
 	int listener_count;
 	int table_fd; /* shared table of connection counts; -1: none */
 	uint32_t peers_expected; /* qmgr: survivors announced by role_start */
+	uint8_t machine[ROLE_MACHINE_SIZE]; /* qmgr: tells this machine from others, or zero */
 	const struct role_callbacks *callbacks;
 	void *ctx; /* the role's own state */
 	struct loop_hook log_hook, channel_hook;

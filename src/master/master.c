@@ -289,6 +289,9 @@ prepare(struct master *master)
 		code = prepare_user(master);
 	if (code == EX_OK)
 		code = prepare_directories(master);
+	if (code == EX_OK && master->options->restored)
+		code = origin_mark(master);
+	origin_find_machine(master);
 	if (code == EX_OK)
 		code = prepare_listeners(master);
 	return code == EX_OK ? prepare_log(master) : code;

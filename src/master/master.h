@@ -16,6 +16,7 @@ struct master_options {
 	const char *directory; /* -c; NULL: the built-in configuration */
 	const char *const *overrides;
 	size_t override_count;
+	bool restored; /* --restored: the queue is a copy of another one */
 	bool has_role[ROLE_KIND_COUNT]; /* what this program was built with */
 };
 

@@ -64,6 +64,8 @@ struct master {
 	/* The queue. */
 	int queue_dir, lock_fd;
 	int directories[ROLE_DIR_COUNT];
+	uint8_t machine[ROLE_MACHINE_SIZE];
+	size_t machine_len; /* 0: this machine has no name */
 	struct bound listeners[LISTENERS_MAX];
 	int listener_count;
 	int client_table; /* shared by the smtpd processes */
@@ -83,6 +85,9 @@ int prepare_user(struct master *master);
 int prepare_directories(struct master *master);  /* and pid file and lock */
 int prepare_listeners(struct master *master);
 int prepare_log(struct master *master);
+/* origin.c */
+void origin_find_machine(struct master *master);
+int origin_mark(struct master *master); /* --restored; an exit code */
 /* After a reload: binds what is new, drops what is gone, tells smtpd. Trouble goes to the log. */
 void listen_again(struct master *master);
 void prepare_pid_file(struct master *master);

@@ -283,7 +283,8 @@ process_start(struct process *process)
 	process_send_log(process);
 	send_descriptors(process);
 	channel_send(&process->channel, IPC_TYPE_role_start,
-		&(struct ipc_role_start){ .peers = survivors });
+		&(struct ipc_role_start){ .peers = survivors,
+			.machine = slice_make(master->machine, master->machine_len) });
 	if (process->kind == ROLE_QMGR)
 		connect_all(master);
 	else if (process->kind != ROLE_AGENT)

@@ -47,10 +47,12 @@ static int (*const mains[ROLE_KIND_COUNT])(struct role *) = {
 static int
 usage(FILE *to)
 {
-	(void)fputs("usage: ostlerd [-c DIR] [-o NAME=VALUE]...\n"
+	(void)fputs("usage: ostlerd [-c DIR] [-o NAME=VALUE]... [--restored]\n"
 		    "  -c DIR         use DIR/main.cf and DIR/master.cf; without it the built-in\n"
 		    "                 configuration, with all state below ./var\n"
 		    "  -o NAME=VALUE  override a parameter of main.cf; repeatable\n"
+		    "  --restored     the queue is a copy of another one (a backup, a clone): hold\n"
+		    "                 its mail until `ostler release ALL`\n"
 		    "  --help, --version\n"
 		    "Runs in the foreground. SIGHUP reloads, SIGTERM and SIGINT stop.\n"
 		    "See ostlerd(8).\n",
@@ -115,6 +117,10 @@ read_argument(struct arguments *arguments, int argc, char **argv, int *index)
 		return usage(stdout);
 	if (strcmp(word, "--version") == 0)
 		return printf("ostlerd 0.1.0\n") < 0 ? EX_IOERR : EX_OK;
+	if (strcmp(word, "--restored") == 0) {
+		arguments->master.restored = true;
+		return -1;
+	}
 	if (strcmp(word, "--role") == 0 || strcmp(word, "--slot") == 0) {
 		value = value_of(argc, argv, index, strlen(word));
 		*(word[2] == 'r' ? &arguments->role : &arguments->slot) = value;

@@ -446,7 +446,8 @@ static void
 message_activate(struct message *message)
 {
 	message_move(message, MESSAGE_ACTIVE);
-	if (message->wish != WISH_NONE || message->is_held)
+	if (message->wish != WISH_NONE || message->is_held
+		|| copy_holds(message->core, message->queue_id))
 		done_check(message);
 	else
 		active_release(message);

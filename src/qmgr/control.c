@@ -108,6 +108,8 @@ is_concerned(const struct job *job, const struct store_info *info, const struct 
 {
 	bool held = (info->flags & RECORD_STATE_HELD) != 0;
 
+	if (job->kind == JOB_FLUSH && copy_holds(job->core, info->queue_id))
+		return false;
 	if (job->kind == JOB_HOLD || job->kind == JOB_FLUSH)
 		return !held;
 	if (job->kind != JOB_RELEASE || held)
@@ -145,6 +147,12 @@ job_change(struct job *job, store_ref ref)
 		job->outstanding++;
 	active_wish(message, wishes[job->kind], job);
 	return true;
+}
+
+void
+control_message_owed(struct job *job)
+{
+	job->outstanding++;
 }
 
 void
@@ -250,6 +258,27 @@ job_finish(struct job *job)
 	buf_done(&text);
 }
 
+/* `release ALL` of a copied queue: not one message after the other, but all of it at once. */
+static void
+job_release_copy(struct job *job)
+{
+	struct core *core = job->core;
+	struct store_gate_counts counts;
+
+	if (job->outstanding > 0)
+		return;
+	store_gate_counts(core->store, &counts);
+	if (core->copy.below != 0)
+		copy_release(core, job);
+	if (core->copy.below != 0 || counts.is_opening) {
+		job->is_blocked = true;
+		return;
+	}
+	job->done = counts.released - counts.held;
+	job->still_held = counts.held;
+	job_finish(job);
+}
+
 static void
 job_step(struct job *job)
 {
@@ -258,6 +287,10 @@ job_step(struct job *job)
 	job->is_blocked = false;
 	if (job->is_reading)
 		return;
+	if (job->kind == JOB_RELEASE_COPY) {
+		job_release_copy(job);
+		return;
+	}
 	for (unsigned i = 0; i < SLICE_STEPS; i++) {
 		if (job->outstanding >= OUTSTANDING_MAX || reader_is_slow(job))
 			return;
@@ -359,11 +392,20 @@ static void
 answer_health(struct peer *peer, uint32_t request)
 {
 	const char *trouble = core_trouble(peer->core);
+	struct buf text;
 
-	if (trouble != NULL)
+	if (trouble != NULL) {
 		refuse(peer, request, EX_TEMPFAIL, trouble);
-	else
-		refuse(peer, request, EX_OK, "ok");
+		return;
+	}
+	buf_init(&text, 0);
+	buf_add_str(&text, "ok");
+	if (peer->core->copy.below != 0)
+		buf_addf(&text, "\nthe queue is held: %s; 'ostler release ALL' ends that",
+			copy_reason(peer->core));
+	SEND(peer->core, peer->number, control_reply, .request = request, .final = 1,
+		.text = buf_slice(&text));
+	buf_done(&text);
 }
 
 static void
@@ -379,6 +421,26 @@ answer_at_once(struct peer *peer, uint32_t request, enum job_kind kind)
 	SEND(peer->core, peer->number, control_reply, .request = request, .final = 1,
 		.text = buf_slice(&text));
 	buf_done(&text);
+}
+
+/* What would give out mail of a queue that is held because it is a copy. */
+static const char *
+check_copy(struct job *job)
+{
+	const struct core *core = job->core;
+	bool concerns = job->is_all;
+
+	if (core->copy.below == 0)
+		return NULL;
+	for (size_t i = 0; i < job->id_count; i++)
+		concerns |= copy_holds(core, job->ids[i]);
+	if (job->kind == JOB_RELEASE && job->is_all)
+		job->kind = JOB_RELEASE_COPY;
+	else if (concerns && (job->kind == JOB_RELEASE || job->kind == JOB_REQUEUE
+				     || job->kind == JOB_FLUSH))
+		return "the mail of this queue is held because the queue is a copy of another "
+		       "one; only 'release ALL' ends that";
+	return NULL;
 }
 
 static void
@@ -398,6 +460,11 @@ start_job(struct peer *peer, const struct ipc_control_request *request, enum job
 	problem = read_arguments(job, request->arguments);
 	if (problem != NULL) {
 		job_end(job, EX_USAGE, slice_str(problem));
+		return;
+	}
+	problem = check_copy(job);
+	if (problem != NULL) {
+		job_end(job, EX_UNAVAILABLE, slice_str(problem));
 		return;
 	}
 	if (job->with_content && !peer->may_change) {

@@ -323,7 +323,9 @@ job_visit_idle(struct job *job, store_ref ref)
 	store_info(core->store, ref, &info);
 	if (open_view(&view, &opened, &listed.recipient_count) == ERR_OK) {
 		(void)queue_id_format(view.queue_id, id);
-		listed.queue_name = info.flags & RECORD_STATE_HELD ? "hold" : "deferred";
+		listed.queue_name = info.flags & RECORD_STATE_HELD ||
+				copy_holds(core, view.queue_id)
+			? "hold" : "deferred";
 		listed.id_text = id;
 		listed.envelope = &opened.envelope;
 		listed.recipients = opened.recipients;
@@ -358,6 +360,8 @@ job_summary(struct job *job, struct buf *out)
 	while (slice_word(&rest, " ", &word))
 		CHECK(json_array_append_new(unknown, text(word)) == 0);
 	set(object, "unknown", unknown);
+	if (job->kind == JOB_RELEASE_COPY)
+		set_number(object, "still_held", job->still_held);
 	append_line(object, out);
 }
 
@@ -456,6 +460,10 @@ control_status(struct core *core, struct buf *out)
 	set(object, "accepts_mail", json_boolean(core_accepts(core)));
 	set(object, "trouble",
 		core_trouble(core) != NULL ? json_string(core_trouble(core)) : json_null());
+	if (core->copy.below != 0) {
+		set(object, "held_as_copy", json_string(copy_reason(core)));
+		set_number(object, "held_as_copy_since", core->copy.since_us / US_PER_S);
+	}
 	set_store(object, core);
 	set_number(object, "config_number", config_number(core->config));
 	for (unsigned i = 0; i < STATUS_DESTINATIONS_MAX; i++) {
@@ -544,5 +552,8 @@ control_metrics(struct core *core, struct buf *out)
 		core_accepts(core));
 	metric(out, "journal_faulted", "gauge", "1: the journal cannot be written.",
 		journal_fault_err(store_journal(core->store)) != ERR_OK);
+	metric(out, "held_as_copy", "gauge",
+		"1: the queue is a copy, its old mail waits for 'ostler release ALL'.",
+		core->copy.below != 0);
 	store_metrics(core, out);
 }

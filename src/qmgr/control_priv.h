@@ -19,6 +19,7 @@ enum job_kind {
 	JOB_STATUS,
 	JOB_METRICS,
 	JOB_HEALTH,
+	JOB_RELEASE_COPY, /* release ALL while the whole queue is held (copy.c) */
 	JOB_KIND_COUNT,
 };
 
@@ -39,6 +40,7 @@ struct job {
 	bool is_blocked;       /* the next message is not to be had now */
 	uint32_t outstanding;  /* messages whose wish is being fulfilled */
 	uint64_t done;
+	uint64_t still_held;   /* JOB_RELEASE_COPY: on hold on their own account */
 	struct buf unknown;    /* IDs that do not exist */
 	LIST_ENTRY(job) link;
 };

@@ -22,6 +22,8 @@ store_opened(void *ctx, enum err err, const struct fault *fault)
 		core->inventory_by = mono_add_ns(core->now.mono, CORE_INVENTORY_S * NS_PER_S);
 		if (core->options.planted & CORE_PLANT_NO_INVENTORY)
 			core->survivors_waiting = 0;
+		intake_read_floor(core);
+		copy_open(core);
 		intake_open(core);
 		core_mark(core);
 	}

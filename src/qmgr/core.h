@@ -63,6 +63,7 @@ struct core_out {
 	/* ERR_OK: new mail may come, see core_open(). */
 	void (*opened)(void *ctx, enum err err, const struct fault *fault);
 	void (*complete)(void *ctx); /* workers may speak: all messages are known */
+	void (*adopted)(void *ctx);  /* core_origin.mark is durably noted: it can go */
 };
 
 /* Deliberate bugs that the simulation must find, one bit each. Production passes 0. */
@@ -79,6 +80,16 @@ enum core_plant {
 	CORE_PLANT_WARN_AGAIN = 512,   /* a delay notice is not remembered */
 	CORE_PLANT_FORGET_SUCCESS = 1024, /* nobody is told of a delivery */
 	CORE_PLANT_REPORT_NEVER = 2048, /* NOTIFY is not looked at */
+	CORE_PLANT_FORGET_COPY = 4096, /* mail of a copied queue is given out */
+};
+
+enum { CORE_MACHINE_SIZE = 16 };
+
+/* Where a queue lives: elsewhere it is a copy (copy.c). */
+struct core_origin {
+	uint8_t machine[CORE_MACHINE_SIZE]; /* all zero: it has no name */
+	uint64_t directory; /* inode of journal/ */
+	uint64_t mark;      /* names the mark that says `this is a copy`; 0: there is none */
 };
 
 struct core_options {
@@ -88,6 +99,7 @@ struct core_options {
 	const struct core_out *out;
 	void *ctx;
 	uint64_t seed;            /* random numbers: jitter, epochs */
+	struct core_origin origin;
 	uint32_t survivors;       /* workers of the former one that will send inventories */
 	unsigned planted;         /* enum core_plant */
 	unsigned planted_journal; /* enum journal_plant */

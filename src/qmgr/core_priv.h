@@ -220,6 +220,16 @@ struct query {
 	uint64_t txn;
 };
 
+enum copy_reason { COPY_NONE, COPY_MARKED, COPY_MACHINE, COPY_DIRECTORY };
+
+/* Whether this queue is a copy whose mail waits. */
+struct copy {
+	uint64_t below; /* messages with lower queue IDs wait; 0: it is none, or was released */
+	uint64_t since_us;
+	uint64_t mark;  /* the last one that was heeded */
+	enum copy_reason reason;
+};
+
 struct core {
 	struct core_options options;
 	struct log *log;
@@ -231,6 +241,7 @@ struct core {
 	bool is_open;     /* new mail may come */
 	bool is_complete; /* all messages are known */
 	STAILQ_HEAD(, query) unanswered; /* about messages that may not be known yet */
+	struct copy copy;
 	uint64_t epoch;              /* random: names this process */
 	bool is_stopping;
 	bool disk_is_low; /* core_disk_free() */
@@ -307,6 +318,7 @@ uint64_t intake_own_id(struct core *core); /* 0: none yet, ask again */
 bool intake_own_ids(struct core *core, unsigned count, uint64_t *ret_ids);
 void intake_complete(struct core *core); /* answers what was asked before all was known */
 void intake_forget(struct core *core);
+void intake_read_floor(struct core *core);
 void intake_open(struct core *core);
 
 void intake_ids_came(struct core *core);
@@ -322,6 +334,13 @@ enum import_key_fate import_key_claim(struct core *core, struct slice text, uint
 void import_key_keep(struct core *core, struct import_key *key); /* its message is durable */
 void import_key_drop(struct core *core, struct import_key *key); /* its message is not */
 void import_key_free_all(struct core *core);
+
+/* copy.c */
+void copy_open(struct core *core); /* before the first queue ID is leased */
+bool copy_holds(const struct core *core, uint64_t queue_id);
+const char *copy_reason(const struct core *core); /* "": it is none, or was released */
+/* Tries to end it; the job is owed until that is known, and if it failed asks again. */
+void copy_release(struct core *core, struct job *job);
 
 /* active.c */
 void active_step(struct core *core); /* admission (rules M8, F) */
@@ -417,6 +436,7 @@ enum report_fate report_make(struct message *message, enum report_kind kind);
 void control_request(struct peer *peer, const struct ipc_control_request *request);
 void control_peer_gone(struct peer *peer);
 void control_step(struct core *core);
+void control_message_owed(struct job *job);
 void control_message_done(struct job *job);
 struct mono control_due(const struct core *core);
 void control_free(struct core *core);

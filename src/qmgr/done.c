@@ -59,7 +59,8 @@ static bool
 is_owed(const struct message *message, enum report_kind kind, enum state_class class)
 {
 	return message->state.class_count[class] > 0 &&
-	       (message->reports_failed & 1u << kind) == 0;
+	       (message->reports_failed & 1u << kind) == 0 &&
+	       !copy_holds(message->core, message->queue_id);
 }
 
 static bool
@@ -77,7 +78,8 @@ stage_report_successes(struct message *message)
 {
 	bool is_asked = (message->envelope.flags & ENVELOPE_RECORD) != 0 &&
 			(message->state.flags & STATE_RECORDED) == 0 && message->is_tried &&
-			(message->reports_failed & 1u << REPORT_VERIFY) == 0;
+			(message->reports_failed & 1u << REPORT_VERIFY) == 0 &&
+			!copy_holds(message->core, message->queue_id);
 
 	if (is_asked && stage_report(message, REPORT_VERIFY))
 		return true;

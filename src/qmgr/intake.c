@@ -96,12 +96,17 @@ lease_block(struct core *core, core_peer peer)
 }
 
 void
-intake_open(struct core *core)
+intake_read_floor(struct core *core)
 {
 	struct slice value = journal_node(store_journal(core->store), FLOOR_KEY);
 
 	if (value.len == 8)
 		core->floor_us = wire_load_u64(value.ptr);
+}
+
+void
+intake_open(struct core *core)
+{
 	(void)intake_own_id(core);
 }
 

@@ -8,14 +8,17 @@
 #include "qmgr/qmgr_main.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "qmgr/core.h"
 #include "store/disk_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -166,8 +169,20 @@ out_complete(void *ctx)
 	}
 }
 
+/* Once a start: a flush of the directory, so that a power cut does not bring the mark back. */
+static void
+out_adopted(void *ctx)
+{
+	const struct qmgr *qmgr = ctx;
+	int dir = qmgr->role->directories[ROLE_DIR_JOURNAL];
+
+	if ((unlinkat(dir, ROLE_COPY_MARK, 0) != 0 && errno != ENOENT) || fsync(dir) != 0)
+		log_event(&qmgr->role->log.log, EV_role_fault,
+			LOG_Z("the mark journal/" ROLE_COPY_MARK " cannot be removed"));
+}
+
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened, out_complete };
+	out_bad_peer, out_opened, out_complete, out_adopted };
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
@@ -431,6 +446,37 @@ open_config(struct qmgr *qmgr)
 	qmgr->role->config_fd = -1;
 }
 
+/*
+ * Machine, directory and mark of this queue. A mark is named by what it says and when it was made:
+ * the same file is heeded once, a new one again.
+ */
+static struct core_origin
+find_origin(const struct role *role)
+{
+	int dir = role->directories[ROLE_DIR_JOURNAL], fd;
+	struct core_origin origin = { 0 };
+	uint8_t bytes[4096];
+	struct stat st;
+	ssize_t len;
+
+	memcpy(origin.machine, role->machine, sizeof(origin.machine));
+	if (fstat(dir, &st) != 0)
+		die(EX_IOERR, "queue_directory/journal: %s", strerrordesc_np(errno));
+	origin.directory = st.st_ino;
+	fd = openat(dir, ROLE_COPY_MARK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return origin;
+	len = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes));
+	if (len < 0 || fstat(fd, &st) != 0)
+		die(EX_IOERR, "queue_directory/journal/" ROLE_COPY_MARK ": %s",
+			strerrordesc_np(errno));
+	(void)close(fd);
+	origin.mark = hash_bytes_seeded(slice_make(bytes, (size_t)len),
+		(uint64_t)st.st_mtim.tv_sec * NS_PER_S + (uint64_t)st.st_mtim.tv_nsec);
+	origin.mark |= 1; /* 0 means: none */
+	return origin;
+}
+
 static void
 open_control(struct qmgr *qmgr)
 {
@@ -465,6 +511,7 @@ qmgr_main(struct role *role)
 		.out = &core_out,
 		.ctx = qmgr,
 		.seed = rand_seed(),
+		.origin = find_origin(role),
 		.survivors = role->peers_expected,
 	};
 

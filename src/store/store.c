@@ -84,10 +84,63 @@ store_schedule(struct store *store, store_ref ref)
 
 	if (store->phase < STORE_SCHEDULING)
 		return; /* it comes when all is known */
-	if (slot->is_durable && !is_taken && (slot->flags & RECORD_STATE_HELD) == 0)
+	if (slot->is_durable && !is_taken && (slot->flags & RECORD_STATE_HELD) == 0
+		&& slot->queue_id >= store->gate.queue_id)
 		index_schedule(&store->index, ref);
 	else
 		index_unschedule(&store->index, ref);
+}
+
+void
+store_gate_close(struct store *store, uint64_t queue_id)
+{
+	CHECK(store->phase < STORE_SCHEDULING);
+	store->gate = (struct store_gate){ .queue_id = queue_id };
+}
+
+bool
+store_gate_holds(const struct store *store, uint64_t queue_id)
+{
+	return queue_id < store->gate.queue_id;
+}
+
+void
+store_gate_open(struct store *store)
+{
+	CHECK(store->phase == STORE_COMPLETE);
+	if (store->gate.queue_id == 0)
+		return;
+	store->gate = (struct store_gate){ .opened = store->gate.queue_id,
+		.counts.is_opening = true };
+}
+
+void
+store_gate_counts(const struct store *store, struct store_gate_counts *ret_counts)
+{
+	*ret_counts = store->gate.counts;
+}
+
+/* Lets some of those in that waited at the gate. */
+static void
+store_gate_step(struct store *store)
+{
+	struct store_gate *gate = &store->gate;
+
+	for (int i = 0; i < STORE_SWEEP && gate->counts.is_opening; i++) {
+		const struct index_slot *slot;
+
+		gate->cursor = index_next(&store->index, gate->cursor);
+		if (gate->cursor == 0) {
+			gate->counts.is_opening = false;
+			return;
+		}
+		slot = index_slot(&store->index, gate->cursor);
+		if (slot->queue_id >= gate->opened || !slot->is_durable)
+			continue;
+		gate->counts.released++;
+		gate->counts.held += (slot->flags & RECORD_STATE_HELD) != 0;
+		store_schedule(store, gate->cursor);
+	}
 }
 
 void
@@ -490,6 +543,7 @@ store_step(struct store *store, struct instant now)
 			store_sweep(store);
 		if (store->phase < STORE_COMPLETE)
 			store_progress(store);
+		store_gate_step(store);
 		large_step(store);
 		lost_step(store);
 		clean_step(store);
@@ -507,7 +561,8 @@ store_due(const struct store *store)
 
 	if (store->is_open
 		&& (load_is_due(store) || large_is_due(store) || lost_is_due(store)
-			|| checkpoint_is_due(store) || store->phase == STORE_SCHEDULING))
+			|| checkpoint_is_due(store) || store->phase == STORE_SCHEDULING
+			|| store->gate.counts.is_opening))
 		return (struct mono){ 0 };
 	return (struct mono) { num_min_u64(due.ns, num_min_u64(clean.ns, scrub.ns)) };
 }

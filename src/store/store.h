@@ -217,6 +217,22 @@ uint64_t store_due_next_us(const struct store *store);
 /* Changes flags in memory only (release from hold before its STATE is durable, ...). */
 void store_set_flags(struct store *store, store_ref ref, uint32_t flags);
 
+/*
+ * Closes the gate: messages with queue IDs below this one stay out of the schedule until it is
+ * opened. To be called before they get there, i.e. from the opened callback.
+ */
+void store_gate_close(struct store *store, uint64_t queue_id);
+bool store_gate_holds(const struct store *store, uint64_t queue_id);
+/* Opens it: what waited enters the schedule, some messages per step. */
+void store_gate_open(struct store *store);
+
+struct store_gate_counts {
+	bool is_opening;   /* the figures are still growing */
+	uint64_t released; /* messages that waited at the gate */
+	uint64_t held;     /* of them: on hold on their own account, and still so */
+};
+void store_gate_counts(const struct store *store, struct store_gate_counts *ret_counts);
+
 /* --- reading ---------------------------------------- */
 
 struct store_view {

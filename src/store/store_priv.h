@@ -131,6 +131,14 @@ struct store_broken {
 };
 TAILQ_HEAD(store_brokens, store_broken);
 
+/* What keeps the mail of a copied queue from being scheduled. */
+struct store_gate {
+	uint64_t queue_id; /* lower ones wait; 0: open */
+	uint64_t opened;   /* what queue_id was: those are being let in */
+	store_ref cursor;
+	struct store_gate_counts counts;
+};
+
 struct store {
 	struct store_options options;
 	struct instant now;
@@ -142,6 +150,7 @@ struct store {
 	enum store_phase phase;
 	bool is_open; /* changes are taken */
 	store_ref sweep;           /* STORE_SCHEDULING */
+	struct store_gate gate;
 	uint64_t doubtful;         /* messages whose state may be out of date */
 	struct mono opened_at, progress_at;
 	uint64_t lost_count;

@@ -126,9 +126,9 @@ class Ostler:
         self.values = values
         (self.etc / "main.cf").write_text("".join(f"{k} = {v}\n" for k, v in values.items()))
 
-    def start(self, seconds=20):
+    def start(self, seconds=20, arguments=()):
         self.output = open(self.dir / "stdout", "ab")
-        self.process = subprocess.Popen([BUILD / "ostlerd", "-c", self.etc],
+        self.process = subprocess.Popen([BUILD / "ostlerd", "-c", self.etc, *arguments],
                                         stdin=subprocess.DEVNULL, stdout=self.output,
                                         stderr=self.output, start_new_session=True,
                                         env=self.environment)

@@ -4,8 +4,8 @@
  * Disk, clock, clients, operators, workers and resolver are simulated; frames are the real ones. At
  * random moments the queue manager or a worker is killed, or the power of the whole machine fails;
  * workers and the resolver stall, a worker lies (it tells results that it was not asked for), an
- * operator holds, releases, deletes, requeues and flushes. Then faults end, time goes on, and the
- * oracle judges:
+ * operator holds, releases, deletes, requeues and flushes; the machine is cloned, or its queue is
+ * marked as a copy. Then faults end, time goes on, and the oracle judges:
  *
  *   - every recipient of an acknowledged message was delivered or reported, exactly once; more often
  *     only where a transaction was in flight when its worker died or the power failed
@@ -14,6 +14,7 @@
  *     one was asked for, of delay at most once a message
  *   - in one half of the seeds mail lives a few seconds only: nothing is returned that was not tried
  *     (or its site) lately, also where the clock is set
+ *   - nothing that was in a copied queue is given out before an operator releases it
  *   - no recipient is given out while it is given out: not by the same queue manager, not by the next
  *   - never more sessions to a destination than its limit, never more messages active than theirs
  *   - a liar is found out, an honest peer is not called bad
@@ -149,6 +150,9 @@ struct world {
 	struct message messages[MESSAGES_MAX];
 	uint32_t message_count;
 	uint64_t id_next, id_end;
+	uint64_t id_max;       /* the greatest that anybody has seen */
+	uint64_t copied_below; /* mail with lower IDs waits: it came with the copy */
+	struct core_origin origin;
 	uint64_t txn_next;
 	const char *bug;
 };
@@ -276,8 +280,18 @@ out_complete(void *ctx)
 	world->is_open = true;
 }
 
+static void
+out_adopted(void *ctx)
+{
+	struct world *world = ctx;
+
+	/* A power cut may bring the mark back. */
+	if (!chance(world, 4))
+		world->origin.mark = 0;
+}
+
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened, out_complete };
+	out_bad_peer, out_opened, out_complete, out_adopted };
 
 static void
 tell_core(struct world *world, int actor, enum ipc_type type, const void *message)
@@ -393,6 +407,7 @@ client_frame(struct world *world, uint16_t type, const union ipc_any *any)
 	if (type == IPC_TYPE_id_block && any->id_block.count > 0) {
 		world->id_next = any->id_block.first;
 		world->id_end = any->id_block.first + any->id_block.count;
+		world->id_max = num_max_u64(world->id_max, world->id_end);
 	}
 	if (type != IPC_TYPE_intake_result)
 		return;
@@ -541,6 +556,9 @@ take_work(struct world *world, struct worker *worker, struct slice payload,
 {
 	check_lease(world, work);
 	check_hold(world, work);
+	if (work->queue_id < world->copied_below)
+		fail(world, "mail of a copied queue was given out");
+	world->id_max = num_max_u64(world->id_max, work->queue_id);
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct transaction *transaction = &worker->transactions[i];
 
@@ -1036,6 +1054,7 @@ start_core(struct world *world, uint32_t survivors)
 		.out = &core_out,
 		.ctx = world,
 		.seed = rng_next(&world->rng),
+		.origin = world->origin,
 		.survivors = survivors,
 		.planted = world->planted,
 	};
@@ -1077,6 +1096,25 @@ reconnect(struct world *world, bool survivors)
 	}
 }
 
+/* The machine's disk runs in another one, or somebody has said that the queue is a copy. */
+static void
+become_copy(struct world *world)
+{
+	switch (rng_below(&world->rng, 3)) {
+	case 0:
+		world->origin.machine[0]++;
+		break;
+	case 1:
+		world->origin.directory++;
+		break;
+	default:
+		world->origin.mark = rng_next(&world->rng) | 1;
+		break;
+	}
+	say("the queue is a copy now\n");
+	world->copied_below = world->id_max + 1;
+}
+
 static void
 crash(struct world *world, bool power)
 {
@@ -1095,6 +1133,8 @@ crash(struct world *world, bool power)
 	disk_sim_die(&world->disk);
 	if (power)
 		disk_sim_lose_power(&world->disk);
+	if (power && chance(world, 3))
+		become_copy(world);
 	start_core(world, power ? 0 : WORKERS);
 	if (world->bug == NULL)
 		reconnect(world, !power);
@@ -1244,6 +1284,16 @@ operate(struct world *world)
 	command(world, what, strcmp(what, "flush") == 0 ? NULL : id);
 }
 
+/* What is on hold, also because two workers died with it, is let go by an operator. */
+static void
+release_held(struct world *world)
+{
+	for (uint32_t i = 0; i < world->message_count; i++)
+		world->messages[i].is_held = false;
+	world->copied_below = 0;
+	command(world, "release", "ALL");
+}
+
 static void
 fault_step(struct world *world)
 {
@@ -1258,17 +1308,10 @@ fault_step(struct world *world)
 		lie(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
 	if (world->has_operator && chance(world, 60))
 		operate(world);
+	if (world->copied_below != 0 && chance(world, 150))
+		release_held(world);
 	if (chance(world, 200))
 		crash(world, chance(world, 3));
-}
-
-/* What is on hold, also because two workers died with it, is let go by an operator. */
-static void
-release_held(struct world *world)
-{
-	for (uint32_t i = 0; i < world->message_count; i++)
-		world->messages[i].is_held = false;
-	command(world, "release", "ALL");
 }
 
 /* rules: D65 */
@@ -1370,6 +1413,7 @@ run(uint64_t seed, unsigned planted, struct config *config)
 	world->is_short_lived = seed % 4 >= 2;
 	world->sets_clock = world->is_short_lived && seed % 8 >= 4;
 	world->log.line = say_line;
+	world->origin = (struct core_origin){ .machine = { 1 }, .directory = 1 };
 	world->now = (struct instant){ { NS_PER_S }, { UINT64_C(1700000000) * US_PER_S } };
 	for (int i = 0; i < ACTOR_COUNT; i++)
 		STAILQ_INIT(&world->frames[i]);
@@ -1415,6 +1459,7 @@ static const struct seeds_plant plants[] = {
 	{ "warn-again", CORE_PLANT_WARN_AGAIN },
 	{ "forget-success", CORE_PLANT_FORGET_SUCCESS },
 	{ "report-never", CORE_PLANT_REPORT_NEVER },
+	{ "forget-copy", CORE_PLANT_FORGET_COPY },
 };
 
 static struct config *

@@ -88,8 +88,14 @@ out_complete(void *ctx)
 	(void)ctx;
 }
 
+static void
+out_adopted(void *ctx)
+{
+	(void)ctx;
+}
+
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened, out_complete };
+	out_bad_peer, out_opened, out_complete, out_adopted };
 
 static void
 tell(struct bench *bench, core_peer peer, enum ipc_type type, const void *message)
