@@ -97,17 +97,30 @@ control_client_connect(struct cli *cli, int *ret_fd)
 }
 
 int
-control_client_run(struct cli *cli, const char *command, const char *const *words,
-	size_t word_count, control_client_line_fn *fn, void *ctx)
+control_session_open(struct control_session *session, struct cli *cli)
 {
-	struct control_client client = { .cli = cli, .fn = fn, .ctx = ctx };
-	struct ipc_control_request request = { .request = 1, .command = slice_str(command) };
-	struct buf arguments, frame;
-	int fd = -1;
-	int exit_code = control_client_connect(cli, &fd);
+	*session = (struct control_session){ .cli = cli, .fd = -1 };
+	return control_client_connect(cli, &session->fd);
+}
 
-	if (exit_code != EX_OK)
-		return exit_code;
+void
+control_session_close(struct control_session *session)
+{
+	if (session->fd >= 0)
+		(void)close(session->fd);
+	session->fd = -1;
+}
+
+int
+control_session_ask(struct control_session *session, const char *command,
+	const char *const *words, size_t word_count, control_client_line_fn *fn, void *ctx)
+{
+	struct control_client client = { .cli = session->cli, .fn = fn, .ctx = ctx };
+	struct ipc_control_request request = { .request = ++session->request,
+		.command = slice_str(command) };
+	struct buf arguments, frame;
+	int exit_code;
+
 	buf_init(&client.line, 0);
 	buf_init(&arguments, 0);
 	buf_init(&frame, 0);
@@ -115,18 +128,30 @@ control_client_run(struct cli *cli, const char *command, const char *const *word
 		ipc_bytes_put(&arguments, slice_str(words[i]));
 	request.arguments = buf_slice(&arguments);
 	if (arguments.len > IPC_PAYLOAD_MAX - 1024) {
-		exit_code = cli_complain(cli, EX_USAGE, "too many arguments");
+		exit_code = cli_complain(session->cli, EX_USAGE, "too many arguments");
 	} else {
 		ipc_encode(&frame, IPC_TYPE_control_request, false, &request);
-		if (cli_write(fd, buf_slice(&frame)))
-			exit_code = control_client_answer(&client, fd);
+		if (cli_write(session->fd, buf_slice(&frame)))
+			exit_code = control_client_answer(&client, session->fd);
 		else
-			exit_code = cli_complain(cli, EX_UNAVAILABLE,
+			exit_code = cli_complain(session->cli, EX_UNAVAILABLE,
 				"cannot write to the queue manager: %s", strerrordesc_np(errno));
 	}
-	(void)close(fd);
 	buf_done(&frame);
 	buf_done(&arguments);
 	buf_done(&client.line);
+	return exit_code;
+}
+
+int
+control_client_run(struct cli *cli, const char *command, const char *const *words,
+	size_t word_count, control_client_line_fn *fn, void *ctx)
+{
+	struct control_session session;
+	int exit_code = control_session_open(&session, cli);
+
+	if (exit_code == EX_OK)
+		exit_code = control_session_ask(&session, command, words, word_count, fn, ctx);
+	control_session_close(&session);
 	return exit_code;
 }

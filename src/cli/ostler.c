@@ -9,6 +9,7 @@
 #include "cli/import.h"
 #include "cli/instance.h"
 #include "cli/operator.h"
+#include "cli/snapshot.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ static const char ostler_help[] =
 	"  export [--output DIR] ID...|ALL   messages as files (export --help)\n"
 	"  corrupt list|show ID|requeue ID...|delete ID...   mail kept after damage\n"
 	"  check [--repair] [--json]  what is wrong with the files of a stopped queue\n"
+	"  snapshot [--time-limit S] DIR     a copy of the running queue (snapshot --help)\n"
 	"  status [--json]            how the queue manager does\n"
 	"  reload                     read the configuration again\n"
 	"  stop                       end the mail system\n"
@@ -150,6 +152,7 @@ static const struct ostler_command ostler_commands[] = {
 	{ "export", export_run },
 	{ "corrupt", ostler_files },
 	{ "check", ostler_files },
+	{ "snapshot", snapshot_run },
 	{ "status", ostler_status },
 	{ "reload", ostler_reload },
 	{ "stop", ostler_stop },
@@ -195,7 +198,8 @@ static bool
 ostler_has_help(const char *name)
 {
 	return strcmp(name, "import") == 0 || strcmp(name, "export") == 0
-	       || strcmp(name, "check") == 0 || strcmp(name, "corrupt") == 0;
+	       || strcmp(name, "check") == 0 || strcmp(name, "corrupt") == 0
+	       || strcmp(name, "snapshot") == 0;
 }
 
 int

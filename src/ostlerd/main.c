@@ -51,8 +51,8 @@ usage(FILE *to)
 		    "  -c DIR         use DIR/main.cf and DIR/master.cf; without it the built-in\n"
 		    "                 configuration, with all state below ./var\n"
 		    "  -o NAME=VALUE  override a parameter of main.cf; repeatable\n"
-		    "  --restored     the queue is a copy of another one (a backup, a clone): hold\n"
-		    "                 its mail until `ostler release ALL`\n"
+		    "  --restored     the queue is a copy of another one (a backup, a clone):\n"
+		    "                 hold its mail until `ostler release ALL`\n"
 		    "  --help, --version\n"
 		    "Runs in the foreground. SIGHUP reloads, SIGTERM and SIGINT stop.\n"
 		    "See ostlerd(8).\n",

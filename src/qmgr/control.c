@@ -7,7 +7,7 @@
  *
  *   walk    queue, flush, flush site, and every command with ALL: all messages of the store
  *   list    show, flush id, hold, release, delete, requeue: the given IDs
- *   at once status, metrics, health
+ *   at once status, metrics, health; snapshot has its own file
  */
 #include "qmgr/control_priv.h"
 
@@ -37,6 +37,7 @@ static const struct command commands[] = {
 	{ "status", JOB_STATUS, false },
 	{ "metrics", JOB_METRICS, false },
 	{ "health", JOB_HEALTH, false },
+	{ "snapshot", JOB_SNAPSHOT, true },
 };
 
 static const char may_not[] =
@@ -478,6 +479,16 @@ start_job(struct peer *peer, const struct ipc_control_request *request, enum job
 	core_mark(core);
 }
 
+static void
+request_snapshot(struct peer *peer, const struct ipc_control_request *request)
+{
+	uint8_t exit_code;
+	const char *problem = snapshot_request(peer, request, &exit_code);
+
+	if (problem != NULL)
+		refuse(peer, request->request, exit_code, problem);
+}
+
 void
 control_request(struct peer *peer, const struct ipc_control_request *request)
 {
@@ -491,6 +502,8 @@ control_request(struct peer *peer, const struct ipc_control_request *request)
 		answer_health(peer, request->request);
 	else if (command->kind == JOB_STATUS || command->kind == JOB_METRICS)
 		answer_at_once(peer, request->request, command->kind);
+	else if (command->kind == JOB_SNAPSHOT)
+		request_snapshot(peer, request);
 	else if (peer->core->job_count >= CORE_JOBS_MAX)
 		refuse(peer, request->request, EX_TEMPFAIL, "too many requests at a time");
 	else

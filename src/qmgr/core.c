@@ -117,6 +117,7 @@ core_free(struct core *core)
 	nexthop_free_all(core);
 	change_free_all(core);
 	active_free_all(core);
+	snapshot_forget(core);
 	store_free(core->store);
 	intake_forget(core);
 	import_key_free_all(core);
@@ -283,6 +284,7 @@ core_peer_down(struct core *core, core_peer number, struct instant now)
 	intake_peer_gone(peer);
 	lease_worker_died(peer);
 	control_peer_gone(peer);
+	snapshot_peer_gone(peer);
 	mem_free(peer);
 	core_mark(core);
 }
@@ -421,6 +423,7 @@ core_step(struct core *core, struct instant now)
 	change_step(core);
 	lease_step(core);
 	intake_step(core);
+	snapshot_step(core);
 	done_step(core);
 	if (core_may_deliver(core) && !core->is_stopping) {
 		sched_step(core->sched, now.mono);
@@ -452,6 +455,7 @@ core_due(const struct core *core)
 		due = earlier(due, core->retry_at);
 	if (core->survivors_waiting > 0 && core->is_complete)
 		due = earlier(due, core->inventory_by);
+	due = earlier(due, snapshot_due(core));
 	if (core->is_dirty)
 		due = earlier(due, core->now.mono);
 	due = earlier(due, done_due(core));

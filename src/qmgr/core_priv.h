@@ -30,6 +30,7 @@ struct nexthop;
 struct transport;
 struct ptr_query;
 struct import_key;
+struct snapshot;
 
 /*
  * A message in memory. Transitions are made by message_move() (active.c) only:
@@ -242,6 +243,7 @@ struct core {
 	bool is_complete; /* all messages are known */
 	STAILQ_HEAD(, query) unanswered; /* about messages that may not be known yet */
 	struct copy copy;
+	struct snapshot *snapshot;   /* that a tool makes now, or NULL */
 	uint64_t epoch;              /* random: names this process */
 	bool is_stopping;
 	bool disk_is_low; /* core_disk_free() */
@@ -341,6 +343,15 @@ bool copy_holds(const struct core *core, uint64_t queue_id);
 const char *copy_reason(const struct core *core); /* "": it is none, or was released */
 /* Tries to end it; the job is owed until that is known, and if it failed asks again. */
 void copy_release(struct core *core, struct job *job);
+
+/* snapshot.c */
+/* NULL: it will be answered; else what is wrong, and the exit code for it. */
+const char *snapshot_request(
+	struct peer *peer, const struct ipc_control_request *request, uint8_t *ret_exit);
+void snapshot_peer_gone(struct peer *peer);
+void snapshot_step(struct core *core);
+struct mono snapshot_due(const struct core *core);
+void snapshot_forget(struct core *core);
 
 /* active.c */
 void active_step(struct core *core); /* admission (rules M8, F) */

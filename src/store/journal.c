@@ -229,14 +229,32 @@ journal_place(const struct journal_segment *segment)
 }
 
 bool
+journal_place_number(
+	const struct journal *journal, size_t number, struct journal_place *ret_place)
+{
+	if (number >= journal->table_count)
+		return false;
+	*ret_place = journal_place(journal->table[number]);
+	return true;
+}
+
+bool
 journal_oldest(const struct journal *journal, struct journal_place *ret_place)
 {
-	const struct journal_segment *oldest = TAILQ_FIRST(&journal->segments);
+	return journal->table_count > 1 && journal_place_number(journal, 0, ret_place);
+}
 
-	if (oldest == NULL || TAILQ_NEXT(oldest, link) == NULL)
-		return false;
-	*ret_place = journal_place(oldest);
-	return true;
+void
+journal_freeze(struct journal *journal)
+{
+	journal->freezes++;
+}
+
+void
+journal_thaw(struct journal *journal)
+{
+	CHECK(journal->freezes > 0);
+	journal->freezes--;
 }
 
 bool

@@ -146,7 +146,7 @@ struct journal_stats {
 struct journal_place {
 	uint32_t slot;
 	uint64_t base, end; /* its batches lie between base + RECORD_BLOCK and end */
-	uint64_t size;
+	uint64_t size;      /* of its file */
 	uint64_t live;
 };
 
@@ -195,6 +195,14 @@ bool journal_oldest(const struct journal *journal, struct journal_place *ret_pla
 /* The closed segment that holds this LSN, or the next one behind it that holds batches. */
 bool journal_place_at(
 	const struct journal *journal, uint64_t lsn, struct journal_place *ret_place);
+
+/* The segment in force with this number, from the oldest (0) on; false: there are no more. */
+bool journal_place_number(
+	const struct journal *journal, size_t number, struct journal_place *ret_place);
+
+/* No segment leaves force from here on, so that somebody can copy the files / again (counted). */
+void journal_freeze(struct journal *journal);
+void journal_thaw(struct journal *journal);
 
 /* The file of this segment is not to be used again: it is renamed when it leaves force. */
 void journal_distrust(struct journal *journal, uint64_t base);

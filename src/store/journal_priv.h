@@ -140,6 +140,7 @@ struct journal {
 	uint64_t generation; /* greatest used */
 	uint32_t slot_next;  /* no file has this number or a greater one */
 	uint32_t last_urgent_count; /* of the last batch */
+	unsigned freezes; /* no segment leaves force */
 	bool is_damaged; /* recovery missed something durable */
 	uint64_t damage_end; /* what is known from below this may be out of date */
 	bool proven; /* the last batch was an empty one behind a flushed one */

@@ -225,7 +225,7 @@ large_removed(void *ctx, struct disk_op *op)
 static bool
 large_may_remove(const struct store *store)
 {
-	return !store->is_removing && !STAILQ_EMPTY(&store->doomed)
+	return !store->is_removing && !STAILQ_EMPTY(&store->doomed) && store->freezes == 0
 		&& journal_state(store->journal) == JOURNAL_OPEN;
 }
 

@@ -92,6 +92,21 @@ store_schedule(struct store *store, store_ref ref)
 }
 
 void
+store_freeze(struct store *store)
+{
+	store->freezes++;
+	journal_freeze(store->journal);
+}
+
+void
+store_thaw(struct store *store)
+{
+	CHECK(store->freezes > 0);
+	store->freezes--;
+	journal_thaw(store->journal);
+}
+
+void
 store_gate_close(struct store *store, uint64_t queue_id)
 {
 	CHECK(store->phase < STORE_SCHEDULING);
@@ -587,7 +602,8 @@ store_is_idle(const struct store *store)
 {
 	return journal_is_idle(store->journal) && store->op_count == 0
 		&& !checkpoint_holds_stop(store)
-		&& TAILQ_EMPTY(&store->ready) && STAILQ_EMPTY(&store->doomed)
+		&& TAILQ_EMPTY(&store->ready)
+		&& (STAILQ_EMPTY(&store->doomed) || store->freezes > 0)
 		&& STAILQ_EMPTY(&store->losts);
 }
 

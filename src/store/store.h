@@ -218,6 +218,13 @@ uint64_t store_due_next_us(const struct store *store);
 void store_set_flags(struct store *store, store_ref ref, uint32_t flags);
 
 /*
+ * Files that hold something durable stay as they are from here on, so that somebody can copy them;
+ * what is written goes behind that (counted). Space is not freed meanwhile.
+ */
+void store_freeze(struct store *store);
+void store_thaw(struct store *store);
+
+/*
  * Closes the gate: messages with queue IDs below this one stay out of the schedule until it is
  * opened. To be called before they get there, i.e. from the opened callback.
  */

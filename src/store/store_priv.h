@@ -151,6 +151,7 @@ struct store {
 	bool is_open; /* changes are taken */
 	store_ref sweep;           /* STORE_SCHEDULING */
 	struct store_gate gate;
+	unsigned freezes; /* no file under large/ is removed */
 	uint64_t doubtful;         /* messages whose state may be out of date */
 	struct mono opened_at, progress_at;
 	uint64_t lost_count;
