@@ -36,6 +36,7 @@ enum config_preference {
 	CONFIG_PREFERENCE_IPV4,
 	CONFIG_PREFERENCE_IPV6,
 };
+enum config_from_format { CONFIG_FROM_STANDARD, CONFIG_FROM_OBSOLETE };
 /* Bits of inet_protocols: use config_has_ipv4() and config_has_ipv6(). */
 enum { CONFIG_PROTOCOL_ALL = 1, CONFIG_PROTOCOL_IPV4 = 2, CONFIG_PROTOCOL_IPV6 = 4 };
 /* Bits of notify_classes. */

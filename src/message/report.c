@@ -169,6 +169,7 @@ choose_original(struct writer *writer)
 
 	writer->headers_only = report->ret == DSN_RET_HDRS || !report->content_whole ||
 			       report->head.len + report->content.len > report->size_limit ||
+			       report->content_missing ||
 			       report->kind == REPORT_SUCCESS || report->kind == REPORT_VERIFY ||
 			       report->kind == REPORT_DELAY;
 	writer->original = writer->headers_only ? slice_head(report->content, head)
@@ -201,15 +202,25 @@ is_eight_bit(const struct writer *writer)
 /* --- the report's own header ------------------------------------------------------------------ */
 
 static void
+put_from(struct writer *writer)
+{
+	bool is_obsolete = writer->report->from_obsolete;
+
+	put_str(writer, is_obsolete ? "From: MAILER-DAEMON@"
+				    : "From: Mail Delivery System <MAILER-DAEMON@");
+	put(writer, writer->report->myhostname);
+	put_str(writer, is_obsolete ? " (Mail Delivery System)\r\n" : ">\r\n");
+}
+
+static void
 put_header(struct writer *writer, struct report_facts *facts)
 {
 	const struct report *report = writer->report;
 	char stamp[DATE_STAMP_SIZE];
 
 	put_date(writer, "Date: ", report->now);
-	put_str(writer, "From: Mail Delivery System <MAILER-DAEMON@");
-	put(writer, report->myhostname);
-	put_str(writer, ">\r\nSubject: ");
+	put_from(writer);
+	put_str(writer, "Subject: ");
 	put_str(writer, report_text_subject(report->kind, report->postmaster));
 	put_str(writer, "\r\nTo: ");
 	put_address(writer, report->to);
@@ -417,8 +428,7 @@ put_recipient_fields(struct writer *writer, const struct report_recipient *recip
 	}
 	put_diagnostic(writer, recipient);
 	if (report->kind == REPORT_DELAY)
-		put_date(writer, "Will-Retry-Until: ",
-			(struct wall){ report->arrival.us + report->lifetime_s * US_PER_S });
+		put_date(writer, "Will-Retry-Until: ", report->expires);
 }
 
 static void
@@ -465,6 +475,8 @@ put_original(struct writer *writer)
 		put_address(writer, report->sender);
 	put_str(writer, ">\r\n");
 	put(writer, report->head);
+	if (report->content_missing)
+		put_str(writer, "--- Undelivered message unavailable ---\r\n");
 	put(writer, writer->original);
 	if (writer->original.len > 0 && writer->original.ptr[writer->original.len - 1] != '\n')
 		put_str(writer, "\r\n");
@@ -485,8 +497,7 @@ report_format(const struct report *report, struct buf *content, struct report_fa
 	put_header(&writer, &facts);
 	put_human(&writer);
 	put_machine(&writer);
-	if (!report->content_missing)
-		put_original(&writer);
+	put_original(&writer);
 	put_str(&writer, "\r\n--");
 	put_str(&writer, writer.boundary);
 	put_str(&writer, "--\r\n");

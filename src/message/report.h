@@ -56,10 +56,12 @@ struct report {
 	struct slice message_id;      /* of the original, with brackets, or empty: no References */
 	struct wall now;
 	struct wall arrival;          /* of the original */
-	uint64_t lifetime_s;          /* maximal_queue_lifetime, for delay reports */
+	uint64_t lifetime_s;          /* the one that counts, for delay reports */
+	struct wall expires;          /* when the original does, for delay reports */
 	const struct date_zone *zone; /* NULL: UTC */
 	bool smtputf8;                /* the original asked for it */
 	bool threaded;                /* enable_threaded_bounces */
+	bool from_obsolete;           /* header_from_format: address (name) */
 	uint8_t ret;                  /* enum dsn_ret of the original */
 	struct slice head;            /* fields put in front of the original */
 	struct slice content;         /* the original: whole, or at least its header */

@@ -426,6 +426,9 @@ void change_free_all(struct core *core);
 void done_check(struct message *message); /* nothing in flight any more? then settle */
 void done_step(struct core *core);
 struct mono done_due(const struct core *core);
+/* How long it may be in the queue, and until when: a null sender's is never the longer one (M1). */
+uint64_t done_lifetime_s(const struct message *message);
+uint64_t done_expires_us(const struct message *message);
 uint64_t message_created_us(const struct message *message);
 uint64_t defer_due_us(struct core *core, const struct message *message);
 void defer_encode(struct message *message, struct change *change);

@@ -104,9 +104,8 @@ stage_warn(struct message *message)
 
 /* --- stage 2.5: too old? ---------------------------------------------------------------------- */
 
-/* When it expires: a null sender's lifetime is never the longer one (M1). */
-static uint64_t
-expires_us(const struct message *message)
+uint64_t
+done_lifetime_s(const struct message *message)
 {
 	const struct config *config = message->core->config;
 	uint64_t lifetime_s = config_time_s(config, NULL, PARAM_MAXIMAL_QUEUE_LIFETIME);
@@ -114,7 +113,13 @@ expires_us(const struct message *message)
 	if (message->envelope.sender.len == 0)
 		lifetime_s = num_min_u64(
 			lifetime_s, config_time_s(config, NULL, PARAM_BOUNCE_QUEUE_LIFETIME));
-	return message_created_us(message) + lifetime_s * US_PER_S;
+	return lifetime_s;
+}
+
+uint64_t
+done_expires_us(const struct message *message)
+{
+	return message_created_us(message) + done_lifetime_s(message) * US_PER_S;
 }
 
 /*
@@ -128,7 +133,7 @@ is_tried_lately(const struct message *message, uint32_t number)
 	const struct core *core = message->core;
 	uint64_t backoff_us =
 		config_time_s(core->config, NULL, PARAM_MAXIMAL_BACKOFF_TIME) * US_PER_S;
-	uint64_t end_us = expires_us(message);
+	uint64_t end_us = done_expires_us(message);
 	struct state_reason reason;
 
 	if (!state_reason(&message->state, number, &reason))
@@ -187,7 +192,7 @@ enum age { AGE_FINE, AGE_EXPIRED, AGE_FORCED };
 static enum age
 stage_expire(struct message *message)
 {
-	if (message->is_held || message->core->now.wall.us < expires_us(message))
+	if (message->is_held || message->core->now.wall.us < done_expires_us(message))
 		return AGE_FINE;
 	if (message->state.class_count[STATE_OPEN] > 0 && !all_tried_lately(message)) {
 		if (message->is_forced)

@@ -343,7 +343,11 @@ report_fill(const struct order *order, bool is_copy, struct report *report)
 	report->message_id = message->envelope.message_id;
 	report->now = core->now.wall;
 	report->arrival = (struct wall){ message->envelope.arrival_us };
-	report->lifetime_s = config_time_s(config, NULL, PARAM_MAXIMAL_QUEUE_LIFETIME);
+	report->lifetime_s = done_lifetime_s(message);
+	report->expires = (struct wall){ done_expires_us(message) };
+	report->threaded = config_bool(config, NULL, PARAM_ENABLE_THREADED_BOUNCES);
+	report->from_obsolete = config_enum(config, NULL, PARAM_HEADER_FROM_FORMAT) ==
+				CONFIG_FROM_OBSOLETE;
 	report->smtputf8 = message->envelope.smtputf8 != 0;
 	report->ret = is_copy ? (uint8_t)DSN_RET_HDRS : message->envelope.ret;
 	report->head = message->head;

@@ -99,3 +99,17 @@ def test_reports__class_bounce__postmaster_gets_the_header(make_ostler, sink):
     assert parsed["Auto-Submitted"] == "auto-generated"
     assert parsed.get_payload()[2].get_content_type() == "text/rfc822-headers"
     assert ": postmaster non-delivery notification: " in ostler.log()
+
+
+# rules: T70 T71 N39
+def test_reports__threaded_and_obsolete__header_says_so(make_ostler, sink):
+    sink.rcpt_replies["a@dest.test"] = ["550 5.1.1 no"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
+                         {"enable_threaded_bounces": "yes", "header_from_format": "obsolete"})
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.sendmail("sender@client.test", ["a@dest.test"],
+                        "Message-ID: <one@client.test>\r\nSubject: test\r\n\r\nbody\r\n")
+    wait_for(lambda: reports(sink), what="report")
+    parsed, _, _ = fields_of(reports(sink)[0][2])
+    assert parsed["References"] == parsed["In-Reply-To"] == "<one@client.test>"
+    assert parsed["From"] == "MAILER-DAEMON@ostler.test (Mail Delivery System)"

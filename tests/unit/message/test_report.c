@@ -51,6 +51,7 @@ start(void **state)
 		.now = { UINT64_C(1700000000) * US_PER_S },
 		.arrival = { UINT64_C(1699999000) * US_PER_S },
 		.lifetime_s = 432000,
+		.expires = { UINT64_C(1700431000) * US_PER_S },
 		.head = SLICE_LIT("Received: by me.test\r\n"),
 		.content = { (const uint8_t *)original, sizeof(original) - 1 },
 		.content_whole = true,
@@ -91,7 +92,7 @@ expect(const char *text, const char *wanted)
 	}
 }
 
-/* rules: N39 N47 */
+/* rules: N39 N47 T70 T71 */
 static void
 test_N39__header__has_its_fields_in_order(void **state)
 {
@@ -113,6 +114,9 @@ test_N39__header__has_its_fields_in_order(void **state)
 	assert_true(strncmp(text, header, sizeof(header) - 1) == 0);
 	assert_int_equal(world->facts.head_length, strstr(text, "\r\n\r\n") + 4 - text);
 	assert_true(slice_equal_str(world->facts.message_id, "<20231114221320.NEW@me.test>"));
+	world->report.from_obsolete = true;
+	expect(format(world), "From: MAILER-DAEMON@me.test (Mail Delivery System)\r\nSubject: ");
+	assert_null(strstr(format(world), "References:"));
 	world->report.threaded = true;
 	expect(format(world), "References: <m@client.test>\r\nIn-Reply-To: <m@client.test>\r\n");
 }
@@ -172,6 +176,19 @@ test_N44__original__whole_or_its_header(void **state)
 	world->report.size_limit = 50000;
 	world->report.ret = DSN_RET_HDRS;
 	assert_null(strstr(format(world), "body of the original"));
+}
+
+/* rules: N33 */
+static void
+test_N33__unreadable_original__has_a_line_in_its_place(void **state)
+{
+	struct world *world = *state;
+
+	world->report.content = slice_make(NULL, 0);
+	world->report.content_missing = true;
+	expect(format(world), "Content-Type: text/rfc822-headers\r\n\r\n"
+			      "Return-Path: <s@client.test>\r\nReceived: by me.test\r\n"
+			      "--- Undelivered message unavailable ---\r\n\r\n--NEW");
 }
 
 /* rules: N41 N42 N43 */
@@ -247,6 +264,7 @@ main(void)
 		TEST(test_N40__text__names_each_recipient_and_wraps),
 		TEST(test_N42__machine_part__has_all_fields),
 		TEST(test_N44__original__whole_or_its_header),
+		TEST(test_N33__unreadable_original__has_a_line_in_its_place),
 		TEST(test_N43__utf8__has_the_global_types),
 		TEST(test_N48__kinds__have_their_subjects),
 		TEST(test_boundary__in_the_original__another_is_taken),

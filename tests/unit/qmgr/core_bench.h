@@ -41,6 +41,10 @@ struct bench {
 	struct bench_work works[BENCH_WORKS_MAX]; /* held back by wait... */
 	struct frame *frames; /* not read yet, oldest first */
 	uint64_t created_us;  /* of the next mail; 0: none is written */
+	uint64_t warning_s;   /* of the next mails: delay_warning_time at arrival */
+	uint32_t flags;       /* of the next mails: enum envelope_flags */
+	uint8_t notify;       /* of the next mails' recipients: enum dsn_notify */
+	struct slice verp;    /* of the next mails: delimiters */
 };
 
 /* `overrides` ends with NULL: name=value. */

@@ -128,7 +128,7 @@ test_D42__equal_age__expires__a_microsecond_less_does_not(void **state)
 
 /* --- reports ---------------------------------------------------------------------------------- */
 
-/* rules: D7 D8 L44 N32 Z36 */
+/* rules: D7 D8 L44 N32 Z36 J21 */
 static void
 test_L44__report_that_fails__is_tried_again_and_nothing_else_is(void **state)
 {
