@@ -51,12 +51,13 @@ def meson_tests(long):
 
 
 def python_tests(long):
-    """Integration tests with real processes: (passed, failed)."""
+    """Integration tests with real processes, several at a time, as most of them wait: (passed, failed)."""
     if not (BUILD / "ostlerd").exists():
         say("integration tests: not run, this tree builds no ostlerd")
         return 0, 0
     report = BUILD / "integration.xml"
     subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                    "-n", str(2 * (os.cpu_count() or 1)), "--dist", "loadfile",
                     f"--junitxml={report}", ROOT / "tests/integration"], check=False,
                    env=dict(os.environ, OSTLER_BUILD=str(BUILD), OSTLER_LONG="1" if long else "0"))
     suite = xml.parse(report).getroot().find("testsuite")
