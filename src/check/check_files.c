@@ -416,20 +416,23 @@ check_checkpoint_fault(struct check *check, const char *name, uint64_t lsn)
 static void
 check_checkpoint(struct check *check, const char *name)
 {
+	enum finding_kind kind = FINDING_PROBLEM;
 	const char *what = NULL;
 	char path[FINDING_FILE];
 	uint64_t lsn;
 
 	if (!check_starts(name, "index-"))
 		return;
-	if (check_hex(slice_from(slice_str(name), 6), &lsn))
+	if (check_hex(slice_from(slice_str(name), 6), &lsn)) {
 		what = check_checkpoint_fault(check, name, lsn);
-	else
+	} else {
 		what = "what a kill left of a checkpoint";
+		kind = FINDING_NOTE; /* the next start removes it */
+	}
 	if (what == NULL)
 		return;
 	check_path(path, "journal", name);
-	findings_add(&check->findings, FINDING_PROBLEM, path, FINDING_NO_OFFSET, 0, what,
+	findings_add(&check->findings, kind, path, FINDING_NO_OFFSET, 0, what,
 		"it is removed; footers and records serve");
 	if (check->repairs
 		&& (unlinkat(check->journal_fd, name, 0) < 0 || fsync(check->journal_fd) < 0))

@@ -168,7 +168,8 @@ def test_long_lived_mail__is_moved_and_survives(make_ostler, sink):
         fill_segments(ostler, sink, len(sink.recipients()) + 2500)
     status = json.loads(ostler.tool("status", "--json").stdout)
     assert status["index_complete"] is True
-    assert status["journal_file_bytes"] <= 16 << 20
+    wait_for(lambda: json.loads(ostler.tool("status", "--json").stdout)["journal_file_bytes"] <= 16 << 20,
+             what="a log that has shrunk")
     wait_for(lambda: json.loads(ostler.tool("status", "--json").stdout)["written_copies"] > 20 * 2000,
              20, "copies of the messages that live")
     ostler.kill_tree()
