@@ -52,6 +52,7 @@ enum {
 	RETRY_FLIGHT = 16000,
 	WAKE_FLIGHT = 64, /* as the queue manager reads */
 	RELAY_FLIGHT = 50,
+	WARM_FLIGHT = 500,
 	PROBES_MAX = 100000,
 	LARGE_SIZE = 100000000,
 	LARGE_PART = 65536,
@@ -78,7 +79,7 @@ struct queue {
 	struct buf body, part, envelope, recipients, state;
 	struct state reason;
 	/* of the action under way */
-	uint64_t goal, made, flight, end_us, resident, resident_count;
+	uint64_t goal, made, flight, width, end_us, resident, resident_count;
 	double resident_most;
 	/* latency */
 	struct mono probe_next, probe_sent, phase_end, idle_since;
@@ -564,13 +565,16 @@ act_relay(struct queue *queue)
 {
 	struct written now = queue_written(queue);
 
-	while (now.mail < queue->goal && queue->flight < RELAY_FLIGHT && queue_make(queue, true))
+	while (now.mail < queue->goal && queue->flight < queue->width && queue_make(queue, true))
 		queue->made++;
 	if (now.mail >= queue->goal && queue->flight == 0)
 		loop_stop(queue->loop);
 }
 
-/* First as much as the log holds, so that what is measured is steady. */
+/*
+ * First as much as the log holds where mail lives in it, so that what is measured is steady: every
+ * segment is cleaned once. Without any a log is only a few segments long, whatever it might be.
+ */
 static void
 queue_relay(struct queue *queue, uint64_t size, uint64_t bytes)
 {
@@ -580,10 +584,11 @@ queue_relay(struct queue *queue, uint64_t size, uint64_t bytes)
 
 	queue_size(queue, size);
 	store_stats(queue->store, &stats);
-	queue->goal = queue_written(queue).mail + 2 * stats.space.target_bytes;
-	if (stats.live_bytes > stats.space.target_bytes / 4)
-		queue->goal = queue_written(queue).mail + stats.space.target_bytes;
+	queue->goal = queue_written(queue).mail
+		+ (stats.live_bytes < SEGMENT ? 8ull * SEGMENT : stats.space.target_bytes);
+	queue->width = WARM_FLIGHT;
 	queue_run(queue, act_relay);
+	queue->width = RELAY_FLIGHT;
 	before = queue_written(queue);
 	queue->goal = before.mail + bytes;
 	queue->made = 0;
