@@ -481,13 +481,16 @@ act_retry(struct queue *queue)
 		store_ref ref = store_due_first(queue->store, (struct wall){ queue->wall_us });
 		struct store_info info;
 		struct flight *flight;
+		uint64_t due_us = 0;
 
-		if (ref == 0 && queue->flight == 0)
-			queue->wall_us = num_max_u64(
-				queue->wall_us, store_due_next_us(queue->store));
-		if (queue->wall_us >= queue->end_us)
+		if (ref == 0)
+			due_us = store_due_next_us(queue->store);
+		/* Those under way have no due time; the clock need not wait for them. */
+		if (ref == 0 && due_us / US_PER_S >= UINT32_MAX && queue->flight > 0)
 			break;
-		if (ref == 0 && queue->flight > 0)
+		if (ref == 0)
+			queue->wall_us = num_max_u64(queue->wall_us, due_us);
+		if (queue->wall_us >= queue->end_us)
 			break;
 		if (ref == 0)
 			continue;
