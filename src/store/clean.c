@@ -20,6 +20,7 @@
 #include "store/store_priv.h"
 
 #define CLEAN_PAUSE_NS (2 * NS_PER_S)	/* after a pass that moved nothing */
+#define CLEAN_EASE_NS (20 * NS_PER_MS)	/* between two reads when nobody waits for room */
 #define CLEAN_LOOK_NS (100 * NS_PER_MS) /* between two looks whether it pays */
 #define CLEAN_REST_NS (50 * NS_PER_MS)	/* between two looks at what was left */
 enum {
@@ -44,6 +45,18 @@ struct clean_copy {
 };
 
 /* --- when ---------------------------------------- */
+
+/* Segments are wanted, or the administrator waits; else the log is only to shrink. */
+static bool
+clean_is_urgent(const struct store *store)
+{
+	struct journal_space space;
+
+	if (store->clean.place.base < store->clean.below)
+		return true;
+	journal_space(store->journal, &space);
+	return space.free_segments < space.wanted_segments;
+}
 
 /* Too few files are free, and the log is as large as it may be at ease; or it is far too large. */
 static bool
@@ -91,7 +104,7 @@ clean_due(const struct store *store)
 		return (struct mono) { UINT64_MAX };
 	switch (clean->phase) {
 	case CLEAN_READING:
-		return (struct mono) { clean_may_go_on(clean) ? 0 : UINT64_MAX };
+		return (struct mono) { clean_may_go_on(clean) ? clean->next_read.ns : UINT64_MAX };
 	case CLEAN_SETTLING:
 		return (struct mono) { clean->flight == 0 && clean->reading == 0 ? clean->next.ns
 										 : UINT64_MAX };
@@ -555,6 +568,9 @@ clean_fetch(struct store *store)
 		.ctx = store };
 	clean->is_busy = true;
 	store->op_count++;
+	clean->next_read.ns = 0;
+	if (!clean_is_urgent(store))
+		clean->next_read = mono_add_ns(store->now.mono, CLEAN_EASE_NS);
 	disk_submit(store->options.disk, &clean->op);
 }
 
@@ -685,7 +701,8 @@ clean_step(struct store *store)
 {
 	struct store_clean *clean = &store->clean;
 
-	if (!clean_may_run(store))
+	if (!clean_may_run(store)
+		|| (clean->phase == CLEAN_READING && store->now.mono.ns < clean->next_read.ns))
 		return;
 	for (int i = 0; i < CLEAN_SLOTS && clean_may_go_on(clean); i++) {
 		if (clean->phase == CLEAN_READING) {

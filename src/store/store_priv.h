@@ -45,6 +45,7 @@ struct store_clean {
 	uint64_t chunk;      /* bytes that the next read wants */
 	struct disk_op op;
 	bool is_busy;        /* op is under way */
+	struct mono next_read; /* not before */
 	bool has_moved;      /* something, in this pass */
 	bool is_damaged;     /* something could not be read, in this pass */
 	unsigned rounds;     /* over `rest` */
