@@ -240,14 +240,16 @@ disk_file_list(struct disk_file *file, struct disk_op *op)
 	(void)closedir(dir);
 }
 
+/* A file so short that all of it may be flushed at once is not worth the waits. */
 static int
 disk_file_fill(int fd, uint64_t from, uint64_t length, bool hurry)
 {
 	uint8_t *zeroes = mem_array(DISK_FILE_CALM, 1);
+	bool is_calm = !hurry && length > DISK_FILE_SHORTEN;
 	int sys_errno = 0;
 
 	for (uint64_t at = from; at < length && sys_errno == 0; at += DISK_FILE_CALM)
-		sys_errno = (hurry ? disk_file_pwrite : disk_file_pwrite_calm)(
+		sys_errno = (is_calm ? disk_file_pwrite_calm : disk_file_pwrite)(
 			fd, slice_make(zeroes, num_min_u64(DISK_FILE_CALM, length - at)), at);
 	mem_free(zeroes);
 	if (sys_errno == 0 && fsync(fd) != 0)
@@ -281,7 +283,7 @@ static void
 disk_file_zero(struct disk_file *file, struct disk_op *op)
 {
 	int fd = disk_file_fd(file, op->slot, 0);
-	int sys_errno = fd < 0 ? errno : disk_file_fill(fd, DISK_FILE_ALIGN, op->length, false);
+	int sys_errno = fd < 0 ? errno : disk_file_fill(fd, DISK_FILE_ALIGN, op->length, true);
 
 	if (sys_errno == 0)
 		sys_errno = disk_file_fill(fd, 0, DISK_FILE_ALIGN, true);
