@@ -25,10 +25,12 @@ channel_mark_dirty(struct channel *channel)
 	TAILQ_INSERT_TAIL(&channel_dirty, channel, dirty_link);
 }
 
+/* `fault`: what was wrong with it; NULL: its end was reached. */
 static void
-channel_fail(struct channel *channel)
+channel_fail(struct channel *channel, const char *fault)
 {
 	channel->is_failed = true;
+	channel->fault = fault;
 	loop_fd_close(&channel->watch);
 	channel_mark_dirty(channel);
 	loop_wake(channel->loop);
@@ -85,6 +87,13 @@ channel_take_fd(struct channel *channel)
 	return fd;
 }
 
+static bool
+channel_header_valid(const uint8_t head[IPC_HEADER_SIZE])
+{
+	return wire_load_u32(head) <= IPC_PAYLOAD_MAX && head[6] <= 1 && head[7] == 0 &&
+	       (head[6] == 0 || ipc_type_has_fd(wire_load_u16(head + 4)));
+}
+
 /* Hands out every complete frame; false: the channel was closed or failed. */
 static bool
 channel_parse(struct channel *channel)
@@ -97,15 +106,14 @@ channel_parse(struct channel *channel)
 		uint16_t type = wire_load_u16(head + 4);
 		int fd = -1;
 
-		if (len > IPC_PAYLOAD_MAX || head[6] > 1
-			|| (head[6] == 1 && !ipc_type_has_fd(type))) {
-			channel_fail(channel);
+		if (!channel_header_valid(head)) {
+			channel_fail(channel, "malformed frame header");
 			return false;
 		}
 		if (channel->in.len - at - IPC_HEADER_SIZE < len)
 			break;
 		if (head[6] == 1 && (fd = channel_take_fd(channel)) < 0) {
-			channel_fail(channel);
+			channel_fail(channel, "frame without its descriptor");
 			return false;
 		}
 		if (!channel_deliver(channel, at + IPC_HEADER_SIZE, len, type, fd))
@@ -179,7 +187,7 @@ channel_take(struct channel *channel, ssize_t *ret_got)
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
 	if (got <= 0) {
-		channel_fail(channel);
+		channel_fail(channel, got < 0 && errno == ENOMEM ? "out of memory" : NULL);
 		return false;
 	}
 	return channel_parse(channel) && !channel->is_paused;
@@ -247,6 +255,12 @@ channel_is_closed(const struct channel *channel)
 	return channel->loop == NULL;
 }
 
+const char *
+channel_fault(const struct channel *channel)
+{
+	return channel->fault;
+}
+
 void
 channel_close(struct channel *channel)
 {
@@ -289,14 +303,14 @@ channel_send_fd(struct channel *channel, enum ipc_type type, const void *message
 		int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
 		if (copy < 0) {
-			channel_fail(channel);
+			channel_fail(channel, "out of descriptors");
 			return;
 		}
 		channel_put_fd(channel, copy);
 	}
 	ipc_encode(&channel->out, type, fd >= 0, message);
 	if (channel->out.len - channel->out_start > CHANNEL_PENDING_MAX)
-		channel_fail(channel);
+		channel_fail(channel, "it leaves too much unread");
 	channel_mark_dirty(channel);
 }
 
@@ -455,7 +469,7 @@ channel_read_blocking(
 		return err;
 	len = wire_load_u32(head);
 	buf_clear(frame);
-	if (len > IPC_PAYLOAD_MAX || buf_reserve(frame, len) < 0)
+	if (!channel_header_valid(head) || buf_reserve(frame, len) < 0)
 		err = ERR_SYNTAX;
 	else
 		err = channel_read_exact(fd, frame->ptr, len, &passed);

@@ -53,6 +53,7 @@ struct channel {
 	bool refuses_fds;
 	bool is_deaf;   /* the peer takes nothing any more; what it said is still read */
 	bool is_failed; /* closed_fn is owed */
+	const char *fault;
 	bool *gone;     /* set when closed inside a callback */
 	TAILQ_ENTRY(channel) dirty_link;
 };
@@ -63,6 +64,8 @@ void channel_close(struct channel *channel); /* idempotent */
 bool channel_is_open(const struct channel *channel);
 /* Neither open nor failed with closed_fn still to be called. */
 bool channel_is_closed(const struct channel *channel);
+/* What the peer, or we, did wrong; NULL: nothing, it reached its end. Until channel_close(). */
+const char *channel_fault(const struct channel *channel);
 /* Delivers what the peer has written so far, before its channel is closed for a better one. */
 void channel_drain(struct channel *channel);
 

@@ -202,7 +202,11 @@ static void
 role_qmgr_closed(void *ctx)
 {
 	struct role *role = ctx;
+	const char *fault = channel_fault(&role->qmgr);
 
+	/* A living queue manager gives us no second channel: the next process gets one. */
+	if (fault != NULL)
+		die(EX_SOFTWARE, "the channel to the queue manager failed: %s", fault);
 	channel_close(&role->qmgr);
 	if (role->callbacks->qmgr_down != NULL)
 		role->callbacks->qmgr_down(role);

@@ -38,7 +38,7 @@ struct qmgr_peer {
 	uint32_t pid;
 	bool is_tool;
 	bool is_worker; /* it may speak only when all messages are known */
-	bool is_bad;  /* to be closed in the hook */
+	bool is_bad;  /* a tool is closed in the hook, a role when it is dead */
 	bool is_gone; /* closed; freed in the hook */
 	UT_hash_handle hh;
 	LIST_ENTRY(qmgr_peer) gone_link;
@@ -125,18 +125,33 @@ out_kill(void *ctx, uint32_t pid)
 	channel_send(&qmgr->role->master, IPC_TYPE_role_kill, &wanted);
 }
 
+/*
+ * Whoever breaks the protocol is not heard any more. A role has one channel in the life of a queue
+ * manager, so its process is ended, and master starts another; what it may be delivering goes out
+ * again when it is dead, which its end of file says.
+ */
 static void
-out_bad_peer(void *ctx, core_peer number, const char *why)
+condemn(struct qmgr_peer *peer, const char *why)
 {
-	struct qmgr *qmgr = ctx;
-	struct qmgr_peer *peer = peer_find(qmgr, number);
+	struct qmgr *qmgr = peer->qmgr;
 
-	if (peer == NULL || peer->is_bad)
+	if (peer->is_bad)
 		return;
 	peer->is_bad = true;
 	log_event(&qmgr->role->log.log, EV_qmgr_bad_peer, LOG_Z(peer->name), LOG_U(peer->pid),
 		LOG_Z(why));
+	if (!peer->is_tool)
+		out_kill(qmgr, peer->pid);
 	loop_wake(qmgr->role->loop);
+}
+
+static void
+out_bad_peer(void *ctx, core_peer number, const char *why)
+{
+	struct qmgr_peer *peer = peer_find(ctx, number);
+
+	if (peer != NULL)
+		condemn(peer, why);
 }
 
 static void
@@ -207,6 +222,8 @@ peer_closed(void *ctx)
 
 	if (peer->is_gone)
 		return;
+	if (channel_fault(&peer->channel) != NULL)
+		condemn(peer, channel_fault(&peer->channel));
 	peer->is_gone = true;
 	HASH_DELETE(hh, qmgr->peers, peer);
 	LIST_INSERT_HEAD(&qmgr->gone, peer, gone_link);
@@ -331,7 +348,7 @@ close_bad_peers(struct qmgr *qmgr)
 
 	HASH_ITER(hh, qmgr->peers, peer, next)
 	{
-		if (peer->is_bad)
+		if (peer->is_bad && peer->is_tool)
 			peer_closed(peer);
 	}
 	while ((peer = LIST_FIRST(&qmgr->gone)) != NULL) {

@@ -24,6 +24,7 @@ struct world {
 	uint64_t queries[8];
 	int fd;
 	bool closed;
+	const char *fault;
 	uint64_t stop_after;
 };
 
@@ -48,6 +49,7 @@ world_closed(void *ctx)
 	struct world *world = ctx;
 
 	world->closed = true;
+	world->fault = channel_fault(&world->channel);
 	channel_close(&world->channel);
 	loop_stop(world->loop);
 }
@@ -149,6 +151,22 @@ test_receive__impossible_length__closes_the_channel(void **state)
 	loop_run(world.loop);
 	assert_true(world.closed);
 	assert_int_equal(world.frames, 0);
+	world_end(&world);
+}
+
+static void
+test_receive__reserved_byte_is_set__closes_the_channel_and_says_why(void **state)
+{
+	static const uint8_t head[IPC_HEADER_SIZE] = { 0, 0, 0, 0, IPC_TYPE_hello, 0, 0, 1 };
+	struct world world;
+
+	(void)state;
+	world_start(&world);
+	assert_int_equal(write(world.peer, head, sizeof(head)), sizeof(head));
+	loop_run(world.loop);
+	assert_true(world.closed);
+	assert_int_equal(world.frames, 0);
+	assert_string_equal(world.fault, "malformed frame header");
 	world_end(&world);
 }
 
@@ -345,6 +363,8 @@ main(void)
 		cmocka_unit_test(test_frames__written_byte_by_byte__arrive_in_order),
 		cmocka_unit_test(test_send_fd__descriptor__arrives_with_its_frame),
 		cmocka_unit_test(test_receive__impossible_length__closes_the_channel),
+		cmocka_unit_test(
+			test_receive__reserved_byte_is_set__closes_the_channel_and_says_why),
 		cmocka_unit_test(test_receive__descriptor_announced_but_absent__closes_the_channel),
 		cmocka_unit_test(test_receive__peer_closes__is_told_once),
 		cmocka_unit_test(test_send_fd__hundreds_in_a_turn__all_arrive),
