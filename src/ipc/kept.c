@@ -13,6 +13,7 @@ struct kept_key {
 
 struct kept_entry {
 	struct kept_key key;
+	uint64_t token;
 	struct buf frame; /* payload of the result frame */
 	UT_hash_handle hh;
 };
@@ -26,11 +27,13 @@ drop(struct kept *kept, struct kept_entry *entry)
 }
 
 void
-kept_send(struct kept *kept, struct channel *qmgr, const struct ipc_result *result)
+kept_send(struct kept *kept, struct channel *qmgr, uint64_t token,
+	const struct ipc_result *result)
 {
 	struct kept_entry *entry = MEM_NEW(struct kept_entry);
 
 	entry->key = (struct kept_key){ result->queue_id, result->attempt };
+	entry->token = token;
 	buf_init(&entry->frame, 0);
 	ipc_encode(&entry->frame, IPC_TYPE_result, false, result);
 	buf_consume(&entry->frame, IPC_HEADER_SIZE);
@@ -69,7 +72,7 @@ kept_done(struct kept *kept)
 /* --- inventory -------------------------------------------------------------------------------- */
 
 void
-kept_item_running(struct channel *qmgr, uint64_t queue_id, uint32_t attempt,
+kept_item_running(struct channel *qmgr, const struct ipc_work *work,
 	const struct ipc_recipient *recipients, uint32_t count)
 {
 	struct buf numbers;
@@ -78,14 +81,15 @@ kept_item_running(struct channel *qmgr, uint64_t queue_id, uint32_t attempt,
 	for (uint32_t i = 0; i < count; i++)
 		ipc_number_put(&numbers, recipients[i].number);
 	channel_send(qmgr, IPC_TYPE_inventory_item,
-		&(struct ipc_inventory_item){ .queue_id = queue_id,
-			.attempt = attempt,
+		&(struct ipc_inventory_item){ .queue_id = work->queue_id,
+			.attempt = work->attempt,
+			.token = work->token,
 			.recipients = buf_slice(&numbers) });
 	buf_done(&numbers);
 }
 
 static void
-send_item(struct channel *qmgr, const struct ipc_result *result)
+send_item(struct channel *qmgr, uint64_t token, const struct ipc_result *result)
 {
 	struct slice list = result->outcomes;
 	struct ipc_outcome outcome;
@@ -97,6 +101,7 @@ send_item(struct channel *qmgr, const struct ipc_result *result)
 	channel_send(qmgr, IPC_TYPE_inventory_item,
 		&(struct ipc_inventory_item){ .queue_id = result->queue_id,
 			.attempt = result->attempt,
+			.token = token,
 			.recipients = buf_slice(&numbers),
 			.finished = 1 });
 	buf_done(&numbers);
@@ -112,7 +117,7 @@ kept_finish_inventory(struct kept *kept, struct channel *qmgr, uint32_t running)
 	HASH_ITER(hh, kept->entries, entry, next)
 	{
 		CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&entry->frame), &result) == ERR_OK);
-		send_item(qmgr, &result);
+		send_item(qmgr, entry->token, &result);
 		count++;
 	}
 	HASH_ITER(hh, kept->entries, entry, next)

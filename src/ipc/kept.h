@@ -21,14 +21,15 @@ struct kept {
 	struct kept_entry *entries;
 };
 
-/* Keeps the result and sends it. */
-void kept_send(struct kept *kept, struct channel *qmgr, const struct ipc_result *result);
+/* Keeps the result and sends it. `token`: of its work. */
+void kept_send(struct kept *kept, struct channel *qmgr, uint64_t token,
+	const struct ipc_result *result);
 void kept_forget(struct kept *kept, const struct ipc_result_ack *ack);
 bool kept_is_empty(const struct kept *kept);
 void kept_done(struct kept *kept);
 
 /* Of a transaction that goes on: one item of the inventory. */
-void kept_item_running(struct channel *qmgr, uint64_t queue_id, uint32_t attempt,
+void kept_item_running(struct channel *qmgr, const struct ipc_work *work,
 	const struct ipc_recipient *recipients, uint32_t count);
 
 /*

@@ -139,6 +139,8 @@ role_take_frame(struct role *role, uint16_t type, const union ipc_any *any, int 
 		role->peers_expected = any->role_start.peers;
 		if (any->role_start.machine.len == ROLE_MACHINE_SIZE)
 			memcpy(role->machine, any->role_start.machine.ptr, ROLE_MACHINE_SIZE);
+		if (any->role_start.secret.len == sizeof(role->secret))
+			memcpy(role->secret, any->role_start.secret.ptr, sizeof(role->secret));
 		return true;
 	default:
 		die(EX_SOFTWARE, "unexpected frame %s before the start", ipc_type_name(type));

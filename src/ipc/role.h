@@ -16,6 +16,7 @@
 
 #include "base/log_file.h"
 #include "base/loop.h"
+#include "base/mac.h"
 #include "ipc/channel.h"
 
 enum role_kind {
@@ -80,6 +81,7 @@ struct role {
 	int table_fd; /* shared table of connection counts; -1: none */
 	uint32_t peers_expected; /* qmgr: survivors announced by role_start */
 	uint8_t machine[ROLE_MACHINE_SIZE]; /* qmgr: tells this machine from others, or zero */
+	uint8_t secret[MAC_KEY_SIZE]; /* qmgr: key of lease tokens */
 	const struct role_callbacks *callbacks;
 	void *ctx; /* the role's own state */
 	struct loop_hook log_hook, channel_hook;

@@ -101,7 +101,7 @@ send_result(struct local *local, const struct local_job *job)
 		.host = SLICE_LIT("local"),
 	};
 
-	kept_send(&local->kept, &local->worker.role->qmgr, &result);
+	kept_send(&local->kept, &local->worker.role->qmgr, job->ipc.token, &result);
 	buf_done(&outcomes);
 }
 
@@ -269,8 +269,7 @@ qmgr_up(struct role *role)
 	uint32_t count = 0;
 
 	LIST_FOREACH (job, &local->jobs, link) {
-		kept_item_running(&role->qmgr, job->ipc.queue_id, job->ipc.attempt,
-			job->recipients, job->count);
+		kept_item_running(&role->qmgr, &job->ipc, job->recipients, job->count);
 		count++;
 	}
 	kept_finish_inventory(&local->kept, &role->qmgr, count);

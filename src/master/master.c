@@ -318,6 +318,7 @@ master_run(const struct master_options *options)
 	loop_hook_add(master->loop, &master->log_hook, flush_log, &master->log);
 	loop_hook_add(master->loop, &master->channel_hook, channel_flush_all, NULL);
 	master->client_table = client_table_create(rand_seed());
+	rand_bytes(master->secret, sizeof(master->secret));
 	plan_processes(master);
 	prepare_pid_file(master);
 	log_event(&master->log.log, EV_master_started, LOG_Z("0.1.0"),

@@ -69,6 +69,7 @@ struct master {
 	struct bound listeners[LISTENERS_MAX];
 	int listener_count;
 	int client_table; /* shared by the smtpd processes */
+	uint8_t secret[MAC_KEY_SIZE]; /* of queue managers, one after the other */
 	struct process processes[PROCESSES_MAX];
 	int process_count;
 	bool is_started; /* trouble goes to the log */

@@ -284,7 +284,9 @@ process_start(struct process *process)
 	send_descriptors(process);
 	channel_send(&process->channel, IPC_TYPE_role_start,
 		&(struct ipc_role_start){ .peers = survivors,
-			.machine = slice_make(master->machine, master->machine_len) });
+			.machine = slice_make(master->machine, master->machine_len),
+			.secret = slice_make(master->secret,
+				process->kind == ROLE_QMGR ? sizeof(master->secret) : 0) });
 	if (process->kind == ROLE_QMGR)
 		connect_all(master);
 	else if (process->kind != ROLE_AGENT)

@@ -27,6 +27,7 @@
 #define OSTLER_QMGR_CORE_H
 
 #include "base/log.h"
+#include "base/mac.h"
 #include "config/snapshot.h"
 #include "ipc/messages.h"
 #include "store/disk.h"
@@ -48,6 +49,7 @@ enum core_peer_kind {
 enum {
 	CORE_CREDIT = 16 * 1024 * 1024,     /* bytes of content under way per intake peer */
 	CORE_INVENTORY_S = 5,               /* how long a survivor may take for its inventory */
+	CORE_INVENTORY_MAX = 64 * 1024,     /* items in the inventory of a survivor */
 	CORE_LOADS_MAX = 64,                /* messages being read from the log at a time */
 	CORE_JOBS_MAX = 64,                 /* control requests at a time */
 };
@@ -100,6 +102,7 @@ struct core_options {
 	void *ctx;
 	uint64_t seed;            /* random numbers: jitter, epochs */
 	struct core_origin origin;
+	uint8_t secret[MAC_KEY_SIZE]; /* of lease tokens: the former one had the same */
 	uint32_t survivors;       /* workers of the former one that will send inventories */
 	unsigned planted;         /* enum core_plant */
 	unsigned planted_journal; /* enum journal_plant */

@@ -400,6 +400,7 @@ struct lease *lease_new(struct message *message, struct sched_entry *entry,
 struct lease *lease_find(
 	struct peer *peer, uint64_t session, uint64_t queue_id, uint32_t attempt);
 void lease_free(struct lease *lease);
+uint64_t lease_token(const struct lease *lease);
 void lease_return(struct peer *peer, const struct ipc_work_return *back);
 void lease_inventory_item(struct peer *peer, const struct ipc_inventory_item *item);
 void lease_inventory_end(struct peer *peer, const struct ipc_inventory_end *end);

@@ -5,11 +5,16 @@
  * worker keeps it until the acknowledgement), with work_return, or with the worker's death. After a
  * death of the queue manager survivors name theirs: these are leases without a session, and their
  * messages are LOCKED until each has its result or its worker has died (replaces rule F13).
+ *
+ * Anybody can guess a lease's name, and a result that is believed for it is worth a message.
+ * So work carries a token, a keyed hash of the name and of the process that was given it, and
+ * an inventory must repeat it. Its key outlives the queue manager: master keeps it.
  */
 #include "qmgr/core_priv.h"
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/wire.h"
 
 struct lease *
 lease_new(struct message *message, struct sched_entry *entry, struct session *session)
@@ -49,6 +54,23 @@ lease_find(struct peer *peer, uint64_t session_number, uint64_t queue_id, uint32
 		if (lease_is(lease, queue_id, attempt))
 			return lease;
 	return NULL;
+}
+
+static uint64_t
+token_of(const struct peer *peer, uint64_t queue_id, uint32_t attempt)
+{
+	uint8_t bytes[16];
+
+	wire_store_u64(bytes, queue_id);
+	wire_store_u32(bytes + 8, attempt);
+	wire_store_u32(bytes + 12, peer->pid);
+	return mac_make(peer->core->options.secret, slice_make(bytes, sizeof(bytes)));
+}
+
+uint64_t
+lease_token(const struct lease *lease)
+{
+	return token_of(lease->peer, lease->message->queue_id, lease->attempt);
 }
 
 void
@@ -100,21 +122,46 @@ read_numbers(struct slice list, struct lease *lease)
 	return err == ERR_NOTFOUND;
 }
 
+/* NULL: the worker was given this lease. */
+static const char *
+item_problem(struct peer *peer, const struct ipc_inventory_item *item)
+{
+	if (peer->inventory_count > CORE_INVENTORY_MAX)
+		return "inventory is too long";
+	if (item->token != token_of(peer, item->queue_id, item->attempt))
+		return "inventory names work that it was not given";
+	return NULL;
+}
+
 void
 lease_inventory_item(struct peer *peer, const struct ipc_inventory_item *item)
 {
 	struct core *core = peer->core;
 	store_ref ref = store_find(core->store, item->queue_id);
+	const char *problem;
 	struct message *message;
 	struct lease *lease;
 
+	if (!peer->is_survivor)
+		return;
 	peer->inventory_count++;
+	problem = item_problem(peer, item);
+	if (problem != NULL) {
+		core->options.out->bad_peer(core->options.ctx, peer->number, problem);
+		return;
+	}
 	/* Ended long ago: its result will be acknowledged as it comes. */
-	if (ref == 0 || !peer->is_survivor)
+	if (ref == 0)
 		return;
 	message = active_find(core, ref);
 	if (message == NULL)
 		message = active_load(core, ref);
+	if (message->locks > 0 &&
+		lease_find(peer, 0, item->queue_id, item->attempt) != NULL) {
+		core->options.out->bad_peer(
+			core->options.ctx, peer->number, "inventory names work twice");
+		return;
+	}
 	lease = mem_new(sizeof(*lease));
 	lease->message = message;
 	lease->peer = peer;
@@ -146,7 +193,7 @@ lease_inventory_end(struct peer *peer, const struct ipc_inventory_end *end)
 {
 	struct core *core = peer->core;
 
-	if (end->count != peer->inventory_count)
+	if (peer->is_survivor && end->count != peer->inventory_count)
 		core->options.out->bad_peer(
 			core->options.ctx, peer->number, "inventory is incomplete");
 	else

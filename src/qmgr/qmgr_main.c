@@ -532,6 +532,7 @@ qmgr_main(struct role *role)
 		.survivors = role->peers_expected,
 	};
 
+	memcpy(options.secret, role->secret, sizeof(options.secret));
 	qmgr->core = core_new(&options);
 	open_control(qmgr);
 	loop_timer_init(&qmgr->timer, role->loop, timer_fired, qmgr);

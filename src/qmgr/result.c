@@ -81,35 +81,37 @@ apply(struct message *message, struct buf *payload, const struct ipc_outcome *ou
 		log_event(core->log, EV_qmgr_state_too_long, LOG_Z(message->id_text));
 }
 
-static bool
-lease_covers(const struct core *core, const struct lease *lease, uint32_t number)
+/* A bit per recipient of the message: those of the lease, whose outcomes may be thousands. */
+static uint8_t *
+covered_recipients(const struct lease *lease)
 {
 	const uint32_t *numbers = lease->locked;
-	uint32_t count = lease->locked_count;
+	uint32_t all = lease->message->recipient_count, count = lease->locked_count;
+	uint8_t *bits = mem_new(all / 8 + 1);
 
-	if (number >= lease->message->recipient_count)
-		return false;
 	if (lease->entry != NULL)
 		numbers = sched_entry_recipients(lease->entry, &count);
-	(void)core;
 	for (uint32_t i = 0; i < count; i++)
-		if (numbers[i] == number)
-			return true;
-	return false;
+		if (numbers[i] < all)
+			bits[numbers[i] / 8] |= (uint8_t)(1 << numbers[i] % 8);
+	return bits;
 }
 
 /* All outcomes are checked before the first one counts. */
 static bool
-outcomes_are_sound(const struct core *core, const struct lease *lease, struct slice list)
+outcomes_are_sound(const struct lease *lease, struct slice list)
 {
+	uint8_t *bits = covered_recipients(lease);
 	struct ipc_outcome outcome;
+	bool sound = true;
 	enum err err;
 
-	while ((err = ipc_outcome_next(&list, &outcome)) == ERR_OK)
-		if (!lease_covers(core, lease, outcome.number) ||
-			outcome.kind > IPC_OUTCOME_DEFERRED)
-			return false;
-	return err == ERR_NOTFOUND;
+	while (sound && (err = ipc_outcome_next(&list, &outcome)) != ERR_NOTFOUND)
+		sound = err == ERR_OK && outcome.kind <= IPC_OUTCOME_DEFERRED &&
+			outcome.number < lease->message->recipient_count &&
+			(bits[outcome.number / 8] >> outcome.number % 8 & 1) != 0;
+	mem_free(bits);
+	return sound;
 }
 
 /* X6 to X8: the site works unless the worker blames it. */
@@ -210,7 +212,7 @@ result_frame(struct peer *peer, const struct ipc_result *result)
 			.attempt = result->attempt);
 		return;
 	}
-	if (!outcomes_are_sound(core, lease, result->outcomes)) {
+	if (!outcomes_are_sound(lease, result->outcomes)) {
 		core->options.out->bad_peer(core->options.ctx, peer->number,
 			"outcome of a recipient that it was not given");
 		return;

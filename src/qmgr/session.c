@@ -292,6 +292,7 @@ send_work(struct lease *lease, struct slice body)
 		.session = lease->session->number,
 		.queue_id = message->queue_id,
 		.attempt = lease->attempt,
+		.token = lease_token(lease),
 		.arrival_us = message->envelope.arrival_us,
 		.active_us = message->active_at.us,
 		.envelope = message->envelope_bytes,

@@ -30,7 +30,7 @@ report_result(struct smtp_session *session, bool is_corrupt)
 		.host = slice_str(relay),
 	};
 
-	kept_send(&worker->kept, &worker->role->qmgr, &result);
+	kept_send(&worker->kept, &worker->role->qmgr, work->ipc.token, &result);
 	buf_done(&outcomes);
 }
 
@@ -175,7 +175,7 @@ ipc_inventory(struct worker *worker)
 		if (work == NULL || !work->is_begun)
 			continue;
 		kept_item_running(
-			qmgr, work->ipc.queue_id, work->ipc.attempt, work->recipients, work->count);
+			qmgr, &work->ipc, work->recipients, work->count);
 		count++;
 	}
 	kept_finish_inventory(&worker->kept, qmgr, count);

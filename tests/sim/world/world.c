@@ -108,6 +108,7 @@ struct result {
 	bool is_used;
 	uint64_t queue_id;
 	uint32_t attempt;
+	uint64_t token;
 	struct buf frame;
 	struct buf work; /* what it is the result of */
 };
@@ -137,6 +138,8 @@ struct world {
 	core_peer next_peer;
 	core_peer peers[ACTOR_COUNT]; /* 0: not connected */
 	bool owes_inventory[ACTOR_COUNT];
+	uint32_t pids[ACTOR_COUNT]; /* a survivor keeps its own */
+	uint32_t next_pid;
 	uint32_t condemned[ACTOR_COUNT]; /* pids of workers that the core wants killed */
 	int condemned_count;
 	bool has_operator;  /* one half of the seeds */
@@ -258,7 +261,7 @@ out_bad_peer(void *ctx, core_peer peer, const char *why)
 	(void)why;
 	if (peer != world->liar)
 		fail(world, "the core calls an honest peer bad");
-	out_kill(world, (uint32_t)peer);
+	out_kill(world, world->pids[actor_of(world, peer)]);
 	world->liar = 0;
 }
 
@@ -773,7 +776,8 @@ finish(struct world *world, int actor, struct transaction *transaction)
 		.host = SLICE_LIT("mx.test"),
 	};
 
-	*kept = (struct result){ true, work.queue_id, work.attempt, { 0 }, transaction->work };
+	*kept = (struct result){ true, work.queue_id, work.attempt, work.token, { 0 },
+		transaction->work };
 	buf_init(&kept->frame, 0);
 	ipc_encode(&kept->frame, IPC_TYPE_result, false, &result);
 	buf_consume(&kept->frame, IPC_HEADER_SIZE);
@@ -950,8 +954,10 @@ connect_actor(struct world *world, int actor, bool survivor)
 	enum core_peer_kind kind = actor < ACTOR_WORKER ? kinds[actor] : CORE_PEER_SMTP;
 
 	world->peers[actor] = ++world->next_peer;
-	core_peer_up(world->core, world->peers[actor], kind, (uint32_t)world->next_peer, survivor,
-		false, world->now);
+	if (!survivor)
+		world->pids[actor] = ++world->next_pid;
+	core_peer_up(world->core, world->peers[actor], kind, world->pids[actor], survivor, false,
+		world->now);
 }
 
 static void
@@ -969,12 +975,38 @@ kill_worker(struct world *world, int actor)
 	connect_actor(world, actor, false);
 }
 
+/* Claims work that it was never given: the name of a lease is easily guessed, its token is not. */
+static bool
+forge_inventory(struct world *world, int actor)
+{
+	const struct message *message;
+	struct core_counts before, after;
+
+	if (world->is_calm || world->message_count == 0 || !chance(world, 30))
+		return false;
+	message = &world->messages[rng_below(&world->rng, world->message_count)];
+	core_counts(world->core, &before);
+	world->liar = world->peers[actor];
+	tell_core(world, actor, IPC_TYPE_inventory_item,
+		&(struct ipc_inventory_item){ .queue_id = message->queue_id,
+			.attempt = chance(world, 2) ? 1 : UINT32_MAX,
+			.token = rng_next(&world->rng) });
+	core_counts(world->core, &after);
+	if (world->liar != 0 || after.locked != before.locked)
+		fail(world, "a forged inventory was believed");
+	world->liar = 0;
+	world->owes_inventory[actor] = false;
+	return true;
+}
+
 static void
 send_inventory(struct world *world, int actor)
 {
 	struct worker *worker = worker_of(world, actor);
 	uint32_t count = 0;
 
+	if (forge_inventory(world, actor))
+		return;
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct transaction *transaction = &worker->transactions[i];
 		struct ipc_work work;
@@ -991,6 +1023,7 @@ send_inventory(struct world *world, int actor)
 		tell_core(world, actor, IPC_TYPE_inventory_item,
 			&(struct ipc_inventory_item){ .queue_id = work.queue_id,
 				.attempt = work.attempt,
+				.token = work.token,
 				.recipients = buf_slice(&numbers) });
 		buf_done(&numbers);
 		count++;
@@ -1018,6 +1051,7 @@ send_inventory(struct world *world, int actor)
 			tell_core(world, actor, IPC_TYPE_inventory_item,
 				&(struct ipc_inventory_item){ .queue_id = result.queue_id,
 					.attempt = result.attempt,
+					.token = kept->token,
 					.recipients = buf_slice(&numbers),
 					.finished = 1 });
 			buf_done(&numbers);
@@ -1190,7 +1224,7 @@ survivors_act(struct world *world)
 			send_inventory(world, actor);
 	for (int i = 0; i < world->condemned_count; i++)
 		for (int actor = ACTOR_WORKER; actor < ACTOR_COUNT; actor++) {
-			if (world->peers[actor] != world->condemned[i])
+			if (world->pids[actor] != world->condemned[i])
 				continue;
 			if (world->owes_inventory[actor] && !chance(world, 3)) {
 				world->stalled[actor] = 0; /* it wakes up just now */
