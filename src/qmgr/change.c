@@ -28,6 +28,11 @@ change_new(struct core *core, enum change_kind kind, struct message *message)
 		buf_init(&change->reports[i].recipients, 0);
 		buf_init(&change->reports[i].content, 0);
 	}
+	if (kind != CHANGE_RESULT) {
+		change->owed_peer = message->owed_peer;
+		change->owed_attempt = message->owed_attempt;
+		message->owed_attempt = 0;
+	}
 	message->changes++;
 	core->change_count++;
 	TAILQ_INSERT_TAIL(&core->changes, change, link);
@@ -54,6 +59,10 @@ void
 change_drop(struct change *change)
 {
 	CHECK(!change->in_flight);
+	if (change->owed_attempt != 0) {
+		change->message->owed_peer = change->owed_peer;
+		change->message->owed_attempt = change->owed_attempt;
+	}
 	change->message->changes--;
 	change_free(change);
 }
@@ -71,12 +80,14 @@ change_free_all(struct core *core)
 /* --- what durability sets free ---------------------------------------------------------------- */
 
 static void
-ack_lease(struct change *change)
+ack_leases(struct change *change)
 {
-	if (change->attempt == 0)
-		return;
-	SEND(change->core, change->peer, result_ack, .queue_id = change->queue_id,
-		.attempt = change->attempt);
+	if (change->attempt != 0)
+		SEND(change->core, change->peer, result_ack, .queue_id = change->queue_id,
+			.attempt = change->attempt);
+	if (change->owed_attempt != 0)
+		SEND(change->core, change->owed_peer, result_ack, .queue_id = change->queue_id,
+			.attempt = change->owed_attempt);
 }
 
 static void
@@ -130,16 +141,15 @@ change_durable(struct change *change)
 
 	message->changes--;
 	core_mark(core);
+	ack_leases(change);
 	switch (change->kind) {
 	case CHANGE_RESULT:
-		ack_lease(change);
 		if (message->phase == MESSAGE_LOCKED)
 			active_unlocked(message);
 		else
 			done_check(message);
 		break;
 	case CHANGE_END:
-		ack_lease(change);
 		end_message(change);
 		break;
 	case CHANGE_STATE:

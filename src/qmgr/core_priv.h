@@ -98,6 +98,9 @@ struct message {
 	bool body_missing;                   /* it could not be read (rule N33) */
 	bool has_large_header;
 	struct buf large_header;             /* front of large content, for a report */
+	/* A result that changed only reasons: the next change makes it durable. */
+	core_peer owed_peer;
+	uint32_t owed_attempt; /* 0: none */
 	enum message_wish wish;
 	struct job *job;                     /* whose wish it is; may be NULL */
 	struct sched_message sched;
@@ -186,6 +189,8 @@ struct change {
 	core_peer peer;
 	uint64_t queue_id;
 	uint32_t attempt;        /* RESULT: lease to acknowledge, 0: none */
+	core_peer owed_peer;     /* the message's, taken over */
+	uint32_t owed_attempt;
 	struct change_report reports[CHANGE_REPORTS_MAX]; /* REPORT; REQUEUE: the copy */
 	unsigned report_count;
 	bool in_flight;

@@ -134,14 +134,31 @@ hold_corrupt(struct message *message)
 	message->is_held = true;
 }
 
+/* Nothing of it is in flight any more. */
+static bool
+is_alone(const struct message *message)
+{
+	return message->phase == MESSAGE_ACTIVE && message->changes == 0 &&
+	       message->leases == 0 && !message->body_loading && !message->is_settling &&
+	       sched_message_refs(&message->sched) == 0;
+}
+
 /* Nothing of the message is left, so its end is all that must be written. */
 static bool
 is_last(const struct message *message)
 {
-	return message->phase == MESSAGE_ACTIVE && message->changes == 0 &&
-	       message->leases == 0 && message->wish == WISH_NONE && !message->is_held &&
-	       !message->body_loading && !message->is_settling && !message->has_died &&
-	       sched_message_refs(&message->sched) == 0 && !state_is_live(&message->state);
+	return is_alone(message) && message->wish == WISH_NONE && !message->is_held &&
+	       !message->has_died && !state_is_live(&message->state);
+}
+
+/*
+ * A deferral changes reasons only, and the STATE that follows at once has them: it is recorded, and
+ * acknowledged, with that. Lost before, it costs an attempt.
+ */
+static bool
+is_owed_to_state(const struct message *message, bool is_deferral)
+{
+	return is_deferral && message->owed_attempt == 0 && is_alone(message);
 }
 
 static void
@@ -169,12 +186,14 @@ record(struct peer *peer, struct lease *lease, const struct ipc_result *result)
 	struct slice list = result->outcomes;
 	struct ipc_outcome outcome;
 	struct buf payload;
-	bool is_lock = lease->session == NULL;
+	bool is_lock = lease->session == NULL, is_deferral;
+	uint32_t open = message->state.class_count[STATE_OPEN];
 
 	buf_init(&payload, 0);
 	state_result_begin(&payload, result->attempt, core->now.wall.us);
 	while (ipc_outcome_next(&list, &outcome) == ERR_OK)
 		apply(message, &payload, &outcome);
+	is_deferral = message->state.class_count[STATE_OPEN] == open;
 	if (result->corrupt)
 		hold_corrupt(message);
 	message->is_tried = true;
@@ -188,6 +207,13 @@ record(struct peer *peer, struct lease *lease, const struct ipc_result *result)
 	if (core->options.planted & CORE_PLANT_RESULT_LOST) {
 		SEND(core, peer->number, result_ack, .queue_id = message->queue_id,
 			.attempt = result->attempt);
+		buf_done(&payload);
+		done_check(message);
+		return;
+	}
+	if (is_owed_to_state(message, is_deferral)) {
+		message->owed_peer = peer->number;
+		message->owed_attempt = result->attempt;
 		buf_done(&payload);
 		done_check(message);
 		return;
