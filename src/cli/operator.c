@@ -307,3 +307,41 @@ operator_status(struct cli *cli, bool as_json)
 	operator_done(&request);
 	return exit_code;
 }
+
+/* "from", "to" and "newest" of the answer. */
+static int
+operator_say_upgrade(struct cli *cli, struct slice answer)
+{
+	json_t *object = json_loadb((const char *)answer.ptr, answer.len, 0, NULL);
+	const char *from = json_string_value(json_object_get(object, "from"));
+	const char *to = json_string_value(json_object_get(object, "to"));
+	const char *newest = json_string_value(json_object_get(object, "newest"));
+	int exit_code = EX_OK;
+
+	if (from == NULL || to == NULL || newest == NULL)
+		exit_code = cli_complain(
+			cli, EX_PROTOCOL, "the queue manager's answer is not understood");
+	else if (strcmp(from, to) != 0)
+		(void)printf("journal format: %s -> %s\n", from, to);
+	else if (strcmp(to, newest) == 0)
+		(void)printf("journal format: %s, the newest that this release knows\n", to);
+	else
+		(void)printf("journal format: %s; this release knows %s only and writes that\n",
+			to, newest);
+	json_decref(object);
+	return exit_code;
+}
+
+int
+operator_upgrade(struct cli *cli)
+{
+	struct request request;
+	int exit_code;
+
+	operator_init(&request, OPERATOR_LAST);
+	exit_code = operator_run(&request, cli, "upgrade-journal", NULL, 0);
+	if (exit_code == EX_OK)
+		exit_code = operator_say_upgrade(cli, buf_slice(&request.last));
+	operator_done(&request);
+	return exit_code;
+}

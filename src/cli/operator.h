@@ -24,4 +24,7 @@ int operator_change(struct cli *cli, const char *command, const char *const *ids
 
 int operator_status(struct cli *cli, bool as_json);
 
+/* upgrade-journal: says from what to what. */
+int operator_upgrade(struct cli *cli);
+
 #endif

@@ -31,6 +31,7 @@ static const char ostler_help[] =
 	"  corrupt list|show ID|requeue ID...|delete ID...   mail kept after damage\n"
 	"  check [--repair] [--json]  what is wrong with the files of a stopped queue\n"
 	"  snapshot [--time-limit S] DIR     a copy of the running queue (snapshot --help)\n"
+	"  upgrade-journal            let the journal have what this release added\n"
 	"  status [--json]            how the queue manager does\n"
 	"  reload                     read the configuration again\n"
 	"  stop                       end the mail system\n"
@@ -119,6 +120,13 @@ ostler_status(struct cli *cli, int argc, char **argv)
 	return operator_status(cli, as_json);
 }
 
+static int
+ostler_upgrade(struct cli *cli, int argc, char **argv)
+{
+	return argc > 1 ? ostler_usage(cli, "upgrade-journal: unexpected argument", argv[1])
+			: operator_upgrade(cli);
+}
+
 /* They read the queue's files, which another program can. */
 static int
 ostler_files(struct cli *cli, int argc, char **argv)
@@ -153,6 +161,7 @@ static const struct ostler_command ostler_commands[] = {
 	{ "corrupt", ostler_files },
 	{ "check", ostler_files },
 	{ "snapshot", snapshot_run },
+	{ "upgrade-journal", ostler_upgrade },
 	{ "status", ostler_status },
 	{ "reload", ostler_reload },
 	{ "stop", ostler_stop },

@@ -45,7 +45,9 @@ print_header(const struct segment_header *header)
 		header->cut, header->first, header->generation);
 	for (size_t i = 0; i < sizeof(header->uuid); i++)
 		printf("%02x", header->uuid[i]);
-	printf("\n");
+	printf(", features %#" PRIx64 "/%#" PRIx64 "%s%s\n", header->features_must,
+		header->features_may, header->writer[0] != '\0' ? ", written by " : "",
+		header->writer);
 }
 
 static void

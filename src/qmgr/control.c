@@ -7,7 +7,7 @@
  *
  *   walk    queue, flush, flush site, and every command with ALL: all messages of the store
  *   list    show, flush id, hold, release, delete, requeue: the given IDs
- *   at once status, metrics, health; snapshot has its own file
+ *   at once status, metrics, health; snapshot and upgrade-journal have their own files
  */
 #include "qmgr/control_priv.h"
 
@@ -38,6 +38,7 @@ static const struct command commands[] = {
 	{ "metrics", JOB_METRICS, false },
 	{ "health", JOB_HEALTH, false },
 	{ "snapshot", JOB_SNAPSHOT, true },
+	{ "upgrade-journal", JOB_UPGRADE, true },
 };
 
 static const char may_not[] =
@@ -489,6 +490,15 @@ request_snapshot(struct peer *peer, const struct ipc_control_request *request)
 		refuse(peer, request->request, exit_code, problem);
 }
 
+static void
+request_upgrade(struct peer *peer, uint32_t request)
+{
+	const char *problem = upgrade_request(peer, request);
+
+	if (problem != NULL)
+		refuse(peer, request, EX_TEMPFAIL, problem);
+}
+
 void
 control_request(struct peer *peer, const struct ipc_control_request *request)
 {
@@ -504,6 +514,8 @@ control_request(struct peer *peer, const struct ipc_control_request *request)
 		answer_at_once(peer, request->request, command->kind);
 	else if (command->kind == JOB_SNAPSHOT)
 		request_snapshot(peer, request);
+	else if (command->kind == JOB_UPGRADE)
+		request_upgrade(peer, request->request);
 	else if (peer->core->job_count >= CORE_JOBS_MAX)
 		refuse(peer, request->request, EX_TEMPFAIL, "too many requests at a time");
 	else

@@ -400,6 +400,18 @@ write_amplification(const struct store_stats *stats)
 }
 
 static void
+set_format(json_t *object, const struct core *core)
+{
+	struct journal_format format;
+
+	journal_format(store_journal(core->store), &format);
+	set(object, "journal_format",
+		json_sprintf("%d.%u", RECORD_FORMAT_MAJOR, format.in_force));
+	set(object, "journal_format_newest",
+		json_sprintf("%d.%u", RECORD_FORMAT_MAJOR, format.newest));
+}
+
+static void
 set_store(json_t *object, const struct core *core)
 {
 	struct store_stats stats;
@@ -409,6 +421,7 @@ set_store(json_t *object, const struct core *core)
 	named = stats.journal.footers;
 	for (int i = 0; i < JOURNAL_CLASSES; i++)
 		named += stats.journal.records[i];
+	set_format(object, core);
 	set(object, "index_complete", json_boolean(store_is_complete(core->store)));
 	set_number(object, "journal_live_bytes", stats.live_bytes);
 	set_number(object, "journal_file_bytes", stats.space.file_bytes);

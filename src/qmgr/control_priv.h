@@ -20,6 +20,7 @@ enum job_kind {
 	JOB_METRICS,
 	JOB_HEALTH,
 	JOB_SNAPSHOT,
+	JOB_UPGRADE,
 	JOB_RELEASE_COPY, /* release ALL while the whole queue is held (copy.c) */
 	JOB_KIND_COUNT,
 };

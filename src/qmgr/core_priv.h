@@ -249,6 +249,11 @@ struct core {
 	STAILQ_HEAD(, query) unanswered; /* about messages that may not be known yet */
 	struct copy copy;
 	struct snapshot *snapshot;   /* that a tool makes now, or NULL */
+	struct upgrade {             /* the tool that waits for the journal's new format */
+		core_peer peer;
+		uint32_t request;
+		uint16_t from;
+	} upgrade;
 	uint64_t epoch;              /* random: names this process */
 	bool is_stopping;
 	bool disk_is_low; /* core_disk_free() */
@@ -357,6 +362,10 @@ void snapshot_peer_gone(struct peer *peer);
 void snapshot_step(struct core *core);
 struct mono snapshot_due(const struct core *core);
 void snapshot_forget(struct core *core);
+
+/* upgrade.c */
+/* NULL: it is or will be answered; else what is wrong. */
+const char *upgrade_request(struct peer *peer, uint32_t request);
 
 /* active.c */
 void active_step(struct core *core); /* admission (rules M8, F) */

@@ -93,6 +93,7 @@ struct journal_options {
 	const struct journal_callbacks *callbacks;
 	void *ctx;
 	bool reads_all; /* replay reads every record, whatever sums it up: for a check */
+	bool is_old;    /* tests only: a new journal begins with minor format 0, as old ones did */
 	unsigned planted; /* simulation only: enum journal_plant, else 0 */
 };
 
@@ -181,6 +182,21 @@ MUST_USE enum err journal_set_node(struct journal *journal, struct slice key, st
 
 /* The value known now (from recovery or journal_set_node); empty: none. */
 struct slice journal_node(const struct journal *journal, struct slice key);
+
+/* The minor format: a newer release writes what it has added only once the journal has it. */
+struct journal_format {
+	uint16_t in_force; /* kept in the journal, never lowered */
+	uint16_t written;  /* by this release: in_force, or less if it does not know that */
+	uint16_t newest;   /* that this release knows */
+};
+void journal_format(const struct journal *journal, struct journal_format *ret_format);
+
+/*
+ * Brings the journal to the newest format that this release knows; releases before it may not
+ * know all that is written from then on. `done` as in journal_append(). ERR_EXISTS: it has it;
+ * ERR_AGAIN: one is under way.
+ */
+MUST_USE enum err journal_upgrade(struct journal *journal, journal_done_fn *done, void *ctx);
 
 /* The segment that holds this durable LSN must stay in force / need not any more (counted). */
 void journal_hold(struct journal *journal, uint64_t lsn);

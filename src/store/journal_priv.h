@@ -138,6 +138,8 @@ struct journal {
 	uint64_t wall_us;
 	uint64_t sequence;   /* of the newest segment planned */
 	uint64_t generation; /* greatest used */
+	uint16_t minor;      /* format in force */
+	struct journal_txn upgrade; /* who is told of it; done: NULL, none is under way */
 	uint32_t slot_next;  /* no file has this number or a greater one */
 	uint32_t last_urgent_count; /* of the last batch */
 	unsigned freezes; /* no segment leaves force */
@@ -164,6 +166,15 @@ void journal_writer_step(struct journal *journal);
 void journal_writer_abandon(struct journal *journal);
 struct journal_item *journal_writer_open_item(
 	struct journal *journal, size_t bytes, size_t count, enum journal_class class);
+
+/* journal_format.c */
+/* A journal that did not exist before has the newest format. */
+void journal_format_begin(struct journal *journal);
+/* What recovery saw: a header in force, then the named values. */
+void journal_format_seen(struct journal *journal, uint16_t minor);
+void journal_format_recovered(struct journal *journal);
+/* The format, features and writer of a header that is about to be written. */
+void journal_format_fill(const struct journal *journal, struct segment_header *header);
 
 /* journal_space.c */
 void journal_segment_add(struct journal *journal, struct journal_segment *segment);

@@ -287,6 +287,7 @@ journal_recovery_header(struct journal *journal)
 	journal_recovery_sort(journal);
 	if (recovery->count == 0) {
 		journal_recovery_check_newest(journal);
+		journal_format_begin(journal);
 		journal_writer_start(journal, 0);
 		return;
 	}
@@ -696,7 +697,9 @@ journal_recovery_enforce(struct journal *journal)
 			.slot = found->slot };
 		buf_init(&segment->footer, 0);
 		journal_segment_add(journal, segment);
+		journal_format_seen(journal, found->header.minor);
 	}
+	journal_format_recovered(journal);
 }
 
 /* The journal ends behind the last accepted batch; the new segment cuts off what lies beyond. */

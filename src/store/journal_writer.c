@@ -302,11 +302,10 @@ journal_seal_header(struct journal *journal, struct journal_item *item)
 			: num_min_u64(journal_first(journal), item->segment->base),
 		.size = item->segment->size,
 		.generation = item->segment->generation,
-		.major = RECORD_FORMAT_MAJOR,
-		.minor = RECORD_FORMAT_MINOR,
 	};
 	uint8_t block[RECORD_BLOCK];
 
+	journal_format_fill(journal, &header);
 	memcpy(header.uuid, journal->uuid, sizeof(header.uuid));
 	segment_header_encode(&header, block);
 	buf_clear(&item->bytes);

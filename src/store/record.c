@@ -28,6 +28,10 @@ enum {
 	SEGMENT_AT_UUID = 80,
 	SEGMENT_AT_SUM = 96,
 	SEGMENT_END = 104,
+	/* Behind that, since 1.1: the writer's release, with a checksum of its own. */
+	SEGMENT_AT_WRITER = 104,
+	SEGMENT_AT_WRITER_SUM = SEGMENT_AT_WRITER + RECORD_WRITER_SIZE,
+	SEGMENT_WRITER_END = SEGMENT_AT_WRITER_SUM + 8,
 };
 
 /* Places in the batch header; 32 bytes before the checksum are reserved. */
@@ -51,11 +55,38 @@ enum {
 };
 
 _Static_assert(BATCH_AT_SUM + 8 == RECORD_BATCH_HEADER, "batch header layout");
-_Static_assert((int)SEGMENT_END <= (int)RECORD_SEGMENT_COPY, "segment header fits its copy");
+_Static_assert((int)SEGMENT_WRITER_END <= (int)RECORD_SEGMENT_COPY, "segment header fits its copy");
 
 /* Places in a record header. */
 enum { RECORD_AT_TYPE = 0, RECORD_AT_FLAGS = 2, RECORD_AT_LENGTH = 4, RECORD_AT_MESSAGE = 8,
 	RECORD_AT_SUM = 16 };
+
+static uint64_t
+segment_writer_sum(const uint8_t *copy)
+{
+	return hash_bytes(slice_make(copy + SEGMENT_AT_WRITER, RECORD_WRITER_SIZE));
+}
+
+static void
+segment_writer_encode(const struct segment_header *header, uint8_t *block)
+{
+	CHECK(header->writer[RECORD_WRITER_SIZE - 1] == '\0');
+	memcpy(block + SEGMENT_AT_WRITER, header->writer, RECORD_WRITER_SIZE);
+	wire_store_u64(block + SEGMENT_AT_WRITER_SUM, segment_writer_sum(block));
+}
+
+/* Printable, or nothing: it goes to the log. */
+static void
+segment_writer_decode(const uint8_t *copy, struct segment_header *header)
+{
+	const uint8_t *text = copy + SEGMENT_AT_WRITER;
+
+	if ((header->features_may & RECORD_FEATURE_WRITER) == 0
+		|| wire_load_u64(copy + SEGMENT_AT_WRITER_SUM) != segment_writer_sum(copy))
+		return;
+	for (size_t i = 0; i + 1 < RECORD_WRITER_SIZE && text[i] > ' ' && text[i] < 0x7f; i++)
+		header->writer[i] = (char)text[i];
+}
 
 void
 segment_header_encode(const struct segment_header *header, uint8_t *block)
@@ -75,7 +106,9 @@ segment_header_encode(const struct segment_header *header, uint8_t *block)
 	wire_store_u64(block + SEGMENT_AT_FEATURES_MAY, header->features_may);
 	memcpy(block + SEGMENT_AT_UUID, header->uuid, RECORD_UUID_SIZE);
 	wire_store_u64(block + SEGMENT_AT_SUM, hash_bytes(slice_make(block, SEGMENT_AT_SUM)));
-	memcpy(block + RECORD_SEGMENT_COPY, block, SEGMENT_END);
+	if ((header->features_may & RECORD_FEATURE_WRITER) != 0)
+		segment_writer_encode(header, block);
+	memcpy(block + RECORD_SEGMENT_COPY, block, SEGMENT_WRITER_END);
 }
 
 static bool
@@ -101,6 +134,7 @@ segment_copy_decode(const uint8_t *copy, struct segment_header *header)
 	header->features_must = wire_load_u64(copy + SEGMENT_AT_FEATURES_MUST);
 	header->features_may = wire_load_u64(copy + SEGMENT_AT_FEATURES_MAY);
 	memcpy(header->uuid, copy + SEGMENT_AT_UUID, RECORD_UUID_SIZE);
+	segment_writer_decode(copy, header);
 }
 
 /* Whether the numbers of a header can belong together at all. */
@@ -111,6 +145,27 @@ segment_header_is_sane(const struct segment_header *header)
 		&& header->size <= (UINT64_C(1) << 40) && header->size % RECORD_BLOCK == 0
 		&& header->base % RECORD_BLOCK == 0 && header->base <= UINT64_MAX - header->size
 		&& header->cut <= header->base && header->first <= header->base;
+}
+
+/* Whether this release may read the journal at all. */
+static enum err
+segment_header_check_format(const struct segment_header *header, struct fault *reterr)
+{
+	uint64_t unknown = header->features_must & ~RECORD_FEATURES_MUST;
+	const char *by = header->writer[0] != '\0' ? "; it was written by Ostler " : "";
+
+	if (header->major != RECORD_FORMAT_MAJOR)
+		return fault_set(reterr, ERR_VERSION,
+			"the journal has format %u.%u, this release knows %u.%u%s%s", header->major,
+			header->minor, RECORD_FORMAT_MAJOR, RECORD_FORMAT_MINOR, by,
+			header->writer);
+	if (unknown != 0)
+		return fault_set(reterr, ERR_VERSION,
+			"the journal has format %u.%u and needs its features %#llx, this release "
+			"knows %u.%u%s%s",
+			header->major, header->minor, (unsigned long long)unknown,
+			RECORD_FORMAT_MAJOR, RECORD_FORMAT_MINOR, by, header->writer);
+	return ERR_OK;
 }
 
 enum err
@@ -133,13 +188,8 @@ segment_header_decode(
 			had_magic ? "both copies of the segment header are damaged"
 				  : "no segment header");
 	segment_copy_decode(copy, &header);
-	if (header.major != RECORD_FORMAT_MAJOR)
-		return fault_set(reterr, ERR_VERSION, "journal format %u, this release knows %u",
-			header.major, RECORD_FORMAT_MAJOR);
-	if ((header.features_must & ~RECORD_FEATURES_MUST) != 0)
-		return fault_set(reterr, ERR_VERSION,
-			"the journal needs features %#llx of a newer release",
-			(unsigned long long)(header.features_must & ~RECORD_FEATURES_MUST));
+	if (segment_header_check_format(&header, reterr) < 0)
+		return ERR_VERSION;
 	if (!segment_header_is_sane(&header))
 		return fault_set(reterr, ERR_CORRUPT, "the segment header contradicts itself");
 	*ret_header = header;

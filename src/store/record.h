@@ -25,12 +25,15 @@ enum {
 	RECORD_ALIGN = 8,
 	RECORD_SEGMENT_COPY = 2048, /* second copy of the segment header within its block */
 	RECORD_FORMAT_MAJOR = 1,
-	RECORD_FORMAT_MINOR = 0,
+	RECORD_FORMAT_MINOR = 1, /* what each adds: docs/store.md */
 	RECORD_UUID_SIZE = 16,
+	RECORD_WRITER_SIZE = 24,
 };
 
-/* Features that a reader must know to open the journal; none in format 1.0. */
+/* Features that a reader must know to open the journal; none up to format 1.1. */
 #define RECORD_FEATURES_MUST UINT64_C(0)
+/* Features that a reader may ignore. Since 1.1: the header names the release that wrote it. */
+#define RECORD_FEATURE_WRITER UINT64_C(1)
 
 struct segment_header {
 	uint64_t sequence;   /* 1, 2, 3, … without gaps among the segments in force */
@@ -45,6 +48,7 @@ struct segment_header {
 	uint16_t major;
 	uint16_t minor;
 	uint8_t uuid[RECORD_UUID_SIZE]; /* of the journal */
+	char writer[RECORD_WRITER_SIZE]; /* RECORD_FEATURE_WRITER: release, else empty */
 };
 
 /* Fills a block of RECORD_BLOCK bytes. */
@@ -54,7 +58,8 @@ void segment_header_encode(const struct segment_header *header, uint8_t *block);
  * Reads either copy.
  * ERR_NOTFOUND: the block holds no header (blank or something else);
  * ERR_CORRUPT:  there was one, both copies are damaged;
- * ERR_VERSION:  a major format or a must-understand feature that this release does not know.
+ * ERR_VERSION:  a major format or a must-understand feature that this release does not know; the
+ *               fault says which, and what wrote it.
  */
 MUST_USE enum err segment_header_decode(
 	struct slice block, struct segment_header *ret_header, struct fault *reterr);

@@ -469,6 +469,7 @@ store_new(const struct store_options *options)
 		.callbacks = &callbacks,
 		.ctx = store,
 		.reads_all = options->reads_all,
+		.is_old = options->is_old,
 		.planted = options->planted,
 	};
 

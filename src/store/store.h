@@ -62,6 +62,7 @@ struct store_options {
 	const struct store_callbacks *callbacks;
 	void *ctx;
 	bool reads_all; /* a start reads every record, whatever sums it up: for a check */
+	bool is_old;    /* tests only: as in journal.h */
 	unsigned planted;     /* simulation only: enum journal_plant */
 };
 

@@ -74,6 +74,34 @@ test_segment_header__newer_format__is_told_apart(void **state)
 }
 
 static void
+test_segment_header__writer__is_named_when_the_format_is_not_known(void **state)
+{
+	uint8_t block[RECORD_BLOCK];
+	struct segment_header header = sample, got;
+	struct fault fault;
+
+	(void)state;
+	memcpy(header.writer, "9.8.7", 6);
+	header.major = RECORD_FORMAT_MAJOR + 1;
+	segment_header_encode(&header, block);
+	assert_int_equal(
+		segment_header_decode(slice_make(block, sizeof(block)), &got, &fault), ERR_VERSION);
+	assert_non_null(strstr(fault.text, "format 2.1"));
+	assert_non_null(strstr(fault.text, "written by Ostler 9.8.7"));
+	header.major = RECORD_FORMAT_MAJOR;
+	segment_header_encode(&header, block);
+	block[104] = '8'; /* not what its checksum says: not believed, and nothing else is lost */
+	assert_int_equal(
+		segment_header_decode(slice_make(block, sizeof(block)), &got, &fault), ERR_OK);
+	assert_string_equal(got.writer, "");
+	header.features_may = 0; /* as 1.0 wrote it */
+	segment_header_encode(&header, block);
+	assert_int_equal(block[104], 0);
+	assert_int_equal(
+		segment_header_decode(slice_make(block, sizeof(block)), &got, &fault), ERR_OK);
+}
+
+static void
 batch_fill(struct buf *buf, struct batch_header *header)
 {
 	struct record first = { RECORD_DONE, RECORD_CRITICAL, 4096, SLICE_LIT("one") };
@@ -233,6 +261,7 @@ main(void)
 		cmocka_unit_test(test_segment_header__encoded__comes_back),
 		cmocka_unit_test(test_segment_header__one_copy_damaged__the_other_serves),
 		cmocka_unit_test(test_segment_header__newer_format__is_told_apart),
+		cmocka_unit_test(test_segment_header__writer__is_named_when_the_format_is_not_known),
 		cmocka_unit_test(test_batch__sealed__comes_back_with_its_records),
 		cmocka_unit_test(test_batch__any_flipped_bit__is_noticed),
 		cmocka_unit_test(test_record__damaged__is_skipped_and_the_next_is_read),

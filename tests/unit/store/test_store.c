@@ -29,7 +29,7 @@ struct world {
 	int journal_dir, corrupt_dir, large_dir;
 	struct disk_file *disk;
 	struct store *store;
-	bool opened, zeroes;
+	bool opened, zeroes, is_old;
 	bool is_roomy; /* nothing need be cleaned */
 	int durable, refused, loaded, finished;
 	enum err last;
@@ -145,7 +145,7 @@ world_open(struct world *world)
 	struct store_options options = { .segment_size = SEGMENT, .size_max = (world->is_roomy ? 32 : 8) * SEGMENT,
 		.size_min = (world->is_roomy ? 24 : 3) * SEGMENT, .cache_max = 2 * BODY, .epoch = world->now.mono.ns, .uuid = { 5 },
 		.callbacks = &callbacks, .ctx = world, .scrub_interval_s = 7 * 24 * 3600,
-		.zeroes_freed = world->zeroes };
+		.zeroes_freed = world->zeroes, .is_old = world->is_old };
 
 	world->disk = disk_file_new(
 		world->journal_dir, world->corrupt_dir, world->large_dir, world_wake, NULL);
@@ -166,11 +166,12 @@ world_close(struct world *world)
 }
 
 static int
-world_begin(void **state, bool is_roomy)
+world_begin_as(void **state, bool is_roomy, bool is_old)
 {
 	struct world *world = MEM_NEW(struct world);
 
 	world->is_roomy = is_roomy;
+	world->is_old = is_old;
 	(void)snprintf(world->path, sizeof(world->path), "/tmp/test_store.XXXXXX");
 	CHECK(mkdtemp(world->path) != NULL);
 	world->journal_dir = world_dir(world, "journal");
@@ -180,6 +181,18 @@ world_begin(void **state, bool is_roomy)
 	world_open(world);
 	*state = world;
 	return 0;
+}
+
+static int
+world_begin(void **state, bool is_roomy)
+{
+	return world_begin_as(state, is_roomy, false);
+}
+
+static int
+world_start_old(void **state)
+{
+	return world_begin_as(state, false, true);
 }
 
 static int
@@ -695,6 +708,139 @@ test_store__journal_scrub__ended_mail_is_not_kept_in_free_segments(void **state)
 	assert_false(world_keeps_bodies(world));
 }
 
+static void
+world_check_format(struct world *world, uint16_t in_force, uint16_t written)
+{
+	struct journal_format format;
+
+	journal_format(store_journal(world->store), &format);
+	assert_int_equal(format.in_force, in_force);
+	assert_int_equal(format.written, written);
+	assert_int_equal(format.newest, RECORD_FORMAT_MINOR);
+}
+
+/* The header of a segment file; false: it has none. Written anew if `change` is given. */
+static bool
+world_header(const struct world *world, uint32_t slot, struct segment_header *ret_header,
+	const struct segment_header *change)
+{
+	uint8_t block[RECORD_BLOCK];
+	struct fault fault;
+	char name[32];
+	int fd;
+	bool is_there;
+
+	(void)snprintf(name, sizeof(name), "%08u.seg", (unsigned)slot);
+	fd = openat(world->journal_dir, name, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	is_there = pread(fd, block, sizeof(block), 0) == (ssize_t)sizeof(block)
+		&& segment_header_decode(slice_make(block, sizeof(block)), ret_header, &fault)
+			== ERR_OK;
+	if (is_there && change != NULL) {
+		segment_header_encode(change, block);
+		CHECK(pwrite(fd, block, sizeof(block), 0) == (ssize_t)sizeof(block));
+	}
+	(void)close(fd);
+	return is_there;
+}
+
+/* The header of the newest segment. */
+static struct segment_header
+world_newest_header(const struct world *world, uint32_t *ret_slot)
+{
+	struct segment_header newest = { 0 }, header;
+
+	for (uint32_t slot = 0; slot < 32; slot++)
+		if (world_header(world, slot, &header, NULL) && header.sequence > newest.sequence) {
+			newest = header;
+			*ret_slot = slot;
+		}
+	return newest;
+}
+
+static void
+world_restart(struct world *world)
+{
+	world_close(world);
+	world_open(world);
+}
+
+static void
+test_store__new_journal__has_the_newest_format(void **state)
+{
+	struct world *world = *state;
+	struct segment_header header;
+	uint32_t slot;
+
+	world_check_format(world, RECORD_FORMAT_MINOR, RECORD_FORMAT_MINOR);
+	header = world_newest_header(world, &slot);
+	assert_int_equal(header.minor, RECORD_FORMAT_MINOR);
+	assert_string_not_equal(header.writer, "");
+	assert_int_equal(journal_upgrade(store_journal(world->store), world_settled, world),
+		ERR_EXISTS);
+}
+
+/* All that is written is as the old release wrote it, until an upgrade is asked for. */
+static void
+test_store__old_journal__keeps_its_format_until_upgraded(void **state)
+{
+	struct world *world = *state;
+	struct journal *journal;
+	struct segment_header header;
+	int before = world->durable;
+	uint32_t slot;
+
+	world->is_old = false;
+	for (int i = 0; i < 2; i++) {
+		world_restart(world);
+		world_check_format(world, 0, 0);
+		header = world_newest_header(world, &slot);
+		assert_int_equal(header.minor, 0);
+		assert_int_equal(header.features_may, 0);
+		assert_string_equal(header.writer, "");
+		assert_int_equal(journal_node(store_journal(world->store),
+					 SLICE_LIT("format")).len, 0);
+	}
+	journal = store_journal(world->store);
+	assert_int_equal(journal_upgrade(journal, world_settled, world), ERR_OK);
+	assert_int_equal(journal_upgrade(journal, world_settled, world), ERR_AGAIN);
+	world_check_format(world, 0, 0); /* not durable yet */
+	WORLD_UNTIL(world, world->durable > before);
+	world_check_format(world, RECORD_FORMAT_MINOR, RECORD_FORMAT_MINOR);
+	world_restart(world);
+	world_check_format(world, RECORD_FORMAT_MINOR, RECORD_FORMAT_MINOR);
+	assert_int_equal(world_newest_header(world, &slot).minor, RECORD_FORMAT_MINOR);
+}
+
+/* What a release to come may ignore is ignored here; it finds its format again. */
+static void
+test_store__newer_minor_format__works_and_is_not_lowered(void **state)
+{
+	struct world *world = *state;
+	struct segment_header header, changed;
+	uint32_t slot = 0;
+
+	(void)world_put_id(world, 7);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	changed = world_newest_header(world, &slot);
+	changed.minor = 7;
+	changed.features_may |= 1024;
+	assert_true(world_header(world, slot, &header, &changed));
+	world_restart(world);
+	world_check_format(world, 7, RECORD_FORMAT_MINOR);
+	assert_int_equal(world_newest_header(world, &slot).minor, RECORD_FORMAT_MINOR);
+	assert_int_not_equal(store_find(world->store, 7), 0);
+	for (uint64_t id = 100; id < 400; id++) /* until that segment is out of force */
+		world_done(world, world_put_id(world, id));
+	world_done(world, store_find(world->store, 7));
+	for (uint64_t id = 400; id < 500; id++)
+		world_done(world, world_put_id(world, id));
+	world_restart(world);
+	world_check_format(world, 7, RECORD_FORMAT_MINOR);
+}
+
+#define TEST_OLD(name) cmocka_unit_test_setup_teardown(name, world_start_old, world_end)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_start, world_end)
 #define TEST_ROOMY(name) cmocka_unit_test_setup_teardown(name, world_start_roomy, world_end)
 
@@ -716,6 +862,9 @@ main(void)
 		TEST_ROOMY(test_store__scrub_finds_a_lost_header__all_moves_and_the_next_start_finds_it),
 		TEST(test_store__clean_stop__a_checkpoint_holds_all),
 		TEST(test_store__clean_stop_without_time__is_quick),
+		TEST(test_store__new_journal__has_the_newest_format),
+		TEST_OLD(test_store__old_journal__keeps_its_format_until_upgraded),
+		TEST(test_store__newer_minor_format__works_and_is_not_lowered),
 		TEST(test_store__journal_scrub__ended_mail_is_not_kept_in_free_segments),
 	};
 
