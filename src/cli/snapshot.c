@@ -4,7 +4,8 @@
  * Of the journal: the segments that the queue manager names, the newest cut at the LSN of the
  * snapshot. Not the checkpoints: they are caches and may know what came later. Of large/: every
  * finished file; one that no message of the copy names is removed at its first start. Not
- * corrupt/, and not maildrop/: what lies there is taken in by the running instance.
+ * corrupt/, and not maildrop/: what lies there when the command begins is waited for until the
+ * running instance has taken it into the queue, so it is in the copy, and held with all else.
  */
 #include "cli/snapshot.h"
 
@@ -12,6 +13,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "cli/control_client.h"
+#include "message/submission.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,12 +22,18 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SNAPSHOT_CHUNK = 1 << 20, SNAPSHOT_SLOT_MAX = 99999999 };
+
+/* How long mail in maildrop/ is waited for, and how often it is looked for. */
+#define SNAPSHOT_MAILDROP_NS (10 * NS_PER_S)
+#define SNAPSHOT_LOOK_NS (50 * NS_PER_MS)
 
 static const char snapshot_help[] =
 	"usage: ostler snapshot [--time-limit SECONDS] DIR\n"
@@ -300,6 +308,60 @@ snapshot_large(struct snapshot *snapshot)
 	return exit_code;
 }
 
+/* --- maildrop --------------------------------------------------------------------------------- */
+
+/* Mail that sendmail had put there by that time, without what is not sendmail's. */
+static unsigned
+snapshot_maildrop_count(DIR *dir, const struct timespec *until)
+{
+	const struct dirent *entry;
+	unsigned count = 0;
+	struct stat st;
+
+	rewinddir(dir);
+	while ((entry = readdir(dir)) != NULL)
+		if (submission_name_is_valid(slice_str(entry->d_name))
+			&& fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
+			&& S_ISREG(st.st_mode) && st.st_nlink == 1
+			&& (st.st_ctim.tv_sec < until->tv_sec
+				|| (st.st_ctim.tv_sec == until->tv_sec
+					&& st.st_ctim.tv_nsec <= until->tv_nsec)))
+			count++;
+	return count;
+}
+
+/* What the instance does not take (a full journal, a broken file) cannot stop a snapshot. */
+static int
+snapshot_maildrop(struct snapshot *snapshot)
+{
+	const struct timespec pause = { .tv_nsec = SNAPSHOT_LOOK_NS };
+	int fd = openat(snapshot->cli->queue_fd, "maildrop",
+		O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	uint64_t now_us = clock_read().wall.us;
+	struct timespec now = { .tv_sec = (time_t)(now_us / US_PER_S),
+		.tv_nsec = (long)(now_us % US_PER_S * 1000) };
+	unsigned count;
+
+	if (dir == NULL) {
+		int exit_code = snapshot_fail(snapshot, "queue_directory", "maildrop");
+
+		if (fd >= 0)
+			(void)close(fd);
+		return exit_code;
+	}
+	while ((count = snapshot_maildrop_count(dir, &now)) > 0
+		&& mono_since_ns(clock_read_mono(), snapshot->started) < SNAPSHOT_MAILDROP_NS)
+		(void)nanosleep(&pause, NULL);
+	(void)closedir(dir);
+	if (count > 0)
+		(void)cli_complain(snapshot->cli, EX_OK,
+			"snapshot: %u messages in maildrop/ are not taken into the queue (see the "
+			"log): they are not in the copy",
+			count);
+	return EX_OK;
+}
+
 /* --- the directory ---------------------------------------------------------------------------- */
 
 static bool
@@ -331,23 +393,6 @@ snapshot_check_target(const struct snapshot *snapshot)
 				  "snapshot: %s is there already and not empty", snapshot->target);
 }
 
-static int
-snapshot_make_work(struct snapshot *snapshot)
-{
-	struct buf path;
-
-	buf_init(&path, 0);
-	buf_addf(&path, "%s.tmp-%ld", snapshot->target, (long)getpid());
-	snapshot->work = mem_strndup((const char *)path.ptr, path.len);
-	buf_done(&path);
-	if (mkdir(snapshot->work, 0755) == 0)
-		snapshot->work_fd = open(snapshot->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return snapshot->work_fd >= 0 ? EX_OK
-				      : cli_complain(snapshot->cli, EX_CANTCREAT,
-						"snapshot: %s: %s", snapshot->work,
-						strerrordesc_np(errno));
-}
-
 static void
 snapshot_remove_below(int parent, const char *name)
 {
@@ -363,13 +408,87 @@ snapshot_remove_below(int parent, const char *name)
 }
 
 static void
+snapshot_remove_content(int work)
+{
+	snapshot_remove_below(work, "journal");
+	snapshot_remove_below(work, "large");
+}
+
+static void
 snapshot_remove_work(struct snapshot *snapshot)
 {
 	if (snapshot->work_fd < 0)
 		return;
-	snapshot_remove_below(snapshot->work_fd, "journal");
-	snapshot_remove_below(snapshot->work_fd, "large");
+	snapshot_remove_content(snapshot->work_fd);
 	(void)rmdir(snapshot->work);
+}
+
+/* A directory of ours that no process has locked: its snapshot was killed. */
+static void
+snapshot_remove_leftover(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		snapshot_remove_content(fd);
+		(void)unlinkat(parent, name, AT_REMOVEDIR);
+	}
+	(void)close(fd);
+}
+
+/* DIR.tmp-PID of snapshots of the same DIR; the queue manager lets only one be made at a time. */
+static void
+snapshot_remove_leftovers(const struct snapshot *snapshot)
+{
+	const char *slash = strrchr(snapshot->target, '/'), *entry_name;
+	struct buf path, prefix;
+	const struct dirent *entry;
+	DIR *dir;
+
+	buf_init(&path, 0);
+	buf_init(&prefix, 0);
+	if (slash == NULL)
+		buf_add_str(&path, ".");
+	else
+		buf_add(&path, slice_make(snapshot->target,
+				       (size_t)(slash - snapshot->target) + 1));
+	buf_add(&path, slice_make("", 1));
+	buf_addf(&prefix, "%s.tmp-", slash == NULL ? snapshot->target : slash + 1);
+	dir = opendir((const char *)path.ptr);
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		entry_name = entry->d_name;
+		if (slice_equal(slice_head(slice_str(entry_name), prefix.len), buf_slice(&prefix))
+			&& strlen(entry_name) > prefix.len
+			&& strspn(entry_name + prefix.len, "0123456789")
+				   == strlen(entry_name) - prefix.len)
+			snapshot_remove_leftover(dirfd(dir), entry_name);
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+	buf_done(&path);
+	buf_done(&prefix);
+}
+
+/* Locked, so that it can be told from what a killed one left. */
+static int
+snapshot_make_work(struct snapshot *snapshot)
+{
+	struct buf path;
+
+	snapshot_remove_leftovers(snapshot);
+	buf_init(&path, 0);
+	buf_addf(&path, "%s.tmp-%ld", snapshot->target, (long)getpid());
+	snapshot->work = mem_strndup((const char *)path.ptr, path.len);
+	buf_done(&path);
+	if (mkdir(snapshot->work, 0755) == 0)
+		snapshot->work_fd = open(snapshot->work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (snapshot->work_fd >= 0 && flock(snapshot->work_fd, LOCK_EX | LOCK_NB) == 0)
+		return EX_OK;
+	return cli_complain(snapshot->cli, EX_CANTCREAT, "snapshot: %s: %s", snapshot->work,
+		strerrordesc_np(errno));
 }
 
 /* The copy gets its name; that is durable too. */
@@ -402,9 +521,11 @@ snapshot_copy(struct snapshot *snapshot, struct control_session *session, const 
 {
 	const char *words[2] = { "begin", limit };
 	const char *last = "end";
-	int exit_code = control_session_ask(session, "snapshot", words, limit != NULL ? 2 : 1,
-		snapshot_line, snapshot);
+	int exit_code = snapshot_maildrop(snapshot);
 
+	if (exit_code == EX_OK)
+		exit_code = control_session_ask(session, "snapshot", words, limit != NULL ? 2 : 1,
+			snapshot_line, snapshot);
 	if (exit_code == EX_OK && (snapshot->is_bad || snapshot->count == 0))
 		exit_code = cli_complain(snapshot->cli, EX_PROTOCOL,
 			"the queue manager's answer is not understood");

@@ -3,7 +3,9 @@
 Method: mail goes through an instance while snapshots are made; the copy is started beside it. Every recipient
 that was acknowledged before the snapshot began was delivered by the original, or is in the copy.
 """
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -139,7 +141,8 @@ def test_snapshot__that_is_killed_or_too_slow__frees_the_files(make_ostler, sink
     tool.wait()
     wait_for(lambda: "given up, its tool is gone" in ostler.log(), what="log line")
     wait_for(lambda: not list((ostler.dir / "queue/large").iterdir()), what="files freed")
-    assert not (ostler.dir / "killed").exists()
+    assert not (ostler.dir / "killed").exists() and list(ostler.dir.glob("killed.tmp-*/journal"))
+    (ostler.dir / "killed.tmp-x").mkdir()  # not one of ours
     big(ostler)
     tool = slow_snapshot(ostler, ostler.dir / "slow", "--time-limit", "1")
     wait_for(lambda: "given up, its time is over" in ostler.log(), what="log line")
@@ -147,3 +150,42 @@ def test_snapshot__that_is_killed_or_too_slow__frees_the_files(make_ostler, sink
     assert "took too long" in tool.communicate(timeout=60)[1] and tool.returncode == 75
     assert not (ostler.dir / "slow").exists() and not list(ostler.dir.glob("slow.tmp-*"))
     assert take(ostler, ostler.dir / "third").returncode == 0
+    left = next(ostler.dir.glob("killed.tmp-[0-9]*"))
+    lock = os.open(left, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # as if its snapshot lived
+    assert take(ostler, ostler.dir / "killed").returncode == 0 and left.exists()
+    os.close(lock)
+    shutil.rmtree(ostler.dir / "killed")
+    assert take(ostler, ostler.dir / "killed").returncode == 0
+    assert [p.name for p in ostler.dir.glob("killed*.tmp-*")] == ["killed.tmp-x"]
+
+
+def submit(ostler, to):
+    subprocess.run([BUILD / "sendmail", "-C", ostler.etc, "-f", "a@client.test", to],
+                   input="Subject: x\n\nhello\n", text=True, check=True)
+
+
+def test_snapshot__mail_in_maildrop__is_in_it_and_held(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", LATER)
+    ostler.stop()
+    submit(ostler, "early@later.test")
+    maildrop = ostler.dir / "queue/maildrop"
+    assert len(list(maildrop.iterdir())) == 1
+    ostler.start()
+    pickup = ostler.children()["pickup"]
+    for pid in pickup:
+        os.kill(pid, signal.SIGSTOP)
+    name = maildrop / ("0" * 31 + "A")
+    waiting(ostler, 1)
+    name.write_bytes(b"not what sendmail writes")
+    tool = subprocess.Popen([BUILD / "ostler", "-c", ostler.etc, "snapshot", ostler.dir / "copy"],
+                            stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    assert tool.poll() is None  # it waits
+    for pid in pickup:
+        os.kill(pid, signal.SIGCONT)
+    said = tool.communicate(timeout=30)[1]
+    assert tool.returncode == 0 and "1 messages in maildrop/ are not taken" in said
+    copy = start_copy(make_ostler, ostler.dir / "copy", f"[127.0.0.1]:{sink.port}")
+    waiting(copy, 1)
+    assert copy.queue()[0]["queue_name"] == "hold"
