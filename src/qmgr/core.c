@@ -163,6 +163,17 @@ minimum_free(const struct core *core)
 			      : 2 * config_int(core->config, NULL, PARAM_MESSAGE_SIZE_LIMIT);
 }
 
+/* Reports are not counted against it: each takes the place of a message that ends. */
+static bool
+is_at_queue_limit(const struct core *core)
+{
+	uint64_t limit = config_int(core->config, NULL, PARAM_QUEUE_MESSAGE_LIMIT);
+	uint64_t count = store_count(core->store);
+
+	/* A twentieth must go before it is over, so that it does not flicker. */
+	return core->queue_is_full ? count >= limit - limit / 20 : count >= limit;
+}
+
 const char *
 core_trouble(const struct core *core)
 {
@@ -176,6 +187,8 @@ core_trouble(const struct core *core)
 		return "the journal cannot be written: the disk reports errors";
 	if (core->disk_is_low)
 		return "less than queue_minfree is free on the queue's file system";
+	if (core->is_open && is_at_queue_limit(core))
+		return "there are as many messages in the queue as queue_message_limit allows";
 	if (core->is_open && !store_accepts(core->store))
 		return "the journal is full (journal_size_max, or no room on the disk for more "
 		       "segments)";
@@ -214,7 +227,7 @@ core_disk_free(struct core *core, uint64_t bytes)
 bool
 core_accepts(const struct core *core)
 {
-	return !core->disk_is_low && store_accepts(core->store);
+	return !core->disk_is_low && !is_at_queue_limit(core) && store_accepts(core->store);
 }
 
 bool
@@ -421,6 +434,7 @@ core_step(struct core *core, struct instant now)
 	if (!core->is_open)
 		return;
 	change_step(core);
+	core->queue_is_full = is_at_queue_limit(core);
 	lease_step(core);
 	intake_step(core);
 	snapshot_step(core);

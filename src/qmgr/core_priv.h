@@ -257,6 +257,7 @@ struct core {
 	uint64_t epoch;              /* random: names this process */
 	bool is_stopping;
 	bool disk_is_low; /* core_disk_free() */
+	bool queue_is_full; /* queue_message_limit was reached, and is not over yet */
 	bool said_refuses; /* that new mail is refused; with disk_is_low that was said */
 	bool is_dirty;               /* something may be granted or admitted */
 	struct peer *peers;          /* hash by number */

@@ -246,8 +246,8 @@ take_frame(struct bench *bench, uint16_t type, struct slice payload, const union
 		bench->id_next = any->id_block.first;
 		bench->id_end = any->id_block.first + any->id_block.count;
 	} else if (type == IPC_TYPE_intake_result) {
-		CHECK(any->intake_result.status == IPC_INTAKE_DURABLE);
-		bench->durable++;
+		bench->status = (enum ipc_intake_status)any->intake_result.status;
+		bench->durable += bench->status == IPC_INTAKE_DURABLE;
 	} else if (type == IPC_TYPE_resolve) {
 		resolve(bench, any->resolve.query);
 	} else if (type == IPC_TYPE_session_open) {
@@ -444,13 +444,13 @@ bench_pass(struct bench *bench, uint64_t seconds)
 /* --- what tests do ---------------------------------------------------------------------------- */
 
 uint64_t
-bench_mail(struct bench *bench, const char *sender, const char *recipients)
+bench_offer(struct bench *bench, const char *sender, const char *recipients)
 {
 	static const char content[] = "Subject: t\r\n\r\nbody\r\n";
 	struct slice rest = slice_str(recipients), word;
 	struct envelope envelope;
 	struct buf bytes, list;
-	uint64_t id = bench->id_next++, durable = bench->durable;
+	uint64_t id = bench->id_next++;
 
 	CHECK(id < bench->id_end);
 	buf_init(&bytes, 0);
@@ -477,6 +477,14 @@ bench_mail(struct bench *bench, const char *sender, const char *recipients)
 	buf_done(&bytes);
 	buf_done(&list);
 	bench_run(bench);
+	return id;
+}
+
+uint64_t
+bench_mail(struct bench *bench, const char *sender, const char *recipients)
+{
+	uint64_t durable = bench->durable, id = bench_offer(bench, sender, recipients);
+
 	CHECK(bench->durable == durable + 1);
 	return id;
 }

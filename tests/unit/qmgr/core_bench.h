@@ -38,6 +38,7 @@ struct bench {
 	unsigned report_count;
 	uint64_t id_next, id_end;
 	uint64_t durable; /* transactions of the intake that are */
+	enum ipc_intake_status status; /* of the last one */
 	struct bench_work works[BENCH_WORKS_MAX]; /* held back by wait... */
 	struct frame *frames; /* not read yet, oldest first */
 	uint64_t created_us;  /* of the next mail; 0: none is written */
@@ -61,6 +62,9 @@ void bench_pass(struct bench *bench, uint64_t seconds);
 
 /* Hands in mail and runs; addresses are separated by blanks. */
 uint64_t bench_mail(struct bench *bench, const char *sender, const char *recipients);
+
+/* The same, but it may be refused: `status` says so. */
+uint64_t bench_offer(struct bench *bench, const char *sender, const char *recipients);
 
 /* Ends all held back transactions: `kind` for each recipient, and whether the content was damaged. */
 void bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt);
