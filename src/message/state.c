@@ -2,6 +2,7 @@
 #include "message/state.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -16,6 +17,9 @@ enum {
 	REASON_PARTS = 4,
 	REASON_SEARCH_MAX = 64, /* how many stored reasons are compared with a new one */
 };
+
+/* Attempts of one round that are no further apart count as made at one time. */
+#define REASON_TIME_US (10 * US_PER_S)
 
 /* One reason, shared by `refs` recipients; a slot with refs 0 is free and holds nothing. */
 struct state_stored_reason {
@@ -141,13 +145,18 @@ reason_hash(const struct state_reason *reason)
 	return hash * 31 + hash_bytes(reason->diagnostic);
 }
 
+/*
+ * Recipients with one reason share it, and its time is that of the first: nobody seems to have been
+ * tried later than he was, because then he might be returned untried.
+ */
 static bool
 reason_is(const struct state_stored_reason *stored, uint64_t hash,
 	const struct state_reason *reason)
 {
 	struct state_reason held;
 
-	if (stored->refs == 0 || stored->hash != hash)
+	if (stored->refs == 0 || stored->hash != hash || stored->time_us > reason->time_us ||
+		reason->time_us - stored->time_us > REASON_TIME_US)
 		return false;
 	reason_view(stored, &held);
 	return slice_equal(held.dsn, reason->dsn) && slice_equal(held.text, reason->text) &&
@@ -225,7 +234,6 @@ reason_take(struct state *state, const struct state_reason *given)
 		i--, searched++)
 		if (reason_is(&state->reasons[i - 1], hash, &reason)) {
 			state->reasons[i - 1].refs++;
-			state->reasons[i - 1].time_us = reason.time_us;
 			return i;
 		}
 	uint32_t place = reason_new(state, hash, &reason);

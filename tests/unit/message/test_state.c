@@ -91,6 +91,33 @@ test_encode__is_read_back__no_prefix_is(void **state_)
 	buf_done(&bytes);
 }
 
+/* Who shares a reason is not taken to have been tried when somebody else was. */
+static void
+test_reason__of_another_time__is_not_shared(void **state_)
+{
+	struct state state;
+	struct state_reason got, later = reason;
+
+	(void)state_;
+	assert_int_equal(state_init(&state, 3), ERR_OK);
+	assert_true(state_set(&state, 0, STATE_OPEN, &reason));
+	later.time_us = reason.time_us + UINT64_C(10000000);
+	assert_true(state_set(&state, 1, STATE_OPEN, &later));
+	assert_int_equal(state.reason_count, 1);
+	later.time_us++;
+	assert_true(state_set(&state, 2, STATE_OPEN, &later));
+	assert_int_equal(state.reason_count, 2);
+	assert_true(state_reason(&state, 0, &got) && got.time_us == reason.time_us);
+	assert_true(state_reason(&state, 1, &got) && got.time_us == reason.time_us);
+	assert_true(state_reason(&state, 2, &got) && got.time_us == later.time_us);
+	/* The clock went back: not shared either. */
+	later.time_us = reason.time_us - 1;
+	assert_true(state_set(&state, 1, STATE_OPEN, &later));
+	assert_true(state_reason(&state, 1, &got) && got.time_us == later.time_us);
+	assert_true(state_reason(&state, 0, &got) && got.time_us == reason.time_us);
+	state_done(&state);
+}
+
 /* rules: L20 R25 */
 static void
 test_result__applies_whole_or_not_at_all(void **state_)
@@ -220,6 +247,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_set__only_the_steps_of_the_picture),
 		cmocka_unit_test(test_encode__is_read_back__no_prefix_is),
+		cmocka_unit_test(test_reason__of_another_time__is_not_shared),
 		cmocka_unit_test(test_result__applies_whole_or_not_at_all),
 		cmocka_unit_test(test_encode__many_long_reasons__the_journal_can_take_it),
 		cmocka_unit_test(
