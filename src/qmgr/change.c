@@ -153,6 +153,8 @@ change_durable(struct change *change)
 		end_message(change);
 		break;
 	case CHANGE_STATE:
+		if (change->is_overtaken)
+			clock_watch_pull(core, message->ref);
 		store_unpin(core->store, message->ref);
 		active_forget(message);
 		break;

@@ -117,10 +117,7 @@ adopted(void *ctx, enum journal_outcome outcome)
 static uint64_t
 ids_above(struct core *core)
 {
-	struct journal *journal = store_journal(core->store);
-	uint64_t time_us = num_max_u64(core->now.wall.us, journal_wall_us(journal));
-
-	core->floor_us = num_max_u64(num_max_u64(time_us, core->floor_us) + 1, 1);
+	core->floor_us = num_min_u64(intake_next_time_us(core), QUEUE_ID_TIME_US_MAX);
 	return queue_id_make(core->floor_us, 0);
 }
 

@@ -24,6 +24,7 @@ store_opened(void *ctx, enum err err, const struct fault *fault)
 			core->survivors_waiting = 0;
 		intake_read_floor(core);
 		copy_open(core);
+		clock_watch_opened(core);
 		intake_open(core);
 		core_mark(core);
 	}
@@ -129,7 +130,7 @@ void
 core_open(struct core *core, struct instant now)
 {
 	core->now = now;
-	core->trust_since = now.wall;
+	clock_watch_begin(core);
 	store_open(core->store, now);
 }
 
@@ -433,6 +434,7 @@ core_step(struct core *core, struct instant now)
 	store_step(core->store, now);
 	if (!core->is_open)
 		return;
+	clock_watch_step(core);
 	change_step(core);
 	core->queue_is_full = is_at_queue_limit(core);
 	lease_step(core);
@@ -470,7 +472,7 @@ core_due(const struct core *core)
 	if (core->survivors_waiting > 0 && core->is_complete)
 		due = earlier(due, core->inventory_by);
 	due = earlier(due, snapshot_due(core));
-	if (core->is_dirty)
+	if (core->is_dirty || clock_watch_is_due(core))
 		due = earlier(due, core->now.mono);
 	due = earlier(due, done_due(core));
 	if (core_may_deliver(core) && core->is_complete)

@@ -83,6 +83,9 @@ enum core_plant {
 	CORE_PLANT_FORGET_SUCCESS = 1024, /* nobody is told of a delivery */
 	CORE_PLANT_REPORT_NEVER = 2048, /* NOTIFY is not looked at */
 	CORE_PLANT_FORGET_COPY = 4096, /* mail of a copied queue is given out */
+	CORE_PLANT_CLOCK_IDS = 8192,   /* queue IDs are made of the clock alone */
+	CORE_PLANT_CLOCK_UNSEEN = 16384, /* a step of the clock is not noticed */
+	CORE_PLANT_EXPIRE_FAST = 32768, /* expiry_rate is not looked at */
 };
 
 enum { CORE_MACHINE_SIZE = 16 };

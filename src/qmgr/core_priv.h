@@ -82,6 +82,7 @@ struct message {
 	uint32_t recipient_count;
 	struct state state;
 	struct wall active_at;
+	uint64_t turn_us;                    /* when it may expire; 0: it does not wait for that */
 	uint32_t attempt;                    /* of the last lease given out */
 	uint32_t leases;                     /* in flight */
 	uint32_t locks;                      /* held by survivors */
@@ -194,6 +195,7 @@ struct change {
 	struct change_report reports[CHANGE_REPORTS_MAX]; /* REPORT; REQUEUE: the copy */
 	unsigned report_count;
 	bool in_flight;
+	bool is_overtaken;       /* the clock was set since its due time was thought out */
 	TAILQ_ENTRY(change) link;
 };
 
@@ -234,6 +236,20 @@ struct copy {
 	uint64_t since_us;
 	uint64_t mark;  /* the last one that was heeded */
 	enum copy_reason reason;
+};
+
+/* The wall clock beside boot time (clock_watch.c). */
+struct clock_watch {
+	uint64_t boot_us;  /* wall time at which the boot clock was 0 */
+	bool is_pulling;   /* due times that are too far away are looked for */
+	store_ref cursor;
+};
+
+/* Of how many messages' lifetime ended in this second of boot time (done.c). */
+struct expiry {
+	uint64_t second;
+	uint64_t count;
+	struct mono turn; /* of the next one that must wait */
 };
 
 struct core {
@@ -279,6 +295,8 @@ struct core {
 	struct message_list reporting; /* those that wait for their turn to make a report */
 	struct mono report_at;        /* when the next report may be made at full rate */
 	struct wall trust_since;      /* attempts before this do not count for expiry */
+	struct clock_watch clock;
+	struct expiry expiry;
 	bool ids_wanted;              /* a message waits for a queue ID of ours */
 
 	uint64_t session_next;
@@ -331,6 +349,7 @@ uint64_t intake_own_id(struct core *core); /* 0: none yet, ask again */
 bool intake_own_ids(struct core *core, unsigned count, uint64_t *ret_ids);
 void intake_complete(struct core *core); /* answers what was asked before all was known */
 void intake_forget(struct core *core);
+uint64_t intake_next_time_us(const struct core *core); /* of the next block of queue IDs */
 void intake_read_floor(struct core *core);
 void intake_open(struct core *core);
 
@@ -446,6 +465,8 @@ struct mono done_due(const struct core *core);
 uint64_t done_lifetime_s(const struct message *message);
 uint64_t done_expires_us(const struct message *message);
 uint64_t message_created_us(const struct message *message);
+/* Retries that were deferred together part again; jitter only ever adds. */
+enum { DEFER_JITTER_PERCENT = 10 };
 uint64_t defer_due_us(struct core *core, const struct message *message);
 void defer_encode(struct message *message, struct change *change);
 void defer_message(struct message *message);
@@ -461,6 +482,14 @@ enum report_fate { REPORT_ON_ITS_WAY, REPORT_MARKED, REPORT_FAILED };
 enum report_fate report_make(struct message *message, enum report_kind kind);
 #define REPORT_INTERVAL_NS (2 * NS_PER_MS) /* at most 500 reports a second */
 #define REPORT_BURST_NS (200 * NS_PER_MS)
+
+/* clock_watch.c */
+void clock_watch_begin(struct core *core);  /* the core has been told the time */
+void clock_watch_opened(struct core *core); /* the journal's time is known */
+void clock_watch_step(struct core *core);
+bool clock_watch_is_due(const struct core *core); /* there is more to do */
+/* A message that is due later than it can have been deferred for is due earlier. */
+void clock_watch_pull(struct core *core, store_ref ref);
 
 /* control.c */
 void control_request(struct peer *peer, const struct ipc_control_request *request);

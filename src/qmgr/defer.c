@@ -6,9 +6,6 @@
 #include "base/check.h"
 #include "base/num.h"
 
-/* Retries that were deferred together part again; jitter only ever adds. */
-enum { JITTER_PERCENT = 10 };
-
 uint64_t
 message_created_us(const struct message *message)
 {
@@ -26,10 +23,16 @@ defer_due_us(struct core *core, const struct message *message)
 	uint64_t created_us = message_created_us(message);
 	uint64_t now_us = core->now.wall.us;
 	uint64_t delay_us = created_us > 0 && now_us > created_us ? now_us - created_us : 0;
+	uint64_t due_us;
 
 	delay_us = num_min_u64(delay_us, max_s * US_PER_S);
 	delay_us = num_max_u64(delay_us, min_s * US_PER_S);
-	return now_us + delay_us + rng_below(&core->rng, delay_us * JITTER_PERCENT / 100 + 1);
+	due_us = now_us + delay_us +
+		 rng_below(&core->rng, delay_us * DEFER_JITTER_PERCENT / 100 + 1);
+	if (message->turn_us != 0)
+		due_us = num_min_u64(
+			due_us, num_max_u64(message->turn_us, now_us + min_s * US_PER_S));
+	return due_us;
 }
 
 void

@@ -138,7 +138,9 @@ is_tried_lately(const struct message *message, uint32_t number)
 
 	if (!state_reason(&message->state, number, &reason))
 		return false;
-	return reason.time_us >= core->trust_since.us && reason.time_us + backoff_us >= end_us;
+	/* One that lies in the future is from before the clock was set back. */
+	return reason.time_us >= core->trust_since.us && reason.time_us <= core->now.wall.us &&
+	       reason.time_us + backoff_us >= end_us;
 }
 
 static bool
@@ -148,6 +150,34 @@ all_tried_lately(const struct message *message)
 		if (state_class(&message->state, i) == STATE_OPEN && !is_tried_lately(message, i))
 			return false;
 	return true;
+}
+
+/*
+ * At most expiry_rate messages a second, so that a queue whose time is over at once, because of a
+ * long outage or of the clock, does not become a flood of reports. The others are deferred until
+ * their turn comes, or their next attempt before it.
+ */
+static bool
+may_expire(struct message *message)
+{
+	struct core *core = message->core;
+	struct expiry *expiry = &core->expiry;
+	uint64_t rate = config_int(core->config, NULL, PARAM_EXPIRY_RATE);
+	uint64_t second = core->now.mono.ns / NS_PER_S;
+
+	if (expiry->second != second)
+		expiry->count = 0;
+	expiry->second = second;
+	if (expiry->count < rate || core->options.planted & CORE_PLANT_EXPIRE_FAST) {
+		expiry->count++;
+		return true;
+	}
+	if (expiry->turn.ns < core->now.mono.ns + NS_PER_S)
+		expiry->turn.ns = core->now.mono.ns + NS_PER_S;
+	message->turn_us =
+		core->now.wall.us + (expiry->turn.ns - core->now.mono.ns) / 1000;
+	expiry->turn = mono_add_ns(expiry->turn, NS_PER_S / rate);
+	return false;
 }
 
 static void
@@ -186,7 +216,7 @@ force_attempt(struct message *message)
 	active_release(message);
 }
 
-enum age { AGE_FINE, AGE_EXPIRED, AGE_FORCED };
+enum age { AGE_FINE, AGE_EXPIRED, AGE_FORCED, AGE_WAITS };
 
 /* Rule D42: equality expires. Recipients become failures; a failed report keeps them so (D46). */
 static enum age
@@ -204,6 +234,8 @@ stage_expire(struct message *message)
 		give_up_successes(message);
 	if (message->state.class_count[STATE_OPEN] == 0)
 		return AGE_FINE;
+	if (!may_expire(message))
+		return AGE_WAITS;
 	expire_recipients(message);
 	return AGE_EXPIRED;
 }
@@ -217,6 +249,8 @@ stage_age(struct message *message)
 		return true;
 	case AGE_EXPIRED:
 		return stage_report_failures(message);
+	case AGE_WAITS:
+		return false;
 	case AGE_FINE:
 		return stage_warn(message);
 	}

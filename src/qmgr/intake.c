@@ -76,16 +76,37 @@ block_durable(void *ctx, enum journal_outcome outcome)
 	mem_free(wait);
 }
 
+/*
+ * max(clock, last time in the log), and later than any block before: the floor alone keeps IDs from
+ * coming twice, the rest keeps them in the order of time. A clock beyond what an ID can hold counts
+ * for nothing.
+ */
+uint64_t
+intake_next_time_us(const struct core *core)
+{
+	uint64_t log_us = journal_wall_us(store_journal(core->store));
+	uint64_t time_us = num_max_u64(core->now.wall.us, log_us);
+
+	if (core->options.planted & CORE_PLANT_CLOCK_IDS)
+		return core->now.wall.us;
+	return time_us < QUEUE_ID_TIME_US_MAX ? num_max_u64(time_us, core->floor_us + 1)
+					      : core->floor_us + 1;
+}
+
 static enum err
 lease_block(struct core *core, core_peer peer)
 {
-	struct block_wait *wait = mem_new(sizeof(*wait));
+	uint64_t time_us = intake_next_time_us(core);
+	struct block_wait *wait;
 	uint8_t value[8];
 	enum err err;
 
+	if (time_us > QUEUE_ID_TIME_US_MAX)
+		return ERR_LIMIT;
+	wait = mem_new(sizeof(*wait));
 	wait->core = core;
 	wait->peer = peer;
-	wait->time_us = num_max_u64(core->now.wall.us, core->floor_us + 1);
+	wait->time_us = time_us;
 	core->floor_us = wait->time_us;
 	wire_store_u64(value, wait->time_us);
 	err = journal_set_node(store_journal(core->store), FLOOR_KEY,

@@ -13,7 +13,8 @@
  *   - one report of a kind per recipient, ever, and only where NOTIFY asks for it: of success where
  *     one was asked for, of delay at most once a message
  *   - in one half of the seeds mail lives a few seconds only: nothing is returned that was not tried
- *     (or its site) lately, also where the clock is set
+ *     (or its site) lately, or since the clock was set, and never more in a second than expiry_rate
+ *   - no queue ID is handed out twice, also where the clock goes back
  *   - nothing that was in a copied queue is given out before an operator releases it
  *   - no recipient is given out while it is given out: not by the same queue manager, not by the next
  *   - never more sessions to a destination than its limit, never more messages active than theirs
@@ -56,6 +57,7 @@ enum {
 	SETTLE_STEPS = 60000,
 	LIFETIME_S = 12,  /* of mail that is short-lived */
 	BACKOFF_MAX_S = 4,
+	EXPIRY_RATE = 2,
 };
 
 enum actor { ACTOR_CLIENT, ACTOR_RESOLVER, ACTOR_WORKER, ACTOR_COUNT = ACTOR_WORKER + WORKERS };
@@ -81,6 +83,7 @@ struct recipient {
 	uint8_t notify;     /* enum dsn_notify */
 	bool is_refused;    /* a peer has said 5xx */
 	uint64_t tried_us;  /* it was, or its site */
+	struct mono told_at; /* when the core heard of that */
 	unsigned domain;
 	bool uncertain;     /* its transaction was in flight at a death */
 };
@@ -145,6 +148,11 @@ struct world {
 	bool has_operator;  /* one half of the seeds */
 	bool is_short_lived; /* one half: mail expires within seconds */
 	bool sets_clock;     /* of these a half */
+	struct mono set_at;  /* when the clock was set the last time, by more than is drift */
+	uint64_t drift_ns;   /* forward, since then: it looks like time that passed */
+	uint64_t id_floor;   /* greatest queue ID handed out so far */
+	uint64_t expiry_second; /* of boot time, and how many messages expired in it */
+	unsigned expired;
 	bool had_survivors; /* this queue manager met workers of the former one */
 	core_peer liar;     /* it has lied: the core must call it bad */
 	unsigned stalled[ACTOR_COUNT]; /* steps for which it does nothing */
@@ -177,13 +185,53 @@ say(const char *format, ...)
 	va_end(arguments);
 }
 
+static void fail(struct world *world, const char *bug);
+
+/* Who is returned has been tried, or its site, since the clock was set. */
+static void
+check_tried(struct world *world, struct slice id)
+{
+	char text[QUEUE_ID_TEXT_SIZE];
+
+	for (uint32_t m = 0; m < world->message_count; m++) {
+		const struct message *message = &world->messages[m];
+
+		if (!slice_equal(id, queue_id_format(message->queue_id, text)))
+			continue;
+		for (uint32_t r = 0; r < message->recipient_count; r++) {
+			const struct recipient *recipient = &message->recipients[r];
+
+			if (recipient->delivered == 0 && !recipient->is_refused &&
+				recipient->told_at.ns + world->drift_ns < world->set_at.ns)
+				fail(world, "a recipient expired that was not tried since the "
+					    "clock was set");
+		}
+	}
+}
+
+static void
+count_expiry(struct world *world)
+{
+	uint64_t second = world->now.mono.ns / NS_PER_S;
+
+	if (world->expiry_second != second)
+		world->expired = 0;
+	world->expiry_second = second;
+	if (++world->expired > EXPIRY_RATE)
+		fail(world, "more messages expired in a second than expiry_rate");
+}
+
 static void
 say_line(struct log *log, enum log_event_id id, enum log_level level, struct slice text)
 {
-	(void)log;
-	(void)id;
+	struct world *world = (struct world *)((char *)log - offsetof(struct world, log));
+
 	(void)level;
 	say("  core: %" SLICE_FMT "\n", SLICE_ARG(text));
+	if (id == EV_qmgr_expired) {
+		count_expiry(world);
+		check_tried(world, slice_head(text, slice_find(text, ':')));
+	}
 }
 
 static bool
@@ -408,6 +456,9 @@ static void
 client_frame(struct world *world, uint16_t type, const union ipc_any *any)
 {
 	if (type == IPC_TYPE_id_block && any->id_block.count > 0) {
+		if (any->id_block.first <= world->id_floor)
+			fail(world, "a queue ID was handed out twice");
+		world->id_floor = any->id_block.first + any->id_block.count - 1;
 		world->id_next = any->id_block.first;
 		world->id_end = any->id_block.first + any->id_block.count;
 		world->id_max = num_max_u64(world->id_max, world->id_end);
@@ -434,8 +485,10 @@ site_failed(struct world *world, const char *nexthop)
 
 	for (uint32_t m = 0; m < world->message_count; m++)
 		for (uint32_t r = 0; r < world->messages[m].recipient_count; r++)
-			if (world->messages[m].recipients[r].domain == domain)
+			if (world->messages[m].recipients[r].domain == domain) {
 				world->messages[m].recipients[r].tried_us = world->now.wall.us;
+				world->messages[m].recipients[r].told_at = world->now.mono;
+			}
 }
 
 /* Where mail lives short, reports would too, and the oracle could not see what was reported. */
@@ -752,6 +805,23 @@ mark_uncertain(struct world *world, struct slice work_bytes)
 	}
 }
 
+/* A result goes to the core: what it is about counts as tried from now on. */
+static void
+tell_result(struct world *world, int actor, const struct ipc_result *result, struct slice work_bytes)
+{
+	struct ipc_work work;
+	struct ipc_recipient recipient;
+
+	CHECK(ipc_decode(IPC_TYPE_work, work_bytes, &work) == ERR_OK);
+	for (struct slice list = work.recipients; ipc_recipient_next(&list, &recipient) == ERR_OK;) {
+		struct recipient *target = recipient_of(world, recipient.address);
+
+		if (target != NULL)
+			target->told_at = world->now.mono;
+	}
+	tell_core(world, actor, IPC_TYPE_result, result);
+}
+
 static void
 finish(struct world *world, int actor, struct transaction *transaction)
 {
@@ -783,7 +853,7 @@ finish(struct world *world, int actor, struct transaction *transaction)
 	buf_consume(&kept->frame, IPC_HEADER_SIZE);
 	/* The inventory goes first, and will name it. */
 	if (!world->owes_inventory[actor])
-		tell_core(world, actor, IPC_TYPE_result, &result);
+		tell_result(world, actor, &result, buf_slice(&kept->work));
 	buf_done(&outcomes);
 	transaction->is_used = false;
 }
@@ -1041,7 +1111,7 @@ send_inventory(struct world *world, int actor)
 				ERR_OK);
 			result.session = 0;
 			if (pass == 1) {
-				tell_core(world, actor, IPC_TYPE_result, &result);
+				tell_result(world, actor, &result, buf_slice(&kept->work));
 				continue;
 			}
 			buf_init(&numbers, 0);
@@ -1094,6 +1164,7 @@ start_core(struct world *world, uint32_t survivors)
 	};
 
 	world->is_open = false;
+	world->expired = 0; /* a new queue manager counts anew */
 	world->had_survivors = survivors > 0;
 	world->core = core_new(&options);
 	core_open(world->core, world->now);
@@ -1197,6 +1268,23 @@ deliver_frame(struct world *world)
 	mem_free(frame);
 }
 
+/* By minutes, or by days. Less than a minute is drift. */
+static void
+set_clock(struct world *world)
+{
+	int64_t by_s = chance(world, 3) ? (int64_t)rng_below(&world->rng, 20 * 86400) - 10 * 86400
+					: (int64_t)rng_below(&world->rng, 600) - 200;
+
+	world->now.wall.us += (uint64_t)by_s * US_PER_S;
+	if (by_s > 61 || by_s < -61) {
+		world->set_at = world->now.mono;
+		world->drift_ns = 0;
+	} else if (by_s > 0) {
+		world->drift_ns += (uint64_t)by_s * NS_PER_S;
+	}
+	say("the clock is set by %lld s\n", (long long)by_s);
+}
+
 static void
 pass_time(struct world *world)
 {
@@ -1206,10 +1294,8 @@ pass_time(struct world *world)
 		ns = rng_below(&world->rng, 2 * NS_PER_S);
 	world->now.mono.ns += ns;
 	world->now.wall.us += ns / 1000;
-	if (world->sets_clock && !world->is_calm && chance(world, 400)) {
-		world->now.wall.us += (rng_below(&world->rng, 600) - 200) * US_PER_S;
-		say("the clock is set\n");
-	}
+	if (world->sets_clock && !world->is_calm && chance(world, 400))
+		set_clock(world);
 }
 
 /* A survivor takes its time with its inventory; one that takes too long is killed, which takes its
@@ -1481,6 +1567,9 @@ run(uint64_t seed, unsigned planted, struct config *config)
 /* --- program ---------------------------------------------------------------------------------- */
 
 static const struct seeds_plant plants[] = {
+	{ "clock-ids", CORE_PLANT_CLOCK_IDS }, /* rules: L8 */
+	{ "clock-unseen", CORE_PLANT_CLOCK_UNSEEN }, /* rules: B15 */
+	{ "expire-fast", CORE_PLANT_EXPIRE_FAST },
 	{ "ack-early", CORE_PLANT_ACK_EARLY },
 	{ "result-lost", CORE_PLANT_RESULT_LOST }, /* rules: K16 N7 Y6 Y10 */
 	{ "no-inventory", CORE_PLANT_NO_INVENTORY }, /* rules: F13 R3 B6 J22 */
@@ -1503,7 +1592,7 @@ make_config(const char *lifetime)
 		"default_destination_concurrency_limit=3", "initial_destination_concurrency=2",
 		"qmgr_message_active_limit=25", "minimal_backoff_time=1s", "maximal_backoff_time=4s",
 		"default_destination_concurrency_failed_cohort_limit=3",
-		"journal_segment_size=1048576", lifetime };
+		"journal_segment_size=1048576", "expiry_rate=2", lifetime };
 	struct config_options options = { .directory_fd = -1,
 		.overrides = overrides,
 		.override_count = sizeof(overrides) / sizeof(overrides[0]),

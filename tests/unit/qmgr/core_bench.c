@@ -431,6 +431,18 @@ bench_run(struct bench *bench)
 }
 
 void
+bench_run_to_change(struct bench *bench)
+{
+	struct core_counts counts = { 0 };
+
+	while (counts.changes == 0) {
+		(void)disk_sim_step(&bench->disk);
+		core_step(bench->core, bench->now);
+		core_counts(bench->core, &counts);
+	}
+}
+
+void
 bench_pass(struct bench *bench, uint64_t seconds)
 {
 	for (uint64_t i = 0; i < seconds; i++) {

@@ -57,6 +57,8 @@ void bench_configure(struct bench *bench, const char *const *overrides);
 
 /* Until nothing happens without time passing; the wall clock stands still. */
 void bench_run(struct bench *bench);
+/* Until something of a message is being written and is not on the disk yet; no frame is read. */
+void bench_run_to_change(struct bench *bench);
 /* Lets time pass, second by second. */
 void bench_pass(struct bench *bench, uint64_t seconds);
 

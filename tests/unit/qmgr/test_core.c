@@ -5,9 +5,12 @@
  */
 #include "core_bench.h"
 
+#include "message/queue_id.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -88,6 +91,194 @@ test_limit__raised_by_a_reload__ends_the_refusal(void **state)
 	(void)bench_mail(bench, "s@x.test", "later@d.test");
 }
 
+/* --- the clock -------------------------------------------------------------------------------- */
+
+static void
+set_clock(struct bench *bench, int64_t by_s)
+{
+	bench->now.wall.us += (uint64_t)by_s * US_PER_S;
+}
+
+/* Seconds until a message that was tried before is tried again. */
+static uint64_t
+wait_for_attempt(struct bench *bench, const char *address)
+{
+	unsigned tried = bench_tried(bench, address);
+	uint64_t seconds = 0;
+
+	for (; bench_tried(bench, address) == tried && seconds < 20000; seconds++)
+		bench_pass(bench, 1);
+	return seconds;
+}
+
+/* rules: L7 L8 */
+static void
+test_L8__clock_set_back_over_a_restart__no_queue_id_comes_twice(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t before = 0, after, last_us;
+
+	for (int i = 0; i < 3; i++) {
+		before = bench_mail(bench, "s@x.test", "ok@d.test");
+		bench_pass(bench, 10);
+		bench_restart(bench);
+	}
+	/* The journal goes on while the block of IDs is an old one. */
+	bench_pass(bench, 1000);
+	before = bench_mail(bench, "s@x.test", "ok@d.test");
+	last_us = bench->now.wall.us;
+	set_clock(bench, -86400);
+	bench_restart(bench);
+	after = bench_mail(bench, "s@x.test", "ok@d.test");
+	assert_true(after > before);
+	assert_true(queue_id_time_us(after) >= last_us);
+	assert_int_equal(bench_logged(bench, "s behind the last time in the journal"), 1);
+	set_clock(bench, -86400);
+	bench_pass(bench, 1);
+	before = after;
+	bench_restart(bench);
+	assert_true(bench_mail(bench, "s@x.test", "ok@d.test") > before);
+}
+
+static void
+test_clock__beyond_what_an_id_can_hold__does_not_count(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t before = bench_mail(bench, "s@x.test", "ok@d.test");
+
+	set_clock(bench, INT64_C(150) * 365 * 86400);
+	bench_restart(bench);
+	assert_true(bench_mail(bench, "s@x.test", "ok@d.test") > before);
+	set_clock(bench, INT64_C(-150) * 365 * 86400);
+	bench_restart(bench);
+	assert_true(bench_mail(bench, "s@x.test", "ok@d.test") > before);
+}
+
+/* rules: B15 */
+static void
+test_clock__set_back__is_said_and_due_times_are_pulled_in(void **state)
+{
+	struct bench *bench = *state;
+
+	(void)bench_mail(bench, "s@x.test", "later@d.test");
+	bench_pass(bench, 1);
+	set_clock(bench, -30 * 86400);
+	bench_pass(bench, 1);
+	assert_int_equal(bench_logged(bench, "the clock was set back by 2592000 s"), 1);
+	assert_in_range(wait_for_attempt(bench, "later@d.test"), 290, 4410);
+	assert_int_equal(bench_logged(bench, "the clock was set"), 1);
+}
+
+static void
+test_clock__set_back_while_a_state_is_written__its_due_time_is_pulled_in(void **state)
+{
+	static const char *const fixed[] = { "transport_maps=inline:{ d.test=retry:later }",
+		NULL };
+	struct bench *bench = *state;
+	uint64_t seconds = 0;
+
+	bench_configure(bench, fixed);
+	(void)bench_mail(bench, "s@x.test", "a@d.test");
+	assert_int_equal(bench_logged(bench, "to=<a@d.test>"), 1);
+	bench->now.mono.ns += 400 * NS_PER_S;
+	bench->now.wall.us += 400 * US_PER_S;
+	bench_run_to_change(bench);
+	assert_int_equal(bench_logged(bench, "to=<a@d.test>"), 2);
+	set_clock(bench, -30 * 86400);
+	for (; bench_logged(bench, "to=<a@d.test>") == 2; seconds++) {
+		assert_true(seconds < 4410);
+		bench_pass(bench, 1);
+	}
+}
+
+static void
+test_clock__set_back_while_down__due_times_are_pulled_in(void **state)
+{
+	struct bench *bench = *state;
+
+	(void)bench_mail(bench, "s@x.test", "later@d.test");
+	set_clock(bench, -30 * 86400);
+	bench_restart(bench);
+	assert_in_range(wait_for_attempt(bench, "later@d.test"), 290, 4410);
+}
+
+static void
+test_clock__more_messages_than_a_slice__are_pulled_in_and_spread(void **state)
+{
+	struct bench *bench = *state;
+	unsigned most = 0;
+
+	for (int i = 0; i < 600; i++)
+		(void)bench_mail(bench, "s@x.test", "later@d.test");
+	set_clock(bench, -30 * 86400);
+	for (unsigned i = 0, before = bench_tried(bench, "later@d.test"); i < 4500; i++) {
+		unsigned now;
+
+		bench_pass(bench, 1);
+		now = bench_tried(bench, "later@d.test");
+		most = now - before > most ? now - before : most;
+		before = now;
+	}
+	assert_true(bench_tried(bench, "later@d.test") >= 1200);
+	assert_true(most < 20);
+}
+
+static void
+test_clock__small_differences__are_no_step(void **state)
+{
+	struct bench *bench = *state;
+
+	for (int i = 0; i < 10; i++) {
+		set_clock(bench, 60);
+		bench_pass(bench, 1);
+	}
+	assert_int_equal(bench_logged(bench, "the clock was set"), 0);
+	set_clock(bench, 61);
+	bench_pass(bench, 1);
+	assert_int_equal(bench_logged(bench, "the clock was set forward by 61 s"), 1);
+}
+
+/* --- expiry_rate ------------------------------------------------------------------------------ */
+
+static void
+test_expiry_rate__many_at_once__wait_for_their_turn(void **state)
+{
+	static const char *const slow[] = { "expiry_rate=2", "maximal_queue_lifetime=100s",
+		"minimal_backoff_time=10s", "maximal_backoff_time=10s", NULL };
+	struct bench *bench = *state;
+	unsigned most = 0, expired = 0, tries[20] = { 0 }, last[20] = { 0 };
+	char address[32];
+
+	bench_configure(bench, slow);
+	for (unsigned i = 0; i < 20; i++) {
+		(void)snprintf(address, sizeof(address), "later-%02u@d.test", i);
+		(void)bench_mail(bench, "s@x.test", address);
+		tries[i] = 1;
+	}
+	for (unsigned second = 1; bench_messages(bench) > 0; second++) {
+		unsigned before = expired;
+
+		assert_true(second < 400);
+		bench_pass(bench, 1);
+		expired = bench_logged(bench, "status=expired");
+		most = expired - before > most ? expired - before : most;
+		for (unsigned i = 0; i < 20; i++) {
+			unsigned tried;
+
+			(void)snprintf(address, sizeof(address), "later-%02u@d.test", i);
+			tried = bench_tried(bench, address);
+			/* Attempts stay at least minimal_backoff_time apart. */
+			if (tried > tries[i])
+				assert_true(tried == tries[i] + 1 && second >= last[i] + 10);
+			last[i] = tried > tries[i] ? second : last[i];
+			tries[i] = tried;
+		}
+	}
+	assert_int_equal(most, 2);
+	assert_int_equal(expired, 20);
+	assert_int_equal(bench->report_count, 20);
+}
+
 int
 main(void)
 {
@@ -98,6 +289,22 @@ main(void)
 			test_limit__reached__reports_are_made_all_the_same, start, stop),
 		cmocka_unit_test_setup_teardown(
 			test_limit__raised_by_a_reload__ends_the_refusal, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_L8__clock_set_back_over_a_restart__no_queue_id_comes_twice, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_clock__beyond_what_an_id_can_hold__does_not_count, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_clock__set_back__is_said_and_due_times_are_pulled_in, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_clock__set_back_while_a_state_is_written__its_due_time_is_pulled_in, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_clock__set_back_while_down__due_times_are_pulled_in, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_clock__more_messages_than_a_slice__are_pulled_in_and_spread, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_clock__small_differences__are_no_step, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_expiry_rate__many_at_once__wait_for_their_turn, start, stop),
 	};
 
 	return cmocka_run_group_tests_name("core", tests, NULL, NULL);
