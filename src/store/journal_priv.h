@@ -159,6 +159,17 @@ struct journal {
 /* journal_recovery.c */
 void journal_recovery_start(struct journal *journal);
 void journal_recovery_done(struct journal *journal);
+/* What was durable cannot be read; what is known of messages below `end` may be out of date. */
+void journal_recovery_mark(struct journal *journal, uint64_t end);
+/* A record that is whole: a scan takes the named values, replay all else. */
+void journal_recovery_one(struct journal *journal, uint64_t lsn, const struct record *record);
+
+/* journal_salvage.c */
+/* Damage from `lsn` to `end`: reported, its bytes are kept under corrupt/. */
+void journal_salvage_report(struct journal *journal, const struct segment_header *header,
+	struct slice bytes, uint64_t lsn, uint64_t end);
+/* Every record that can be read of batches that are damaged; the others are told as broken. */
+void journal_salvage(struct journal *journal, struct slice bytes, uint64_t lsn);
 
 /* journal_writer.c */
 void journal_writer_start(struct journal *journal, uint64_t cut);
