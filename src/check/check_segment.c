@@ -54,13 +54,13 @@ check_record(struct check_segment *segment, uint64_t offset, const struct record
 			segment->footer_at = offset;
 		buf_add(&segment->footer, record->payload);
 	}
-	if (record->type == 0 || record->type > RECORD_PLACE) {
+	if (!record_is_known(record->type)) {
 		bool is_critical = (record->flags & RECORD_CRITICAL) != 0;
 
 		(void)snprintf(text, sizeof(text), "a record of a kind (%u) that this release %s",
 			(unsigned)record->type,
 			is_critical ? "must know and does not" : "does not know");
-		segment->fn(segment->ctx, offset, 0, text, false);
+		segment->fn(segment->ctx, offset, count > 0 ? entries[0].queue_id : 0, text, false);
 	} else if (!check_record_is_good(record)) {
 		segment->fn(segment->ctx, offset, count > 0 ? entries[0].queue_id : 0,
 			"a record whose parts do not fit together", true);

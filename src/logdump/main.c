@@ -33,6 +33,8 @@ type_name(unsigned type)
 
 	if (type == SUMMARY_LARGE)
 		return "LARGE";
+	if (type == SUMMARY_UNKNOWN)
+		return "UNKNOWN";
 	return type < sizeof(names) / sizeof(names[0]) ? names[type] : "unknown";
 }
 
@@ -86,7 +88,11 @@ print_record(const struct record *record, bool with_entries)
 	struct record_place place;
 	struct record_node node;
 
-	if (record->type == RECORD_MESSAGE) {
+	if (!record_is_known(record->type)) {
+		printf("%016" PRIx64 ", kind %u, flags %u, %zu bytes\n",
+			record_unknown_owner(record), (unsigned)record->type,
+			(unsigned)record->flags, record->payload.len);
+	} else if (record->type == RECORD_MESSAGE) {
 		print_message(record->payload);
 	} else if (record->type == RECORD_FOOTER) {
 		printf("%zu entries\n", record->payload.len / SUMMARY_ENTRY);

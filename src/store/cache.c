@@ -45,6 +45,7 @@ cache_get(struct cache *cache, struct store *store, store_ref ref, uint64_t queu
 	entry->ref = ref;
 	entry->queue_id = queue_id;
 	TAILQ_INIT(&entry->items);
+	TAILQ_INIT(&entry->unknowns);
 	STAILQ_INIT(&entry->waiters);
 	HASH_ADD(hh, cache->table, ref, sizeof(ref), entry);
 	return entry;
@@ -77,6 +78,8 @@ cache_entry_free(struct cache_entry *entry)
 	CHECK(!entry->is_busy && !entry->has_body);
 	while ((item = TAILQ_FIRST(&entry->items)) != NULL)
 		cache_item_drop(entry, item);
+	while ((item = TAILQ_FIRST(&entry->unknowns)) != NULL)
+		cache_unknown_drop(entry, item);
 	while ((waiter = STAILQ_FIRST(&entry->waiters)) != NULL) {
 		STAILQ_REMOVE_HEAD(&entry->waiters, link);
 		mem_free(waiter);
@@ -85,6 +88,7 @@ cache_entry_free(struct cache_entry *entry)
 	buf_done(&entry->state);
 	buf_done(&entry->op.list);
 	mem_free(entry->results);
+	mem_free(entry->views);
 	mem_free(entry);
 }
 
@@ -140,11 +144,22 @@ cache_touch(struct cache *cache, struct cache_entry *entry)
 	TAILQ_INSERT_TAIL(&cache->lru, entry, lru);
 }
 
-void
-cache_shrink(struct cache *cache, struct cache_entry *entry)
+static void
+cache_items_shrink(struct cache_items *items)
 {
 	struct cache_item *item;
 
+	TAILQ_FOREACH (item, items, link) {
+		CHECK(item->is_durable);
+		buf_done(&item->payload);
+		buf_init(&item->payload, 0);
+		item->has_payload = false;
+	}
+}
+
+void
+cache_shrink(struct cache *cache, struct cache_entry *entry)
+{
 	cache_drop_body(cache, entry);
 	buf_done(&entry->parts);
 	buf_init(&entry->parts, 0);
@@ -154,18 +169,16 @@ cache_shrink(struct cache *cache, struct cache_entry *entry)
 	entry->state_from = 0;
 	mem_free(entry->results);
 	entry->results = NULL;
-	TAILQ_FOREACH (item, &entry->items, link) {
-		CHECK(item->is_durable);
-		buf_done(&item->payload);
-		buf_init(&item->payload, 0);
-		item->has_payload = false;
-	}
+	mem_free(entry->views);
+	entry->views = NULL;
+	cache_items_shrink(&entry->items);
+	cache_items_shrink(&entry->unknowns);
 }
 
 /* --- items ---------------------------------------- */
 
-struct cache_item *
-cache_item_add(struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t size)
+static struct cache_item *
+cache_item_new(uint16_t type, uint64_t lsn, uint16_t size)
 {
 	struct cache_item *item = MEM_NEW(struct cache_item);
 
@@ -173,6 +186,21 @@ cache_item_add(struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t 
 	item->lsn = lsn;
 	item->size = size;
 	buf_init(&item->payload, 0);
+	return item;
+}
+
+static void
+cache_item_free(struct cache_item *item)
+{
+	buf_done(&item->payload);
+	mem_free(item);
+}
+
+struct cache_item *
+cache_item_add(struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t size)
+{
+	struct cache_item *item = cache_item_new(type, lsn, size);
+
 	TAILQ_INSERT_TAIL(&entry->items, item, link);
 	return item;
 }
@@ -181,8 +209,41 @@ void
 cache_item_drop(struct cache_entry *entry, struct cache_item *item)
 {
 	TAILQ_REMOVE(&entry->items, item, link);
-	buf_done(&item->payload);
-	mem_free(item);
+	cache_item_free(item);
+}
+
+struct cache_item *
+cache_unknown_add(struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t size)
+{
+	struct cache_item *item = cache_item_new(type, lsn, size);
+
+	item->is_durable = true;
+	TAILQ_INSERT_TAIL(&entry->unknowns, item, link);
+	return item;
+}
+
+void
+cache_unknown_drop(struct cache_entry *entry, struct cache_item *item)
+{
+	TAILQ_REMOVE(&entry->unknowns, item, link);
+	cache_item_free(item);
+}
+
+static void
+cache_view_unknowns(struct cache_entry *entry, struct store_view *view)
+{
+	const struct cache_item *item;
+	size_t count = 0;
+
+	TAILQ_FOREACH (item, &entry->unknowns, link)
+		count++;
+	mem_free(entry->views);
+	entry->views = count > 0 ? mem_array(count, sizeof(*entry->views)) : NULL;
+	view->unknowns = entry->views;
+	TAILQ_FOREACH (item, &entry->unknowns, link)
+		entry->views[view->unknown_count++] = (struct record){ .type = item->type,
+			.flags = (uint16_t)item->flags,
+			.payload = buf_slice(&item->payload) };
 }
 
 static void
@@ -227,4 +288,5 @@ cache_view(struct cache_entry *entry, uint32_t flags, struct store_view *ret_vie
 		.flags = flags,
 	};
 	cache_view_state(entry, ret_view);
+	cache_view_unknowns(entry, ret_view);
 }

@@ -9,6 +9,9 @@
  * RESULTs that are being written, in the order of the journal. What a message looks like is its
  * durable state with the items applied.
  *
+ * The *unknowns* of an entry are records of types that only a later release knows; nothing is
+ * known of them but that they belong to the message, until it ends.
+ *
  * Ownership: entries belong to the cache; slices of them live as store.h says.
  * Threads:   one.
  */
@@ -23,13 +26,13 @@
 
 struct cache_item {
 	TAILQ_ENTRY(cache_item) link;
-	uint16_t type; /* RECORD_STATE or RECORD_RESULT */
+	uint16_t type; /* RECORD_STATE or RECORD_RESULT; in `unknowns` that of the record */
 	bool is_durable;
 	bool has_payload;
 	uint16_t size;
 	uint64_t lsn;
 	uint64_t due_us; /* STATE */
-	uint32_t flags;  /* STATE */
+	uint32_t flags;  /* STATE; in `unknowns` enum record_flag */
 	struct buf payload;
 };
 TAILQ_HEAD(cache_items, cache_item);
@@ -74,7 +77,9 @@ struct cache_entry {
 	uint64_t state_from; /* LSN of the STATE in `state`, 0: none is there */
 	struct buf state;
 	struct cache_items items;
+	struct cache_items unknowns;
 	struct slice *results; /* of the last view */
+	struct record *views;  /* of the unknowns, in the last view */
 	struct cache_waiters waiters;
 	struct disk_op op;
 	uint64_t op_lsn;
@@ -112,6 +117,10 @@ void cache_shrink(struct cache *cache, struct cache_entry *entry);
 struct cache_item *cache_item_add(
 	struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t size);
 void cache_item_drop(struct cache_entry *entry, struct cache_item *item);
+/* The same in the list of unknowns; what is there is durable. */
+struct cache_item *cache_unknown_add(
+	struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t size);
+void cache_unknown_drop(struct cache_entry *entry, struct cache_item *item);
 void cache_view(struct cache_entry *entry, uint32_t flags, struct store_view *ret_view);
 
 #endif

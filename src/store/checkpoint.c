@@ -192,6 +192,17 @@ checkpoint_put(struct store *store, store_ref ref, struct buf *buf)
 				.type = RECORD_RESULT };
 			summary_put(buf, &entry);
 		}
+	if (known != NULL)
+		TAILQ_FOREACH(item, &known->unknowns, link)
+		{
+			entry = (struct summary_entry) { .queue_id = slot->queue_id,
+				.lsn = item->lsn,
+				.value = item->type,
+				.size = item->size,
+				.type = SUMMARY_UNKNOWN,
+				.flags = (uint8_t)item->flags };
+			summary_put(buf, &entry);
+		}
 	return (uint32_t)((buf->len - before) / SUMMARY_ENTRY);
 }
 

@@ -10,7 +10,8 @@
  * What has records in the making, or RESULTs that no STATE has folded, is left for the end of the
  * pass: then it is loaded and appended anew in one piece, MESSAGE and state and results, when
  * nothing of it is
- * in the making: a copy must contain every record that stands before it.
+ * in the making: a copy must contain every record that stands before it. So is what has records of
+ * a later release, which follow their message unchanged.
  *
  * What cannot be read is kept under corrupt/ and ended (lost.c); its segment is never used again.
  */
@@ -37,7 +38,8 @@ enum {
 struct clean_copy {
 	struct store *store;
 	store_ref ref;
-	unsigned count; /* MESSAGE, STATE if has_state, RESULTs */
+	unsigned count; /* MESSAGE, STATE if has_state, RESULTs, unknown ones */
+	unsigned unknown_count;
 	bool has_state;
 	size_t bytes;
 	uint64_t *lsns;
@@ -237,7 +239,8 @@ clean_is_simple(const struct store *store, store_ref ref)
 
 	if (entry == NULL || store_plant_is_on(store, JOURNAL_PLANT_LATE_STATE))
 		return true;
-	return entry->in_flight == 0 && TAILQ_EMPTY(&entry->items);
+	return entry->in_flight == 0 && TAILQ_EMPTY(&entry->items)
+	       && TAILQ_EMPTY(&entry->unknowns);
 }
 
 static void
@@ -246,11 +249,10 @@ clean_record(struct store *store, uint64_t lsn, const struct record *record)
 	struct summary_entry entries[SUMMARY_PER_RECORD];
 	const struct index_slot *slot;
 	struct clean_move *under_way = NULL;
+	bool is_part = record->type == RECORD_RESULT || !record_is_known(record->type), lives;
 	store_ref ref;
-	bool lives;
 
-	if ((record->type != RECORD_MESSAGE && record->type != RECORD_STATE
-		    && record->type != RECORD_RESULT)
+	if ((record->type != RECORD_MESSAGE && record->type != RECORD_STATE && !is_part)
 		|| summary_of_record(lsn, record, entries) == 0)
 		return;
 	ref = index_find(&store->index, entries[0].queue_id);
@@ -260,7 +262,7 @@ clean_record(struct store *store, uint64_t lsn, const struct record *record)
 	lives = record->type == RECORD_MESSAGE ? slot->message_lsn == lsn && slot->is_durable
 		: record->type == RECORD_STATE ? slot->state_lsn == lsn
 					       : false;
-	if (record->type == RECORD_RESULT)
+	if (is_part)
 		lives = cache_find(&store->cache, ref) != NULL;
 	if (!lives)
 		return;
@@ -268,7 +270,7 @@ clean_record(struct store *store, uint64_t lsn, const struct record *record)
 		HASH_FIND(hh, store->clean.states, &ref, sizeof(ref), under_way);
 	if (under_way != NULL)
 		return;
-	if (record->type == RECORD_RESULT || !clean_is_simple(store, ref))
+	if (is_part || !clean_is_simple(store, ref))
 		clean_leave(&store->clean, ref);
 	else
 		clean_copy_record(store, ref, lsn, record);
@@ -297,10 +299,19 @@ clean_move(struct store *store, uint64_t *lsn, uint16_t *size, const struct clea
 
 /* The first records of the message, in the order of the journal, are those that were copied. */
 static void
+clean_apply_items(struct store *store, struct cache_item *first, const struct clean_copy *copy,
+	unsigned *at, unsigned end)
+{
+	for (struct cache_item *item = first; *at < end; item = TAILQ_NEXT(item, link)) {
+		CHECK(item != NULL && item->is_durable);
+		clean_move(store, &item->lsn, &item->size, copy, (*at)++);
+	}
+}
+
+static void
 clean_apply(struct store *store, struct cache_entry *entry, const struct clean_copy *copy)
 {
 	struct index_slot *slot = index_slot(&store->index, copy->ref);
-	struct cache_item *item = TAILQ_FIRST(&entry->items);
 	uint16_t size = slot->message_size;
 	uint64_t state_lsn = slot->state_lsn;
 	unsigned at = 0;
@@ -314,10 +325,9 @@ clean_apply(struct store *store, struct cache_entry *entry, const struct clean_c
 		if (entry->state_from == state_lsn)
 			entry->state_from = slot->state_lsn;
 	}
-	for (; at < copy->count; at++, item = TAILQ_NEXT(item, link)) {
-		CHECK(item != NULL && item->is_durable);
-		clean_move(store, &item->lsn, &item->size, copy, at);
-	}
+	clean_apply_items(store, TAILQ_FIRST(&entry->items), copy, &at,
+		copy->count - copy->unknown_count);
+	clean_apply_items(store, TAILQ_FIRST(&entry->unknowns), copy, &at, copy->count);
 }
 
 static void
@@ -402,6 +412,14 @@ clean_collect(struct clean_copy *copy, const struct cache_entry *entry, struct b
 		record_state_encode(payloads, &state);
 		clean_put(copy, payloads, records, RECORD_RESULT, start);
 	}
+	TAILQ_FOREACH(item, &entry->unknowns, link)
+	{
+		start = payloads->len;
+		buf_add(payloads, buf_slice(&item->payload));
+		clean_put(copy, payloads, records, item->type, start);
+		records[copy->count - 1].flags = (uint16_t)item->flags;
+		copy->unknown_count++;
+	}
 	for (unsigned i = 0; i < copy->count; i++) {
 		records[i].payload.ptr = payloads->ptr + at;
 		at += records[i].payload.len;
@@ -457,6 +475,8 @@ clean_loaded(struct store *store, struct cache_entry *entry, enum err err)
 	count += slot->state_lsn != 0;
 	TAILQ_FOREACH(item, &entry->items, link)
 	count++;
+	TAILQ_FOREACH(item, &entry->unknowns, link)
+	count++;
 	if (count <= CLEAN_RECORDS)
 		clean_append(store, entry, count);
 }
@@ -480,10 +500,14 @@ clean_lives_between(const struct store *store, store_ref ref, uint64_t from, uin
 	if (clean_is_between(slot->message_lsn, from, end)
 		|| clean_is_between(slot->state_lsn, from, end))
 		return true;
-	if (entry != NULL)
-		TAILQ_FOREACH(item, &entry->items, link)
-			if (item->is_durable && clean_is_between(item->lsn, from, end))
-				return true;
+	if (entry == NULL)
+		return false;
+	TAILQ_FOREACH(item, &entry->items, link)
+	if (item->is_durable && clean_is_between(item->lsn, from, end))
+		return true;
+	TAILQ_FOREACH(item, &entry->unknowns, link)
+	if (clean_is_between(item->lsn, from, end))
+		return true;
 	return false;
 }
 

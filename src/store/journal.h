@@ -123,6 +123,7 @@ enum journal_plant {
 	JOURNAL_PLANT_KEEP_ORPHANS = 524288, /* store: an end does not remove large content */
 	JOURNAL_PLANT_DROP_ORPHANS = 1048576, /* store: damage does not protect large content */
 	JOURNAL_PLANT_BLIND_SCRUB = 2097152, /* store: the scrub takes all that it reads for good */
+	JOURNAL_PLANT_DROP_UNKNOWN = 4194304, /* store: records of a later release go */
 };
 
 struct journal_space {

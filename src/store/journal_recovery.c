@@ -408,10 +408,11 @@ journal_recovery_record(struct journal *journal, uint64_t lsn, const struct reco
 			"journal: the message at LSN %llu is "
 			"not readable; left out",
 			(unsigned long long)lsn);
-	if (record->type > RECORD_PLACE && (record->flags & RECORD_CRITICAL) != 0)
+	if (count == 0 && !record_is_known(record->type)
+		&& (record->flags & RECORD_CRITICAL) != 0)
 		journal_notice(journal,
-			"journal: the record at LSN %llu is of a kind (%u) that this release does "
-			"not know",
+			"journal: the record at LSN %llu is of a kind (%u) that this release must "
+			"know and does not, and belongs to no message; left out",
 			(unsigned long long)lsn, (unsigned)record->type);
 }
 

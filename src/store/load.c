@@ -19,6 +19,7 @@ struct load_piece {
 	uint64_t lsn;
 	uint16_t size;
 	struct cache_item *item;
+	bool is_unknown;
 };
 
 static void load_done(void *ctx, struct disk_op *op);
@@ -30,19 +31,27 @@ load_missing(struct store *store, const struct cache_entry *entry, struct load_p
 	struct cache_item *item;
 
 	if (!entry->has_parts || (entry->wants_body && !entry->has_body)) {
-		*ret_piece = (struct load_piece){ RECORD_MESSAGE, slot->message_lsn,
-			slot->message_size, NULL };
+		*ret_piece = (struct load_piece){ .type = RECORD_MESSAGE,
+			.lsn = slot->message_lsn, .size = slot->message_size };
 		return true;
 	}
 	if (slot->state_lsn != 0 && entry->state_from != slot->state_lsn) {
-		*ret_piece = (struct load_piece){ RECORD_STATE, slot->state_lsn, slot->state_size,
-			NULL };
+		*ret_piece = (struct load_piece){ .type = RECORD_STATE, .lsn = slot->state_lsn,
+			.size = slot->state_size };
 		return true;
 	}
 	TAILQ_FOREACH (item, &entry->items, link) {
 		if (item->has_payload)
 			continue;
-		*ret_piece = (struct load_piece){ RECORD_RESULT, item->lsn, item->size, item };
+		*ret_piece = (struct load_piece){ .type = RECORD_RESULT, .lsn = item->lsn,
+			.size = item->size, .item = item };
+		return true;
+	}
+	TAILQ_FOREACH (item, &entry->unknowns, link) {
+		if (item->has_payload)
+			continue;
+		*ret_piece = (struct load_piece){ .type = item->type, .lsn = item->lsn,
+			.size = item->size, .item = item, .is_unknown = true };
 		return true;
 	}
 	return false;
@@ -117,6 +126,19 @@ load_take_part(struct cache_entry *entry, const struct load_piece *piece, struct
 	return ERR_OK;
 }
 
+static enum err
+load_take_unknown(const struct cache_entry *entry, const struct load_piece *piece,
+	const struct record *record)
+{
+	if (record_unknown_owner(record) != entry->queue_id)
+		return ERR_CORRUPT;
+	buf_clear(&piece->item->payload);
+	buf_add(&piece->item->payload, record->payload);
+	piece->item->flags = record->flags;
+	piece->item->has_payload = true;
+	return ERR_OK;
+}
+
 /* Puts the record that was read where it belongs, if it still does. */
 static enum err
 load_take(struct store *store, struct cache_entry *entry)
@@ -131,12 +153,15 @@ load_take(struct store *store, struct cache_entry *entry)
 		return ERR_CORRUPT;
 	if (piece.type == RECORD_MESSAGE)
 		return load_take_message(store, entry, record.payload);
+	if (piece.is_unknown)
+		return load_take_unknown(entry, &piece, &record);
 	return load_take_part(entry, &piece, record.payload);
 }
 
 /*
- * The record that was read does not verify. A STATE or RESULT is only a part of what is known: it
- * is kept, and the message goes on without it, as damaged_state_action says. Without its MESSAGE
+ * The record that was read does not verify. A STATE or RESULT is only a part of what is known (so
+ * is a record of a later release): it is kept, and the message goes on without it, as
+ * damaged_state_action says. Without its MESSAGE
  * nothing is left. Returns ERR_OK if it goes on.
  */
 static enum err
@@ -155,6 +180,9 @@ load_corrupt(struct store *store, struct cache_entry *entry)
 		store_release(store, slot->state_lsn, slot->state_size);
 		slot->state_lsn = 0;
 		buf_clear(&entry->state);
+	} else if (piece.is_unknown) {
+		store_release(store, piece.item->lsn, piece.item->size);
+		cache_unknown_drop(entry, piece.item);
 	} else {
 		if (piece.item->is_durable)
 			store_release(store, piece.item->lsn, piece.item->size);

@@ -352,6 +352,21 @@ record_sum(const uint8_t *header, struct slice payload)
 	return hash_bytes_seeded(payload, hash_bytes(slice_make(header, RECORD_AT_SUM)));
 }
 
+bool
+record_is_known(uint16_t type)
+{
+	return type >= RECORD_MESSAGE && type <= RECORD_PLACE;
+}
+
+uint64_t
+record_unknown_owner(const struct record *record)
+{
+	if (record_is_known(record->type) || (record->flags & RECORD_OF_MESSAGE) == 0
+		|| record->payload.len < 8)
+		return 0;
+	return wire_load_u64(record->payload.ptr);
+}
+
 size_t
 record_put(struct buf *buf, const struct record *record)
 {

@@ -115,6 +115,9 @@ enum record_type {
 
 enum record_flag {
 	RECORD_CRITICAL = 1, /* a reader that does not know the type must not go on as if it did */
+	/* The payload begins with a queue ID. In every type that a later release adds: a reader
+	 * that does not know it carries it along until that message ends. */
+	RECORD_OF_MESSAGE = 2,
 };
 
 struct record {
@@ -128,6 +131,12 @@ struct record {
 
 /* Bytes that a record with such a payload takes in a batch. */
 size_t record_size(size_t payload_len);
+
+/* Whether this release knows what records of this type mean. */
+bool record_is_known(uint16_t type);
+
+/* Queue ID of the message that a record of an unknown type belongs to; 0: of none. */
+uint64_t record_unknown_owner(const struct record *record);
 
 /* Appends a record; returns the offset in buf at which it begins. */
 size_t record_put(struct buf *buf, const struct record *record);

@@ -164,7 +164,8 @@ store_entry_settle(struct store *store, struct cache_entry *entry)
 	if (entry->is_pinned || entry->is_new || entry->is_reading || entry->is_busy
 		|| entry->in_flight > 0)
 		return;
-	if (entry->large == 0 && TAILQ_EMPTY(&entry->items) && !entry->is_damaged) {
+	if (entry->large == 0 && TAILQ_EMPTY(&entry->items) && TAILQ_EMPTY(&entry->unknowns)
+		&& !entry->is_damaged) {
 		cache_forget(&store->cache, entry);
 		cache_entry_free(entry);
 	} else {
@@ -184,6 +185,17 @@ store_items_fold(struct store *store, struct cache_entry *entry, const struct ca
 	}
 }
 
+static void
+store_unknowns_release(struct store *store, struct cache_entry *entry)
+{
+	struct cache_item *item;
+
+	while ((item = TAILQ_FIRST(&entry->unknowns)) != NULL) {
+		store_release(store, item->lsn, item->size);
+		cache_unknown_drop(entry, item);
+	}
+}
+
 /* Nothing of a message needs to stay in force. */
 static void
 store_message_release(struct store *store, store_ref ref)
@@ -196,8 +208,10 @@ store_message_release(struct store *store, store_ref ref)
 	if (slot->state_lsn != 0)
 		store_release(store, slot->state_lsn, slot->state_size);
 	slot->state_lsn = 0;
-	if (entry != NULL)
+	if (entry != NULL) {
 		store_items_fold(store, entry, NULL);
+		store_unknowns_release(store, entry);
+	}
 }
 
 void
@@ -304,6 +318,26 @@ store_apply_result(struct store *store, const struct summary_entry *entry, store
 	store_hold(store, entry->lsn, item->size);
 }
 
+/* What it means only a later release knows; it stays with its message. */
+static void
+store_apply_unknown(struct store *store, const struct summary_entry *entry, store_ref ref)
+{
+	const struct cache_entry *known = cache_find(&store->cache, ref);
+	const struct cache_item *last = NULL;
+	struct cache_item *item;
+
+	if (known != NULL)
+		last = TAILQ_LAST(&known->unknowns, cache_items);
+	if (!store_is_in_force(store, entry->lsn) || (last != NULL && last->lsn >= entry->lsn)
+		|| store_plant_is_on(store, JOURNAL_PLANT_DROP_UNKNOWN))
+		return;
+	item = cache_unknown_add(
+		store_entry(store, ref), (uint16_t)entry->value, entry->lsn, entry->size);
+	item->flags = entry->flags;
+	store_hold(store, entry->lsn, item->size);
+	store->critical_count += (entry->flags & RECORD_CRITICAL) != 0;
+}
+
 void
 store_apply(struct store *store, const struct summary_entry *entry)
 {
@@ -331,6 +365,9 @@ store_apply(struct store *store, const struct summary_entry *entry)
 		break;
 	case RECORD_DONE:
 		store_message_end(store, ref);
+		break;
+	case SUMMARY_UNKNOWN:
+		store_apply_unknown(store, entry, ref);
 		break;
 	default:
 		break;
@@ -378,6 +415,28 @@ store_doubt(struct store *store, struct index_slot *slot)
 		slot->flags = (slot->flags | RECORD_STATE_HELD) & INDEX_FLAGS;
 }
 
+/* What a later release has said of it must be known before anybody touches it. */
+static void
+store_hold_critical(struct store *store, store_ref ref)
+{
+	struct index_slot *slot = index_slot(&store->index, ref);
+	const struct cache_entry *entry = cache_find(&store->cache, ref);
+	const struct cache_item *item;
+
+	if (entry == NULL)
+		return;
+	TAILQ_FOREACH(item, &entry->unknowns, link)
+	if ((item->flags & RECORD_CRITICAL) != 0)
+		break;
+	if (item == NULL)
+		return;
+	slot->flags = (slot->flags | RECORD_STATE_HELD) & INDEX_FLAGS;
+	store_notice(store,
+		"store: message %016llx has a record of a kind (%u) that this release must know "
+		"and does not; held",
+		(unsigned long long)slot->queue_id, (unsigned)item->type);
+}
+
 /* Some messages get their place in the schedule; at the end all have one. */
 static void
 store_sweep(struct store *store)
@@ -396,6 +455,8 @@ store_sweep(struct store *store)
 			return;
 		}
 		store_doubt(store, index_slot(&store->index, store->sweep));
+		if (store->critical_count > 0)
+			store_hold_critical(store, store->sweep);
 		store_schedule(store, store->sweep);
 	}
 }

@@ -257,6 +257,10 @@ struct store_view {
 	uint32_t flags;
 	const struct slice *results; /* RESULT payloads behind that STATE, oldest first */
 	size_t result_count;
+	/* Records of a later release that belong to it, oldest first; they go with it everywhere
+	 * until it ends. One that is critical has put the message on hold at the start. */
+	const struct record *unknowns;
+	size_t unknown_count;
 };
 
 /*

@@ -154,6 +154,7 @@ struct store {
 	struct store_gate gate;
 	unsigned freezes; /* no file under large/ is removed */
 	uint64_t doubtful;         /* messages whose state may be out of date */
+	uint64_t critical_count;   /* critical records of a later release that recovery has met */
 	struct mono opened_at, progress_at;
 	uint64_t lost_count;
 	uint64_t large_bytes;

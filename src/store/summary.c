@@ -87,6 +87,17 @@ summary_of_state(const struct record *record, struct summary_entry *entry)
 	return 1;
 }
 
+/* It belongs to a message, whatever it says. */
+static unsigned
+summary_of_unknown(const struct record *record, struct summary_entry *entry)
+{
+	entry->queue_id = record_unknown_owner(record);
+	entry->value = record->type;
+	entry->type = SUMMARY_UNKNOWN;
+	entry->flags = (uint8_t)record->flags;
+	return entry->queue_id != 0;
+}
+
 unsigned
 summary_of_record(
 	uint64_t lsn, const struct record *record, struct summary_entry entries[SUMMARY_PER_RECORD])
@@ -104,7 +115,7 @@ summary_of_record(
 	case RECORD_DONE:
 		return summary_of_state(record, entries);
 	default:
-		return 0;
+		return summary_of_unknown(record, entries);
 	}
 }
 

@@ -12,6 +12,7 @@
  *   RESULT   size
  *   DONE
  *   LARGE    (not a record: behind its MESSAGE) value: number of the file under large/
+ *   UNKNOWN  value: type of the record, which this release does not know; size, flags: its own
  */
 #ifndef OSTLER_STORE_SUMMARY_H
 #define OSTLER_STORE_SUMMARY_H
@@ -21,7 +22,8 @@
 enum {
 	SUMMARY_ENTRY = 32,
 	SUMMARY_PER_RECORD = 2, /* at most so many entries for one record */
-	SUMMARY_LARGE = 0x80,	/* type of an entry; no record has it */
+	SUMMARY_LARGE = 0x80,	/* types of entries that no record has */
+	SUMMARY_UNKNOWN = 0x81,
 };
 
 struct summary_entry {
@@ -30,8 +32,8 @@ struct summary_entry {
 	uint64_t value;
 	uint32_t due_s;
 	uint16_t size; /* as summary_size_pack() gives it */
-	uint8_t type;  /* enum record_type or SUMMARY_LARGE */
-	uint8_t flags; /* enum record_state_flag */
+	uint8_t type;  /* enum record_type, SUMMARY_LARGE or SUMMARY_UNKNOWN */
+	uint8_t flags; /* enum record_state_flag; UNKNOWN: enum record_flag */
 };
 
 /* Entries of a record at an LSN; returns how many: 0 if the index need not know it. */

@@ -9,6 +9,9 @@
  * loaded: it must be what its durable changes make it, and perhaps the first few of those that were
  * under way; what ended durably is gone; of an atomic pair both are there or neither.
  *
+ * Before some starts a later release has written records of types that this one does not know: they must
+ * stay with their message, whatever becomes of it, and hold it if they are critical.
+ *
  * In some runs the disk lies or rots: then what it destroyed may be gone or back, but nothing is ever shown with
  * other bytes, and all ends well. Options: seeds.h.
  */
@@ -30,6 +33,8 @@ enum {
 	SIM_LIVE_MAX = 40,
 	SIM_LARGE = 20000,
 	SIM_CACHE = 12000,
+	SIM_UNKNOWNS = 2,
+	SIM_UNKNOWN_TYPE = 900,
 	SIM_SETTLED = 10, /* segments in force at the end: 3/2.4 of the smallest log and 2 */
 };
 
@@ -39,6 +44,14 @@ struct sim_op {
 	uint16_t type; /* enum record_type */
 	uint32_t seq;
 	enum sim_status status;
+};
+
+/* A record that a later release has written. */
+struct sim_unknown {
+	struct sim_message *message;
+	uint32_t seq;
+	enum sim_status status;
+	uint16_t flags;
 };
 
 struct sim_message {
@@ -55,6 +68,9 @@ struct sim_message {
 	unsigned op_count;
 	struct sim_op ops[SIM_OPS_MAX];
 	struct store_large *large;
+	struct sim_unknown unknowns[SIM_UNKNOWNS];
+	unsigned unknown_count;
+	bool is_held;
 	uint32_t twin_id, twin_seq; /* the result that came in one transaction with it */
 };
 
@@ -162,6 +178,18 @@ sim_payload_seq(struct slice bytes, uint32_t id)
 	return is_good ? seq : 0;
 }
 
+static void
+sim_unknown_payload(struct buf *buf, const struct sim_unknown *unknown)
+{
+	struct buf rest;
+
+	buf_init(&rest, 0);
+	sim_payload(&rest, unknown->message->id, unknown->seq);
+	wire_put_u64(buf, unknown->message->id + 1);
+	buf_add(buf, buf_slice(&rest));
+	buf_done(&rest);
+}
+
 /* --- the oracle -------------------------------------------------------------------------------- */
 
 static void
@@ -225,6 +253,44 @@ sim_found(struct sim *sim, struct sim_message *message, struct sim_fold *ret_fol
 	}
 }
 
+static bool
+sim_is_unknown(const struct sim_unknown *unknown, const struct record *record)
+{
+	struct buf expected;
+	bool is_same;
+
+	buf_init(&expected, 0);
+	sim_unknown_payload(&expected, unknown);
+	is_same = record->type == SIM_UNKNOWN_TYPE && record->flags == unknown->flags
+		&& slice_equal(record->payload, buf_slice(&expected));
+	buf_done(&expected);
+	return is_same;
+}
+
+/* What a later release has written is there in its order; the run goes on with what is. */
+static void
+sim_check_unknowns(struct sim *sim, struct sim_message *message)
+{
+	struct store_view view;
+	unsigned kept = 0, seen = 0;
+
+	store_view(sim->store, message->ref, &view);
+	for (unsigned i = 0; i < message->unknown_count; i++) {
+		const struct sim_unknown *unknown = &message->unknowns[i];
+
+		if (seen < view.unknown_count && sim_is_unknown(unknown, &view.unknowns[seen])) {
+			message->unknowns[kept] = *unknown;
+			message->unknowns[kept++].status = SIM_DURABLE;
+			seen++;
+		} else if (unknown->status == SIM_DURABLE) {
+			sim_break(sim, "a record of a later release is lost");
+		}
+	}
+	if (seen < view.unknown_count)
+		sim_break(sim, "a record of a later release has other bytes");
+	message->unknown_count = kept;
+}
+
 static void
 sim_check_body(struct sim *sim, struct sim_message *message)
 {
@@ -251,6 +317,7 @@ sim_check_view(struct sim *sim, struct sim_message *message)
 			sim_fold_op(&fold, &message->ops[i]);
 	if (!sim_fold_equal(&fold, &found))
 		sim_fail(sim, "a view is not what was committed");
+	sim_check_unknowns(sim, message);
 	sim_check_body(sim, message);
 }
 
@@ -332,6 +399,7 @@ sim_verify(struct sim *sim, struct sim_message *message)
 	if (!sim_is_possible(message, &found))
 		sim_break(sim, "a message is not what its durable changes made it");
 	sim_accept(message, &found);
+	sim_check_unknowns(sim, message);
 	sim_check_body(sim, message);
 	if (message->is_large)
 		store_large_read(sim->store, message->ref, SIM_LARGE, sim_large_checked, message);
@@ -374,6 +442,23 @@ sim_load(struct sim *sim, struct sim_message *message)
 	store_load(sim->store, message->ref, sim_loaded, message);
 }
 
+/* On hold if a record says that it must be known, and only then. */
+static void
+sim_check_hold(struct sim *sim, struct sim_message *message, const struct store_info *info)
+{
+	bool must = false, may = false;
+
+	for (unsigned i = 0; i < message->unknown_count; i++) {
+		const struct sim_unknown *unknown = &message->unknowns[i];
+
+		may |= (unknown->flags & RECORD_CRITICAL) != 0;
+		must |= (unknown->flags & RECORD_CRITICAL) != 0 && unknown->status == SIM_DURABLE;
+	}
+	message->is_held = (info->flags & RECORD_STATE_HELD) != 0;
+	if ((must && !message->is_held) || (!may && message->is_held))
+		sim_break(sim, "a critical record of a later release does not hold its message");
+}
+
 static void
 sim_meet(struct sim *sim, struct sim_message *message)
 {
@@ -393,6 +478,7 @@ sim_meet(struct sim *sim, struct sim_message *message)
 	store_info(sim->store, message->ref, &info);
 	if (info.queue_id != message->id + 1 || !info.is_durable || info.is_pinned)
 		sim_fail(sim, "recovery gave wrong information about a message");
+	sim_check_hold(sim, message, &info);
 	message->due_s = (uint32_t)(info.due_us / US_PER_S);
 	message->is_unverified = true;
 	message->is_due_unsure = false;
@@ -493,6 +579,7 @@ sim_op_settled(struct sim *sim, struct sim_message *message, uint32_t seq,
 	sim->durables++;
 	if (op->type == RECORD_STATE) {
 		message->is_due_unsure = message->sent > 0;
+		message->is_held = false;
 		sim_compress(message, op);
 	} else if (op->type == RECORD_DONE) {
 		message->is_gone = true;
@@ -761,7 +848,8 @@ sim_check_schedule(struct sim *sim)
 
 	if (ref != 0) {
 		store_info(sim->store, ref, &info);
-		if (info.is_pinned || info.due_us > sim->now.wall.us)
+		if (info.is_pinned || info.due_us > sim->now.wall.us
+			|| (info.flags & RECORD_STATE_HELD) != 0)
 			sim_fail(sim, "the schedule holds a message that is not due or not idle");
 		return;
 	}
@@ -769,7 +857,7 @@ sim_check_schedule(struct sim *sim)
 		const struct sim_message *message = &sim->messages[i];
 
 		if (message->ref != 0 && !message->is_pinned && !message->is_loading
-			&& message->sent == 0 && !message->is_due_unsure && message->due_s < wall_s(sim->now.wall)
+			&& !message->is_held && message->sent == 0 && !message->is_due_unsure && message->due_s < wall_s(sim->now.wall)
 			&& message->op_count > 0
 			&& message->ops[message->op_count - 1].status == SIM_DURABLE)
 			sim_fail(sim, "an idle message that is due is not in the schedule");
@@ -837,6 +925,74 @@ sim_stop(struct sim *sim)
 			sim_fail(sim, "a clean stop forgot a change");
 }
 
+static void
+sim_unknown_settled(void *ctx, enum journal_outcome outcome)
+{
+	struct sim_unknown *unknown = ctx;
+
+	unknown->status = outcome == JOURNAL_DURABLE ? SIM_DURABLE : SIM_REFUSED;
+}
+
+static void
+sim_unknown_write(struct sim *sim, struct sim_message *message)
+{
+	struct sim_unknown *unknown = &message->unknowns[message->unknown_count];
+	struct record record = { .type = SIM_UNKNOWN_TYPE, .flags = RECORD_OF_MESSAGE };
+	struct buf payload;
+
+	if (rng_one_in(&sim->dice, 3))
+		record.flags |= RECORD_CRITICAL;
+	*unknown = (struct sim_unknown){ message, ++sim->seq, SIM_SENT, record.flags };
+	buf_init(&payload, 0);
+	sim_unknown_payload(&payload, unknown);
+	record.payload = buf_slice(&payload);
+	if (journal_append(store_journal(sim->store), &record, 1, JOURNAL_RESULT, JOURNAL_NOW,
+		    sim_unknown_settled, unknown, NULL)
+		== ERR_OK)
+		message->unknown_count++;
+	buf_done(&payload);
+}
+
+static bool
+sim_is_quiet(const struct sim *sim)
+{
+	struct store_stats stats;
+
+	store_stats(sim->store, &stats);
+	return store_is_idle(sim->store) && !stats.is_cleaning;
+}
+
+/*
+ * A later release was at work and is going to be replaced by this one: the store, which could not
+ * know of its records in this life, does nothing any more.
+ */
+static void
+sim_downgrade(struct sim *sim)
+{
+	for (int turns = 0; !sim_is_quiet(sim) && turns < 200; turns++) {
+		(void)disk_sim_step(&sim->disk);
+		sim->now.mono.ns += NS_PER_MS;
+		store_step(sim->store, sim->now);
+	}
+	if (!sim_is_quiet(sim))
+		return;
+	for (int i = 0; i < 6 && sim->first < sim->count; i++) {
+		struct sim_message *message = &sim->messages[sim->first
+			+ rng_below(&sim->dice, sim->count - sim->first)];
+
+		if (message->ref != 0 && !message->is_gone && message->sent == 0
+			&& message->op_count > 0 && message->ops[0].status == SIM_DURABLE
+			&& !sim_is_ending(message) && message->unknown_count < SIM_UNKNOWNS
+			&& store_find(sim->store, message->id + 1) == message->ref)
+			sim_unknown_write(sim, message);
+	}
+	for (uint64_t turns = rng_below(&sim->dice, 60); turns > 0; turns--) {
+		(void)disk_sim_step(&sim->disk);
+		sim->now.mono.ns += NS_PER_MS;
+		journal_step(store_journal(sim->store), sim->now);
+	}
+}
+
 /* The process is gone; its memory is leaked, as nothing of it completes any more. */
 static void
 sim_crash(struct sim *sim)
@@ -845,6 +1001,8 @@ sim_crash(struct sim *sim)
 
 	if (sim->opened && rng_one_in(&sim->dice, 4))
 		sim_stop(sim);
+	if (sim->complete && !sim->broken && rng_one_in(&sim->dice, 3))
+		sim_downgrade(sim);
 	disk_sim_die(&sim->disk);
 	if (power)
 		disk_sim_lose_power(&sim->disk);
@@ -1047,6 +1205,7 @@ static const struct seeds_plant sim_plants[] = {
 	{ "keep-orphans", JOURNAL_PLANT_KEEP_ORPHANS },
 	{ "drop-orphans", JOURNAL_PLANT_DROP_ORPHANS },
 	{ "blind-scrub", JOURNAL_PLANT_BLIND_SCRUB },
+	{ "drop-unknown", JOURNAL_PLANT_DROP_UNKNOWN },
 };
 
 int

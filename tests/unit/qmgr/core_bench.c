@@ -476,6 +476,7 @@ bench_offer(struct bench *bench, const char *sender, const char *recipients)
 	envelope.size = sizeof(content) - 1;
 	envelope.head_length = 14;
 	CHECK(envelope_encode(&envelope, &bytes) == ERR_OK);
+	buf_add(&bytes, bench->attribute);
 	while (slice_word(&rest, " ", &word)) {
 		struct recipient_entry entry = { .address = word, .notify = bench->notify };
 

@@ -46,6 +46,7 @@ struct bench {
 	uint32_t flags;       /* of the next mails: enum envelope_flags */
 	uint8_t notify;       /* of the next mails' recipients: enum dsn_notify */
 	struct slice verp;    /* of the next mails: delimiters */
+	struct slice attribute; /* encoded, behind those of the next envelopes */
 };
 
 /* `overrides` ends with NULL: name=value. */

@@ -5,6 +5,8 @@
  */
 #include "core_bench.h"
 
+#include "qmgr/core_priv.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,6 +86,87 @@ test_D60__minimum_wins__and_a_clock_set_back_gives_it(void **state)
 	assert_int_equal(bench_tried(bench, "later-two@d.test"), 1);
 	bench_pass(bench, 33);
 	assert_int_equal(bench_tried(bench, "later-two@d.test"), 2);
+}
+
+/* --- envelopes of a later release --- */
+
+/* Attribute 999: id, flags, length, value. */
+#define LATER_SKIPPABLE SLICE_LIT("\xe7\x03\x00\x05\x00\x00\x00later")
+#define LATER_CRITICAL SLICE_LIT("\xe7\x03\x01\x05\x00\x00\x00later")
+
+static bool
+is_in_work(const struct bench *bench, struct slice bytes)
+{
+	for (int i = 0; i < BENCH_WORKS_MAX; i++)
+		if (bench->works[i].is_used
+			&& memmem(bench->works[i].bytes.ptr, bench->works[i].bytes.len, bytes.ptr,
+				   bytes.len) != NULL)
+			return true;
+	return false;
+}
+
+static void
+test_envelope__unknown_attribute__is_kept_in_a_requeued_copy(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t id;
+
+	bench->attribute = LATER_SKIPPABLE;
+	id = bench_mail(bench, "s@x.test", "wait@d.test");
+	assert_true(is_in_work(bench, LATER_SKIPPABLE));
+	bench_answer(bench, IPC_OUTCOME_DEFERRED, false);
+	assert_false(is_in_work(bench, LATER_SKIPPABLE));
+	bench_command(bench, "requeue", id);
+	bench_run(bench);
+	assert_int_equal(bench_messages(bench), 1);
+	assert_true(is_in_work(bench, LATER_SKIPPABLE));
+}
+
+/* As it would lie in the journal of a later release; nobody could hand it in here. */
+static void
+put_critical(struct bench *bench, uint64_t id)
+{
+	struct store *store = bench->core->store;
+	struct recipient_entry entry = { .address = SLICE_LIT("ok@d.test") };
+	struct envelope envelope;
+	struct store_txn txn;
+	struct buf bytes, list;
+
+	buf_init(&bytes, 0);
+	buf_init(&list, 0);
+	envelope_init(&envelope);
+	envelope.sender = SLICE_LIT("s@x.test");
+	assert_int_equal(envelope_encode(&envelope, &bytes), ERR_OK);
+	buf_add(&bytes, LATER_CRITICAL);
+	assert_int_equal(recipient_list_put(&list, &entry), ERR_OK);
+	store_txn_begin(&txn, store, JOURNAL_NEW_MAIL, JOURNAL_NOW);
+	store_unpin(store, store_txn_message(&txn, &(struct store_message){ .queue_id = id,
+		.envelope = buf_slice(&bytes), .recipients = buf_slice(&list) }));
+	assert_int_equal(store_txn_commit(&txn, NULL, NULL), ERR_OK);
+	buf_done(&bytes);
+	buf_done(&list);
+}
+
+static void
+test_envelope__unknown_critical_attribute__holds_the_message(void **state)
+{
+	struct bench *bench = *state;
+	struct store_info info;
+	uint64_t id = bench->id_next++;
+
+	put_critical(bench, id);
+	bench_run(bench);
+	bench_pass(bench, 2);
+	for (int start = 1; start <= 2; start++) {
+		assert_int_equal(bench_logged(bench, "cannot be read: a format or feature that this release does not know"),
+			start);
+		assert_int_equal(bench_tried(bench, "ok@d.test"), 0);
+		assert_int_equal(bench_messages(bench), 1);
+		store_info(bench->core->store, store_find(bench->core->store, id), &info);
+		assert_int_equal(info.flags, RECORD_STATE_HELD);
+		bench_restart(bench);
+		bench_pass(bench, 2);
+	}
 }
 
 /* --- expiry ----------------------------------------------------------------------------------- */
@@ -285,6 +368,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_B2__attempts__follow_the_age_and_jitter_only_adds),
 		TEST(test_D60__minimum_wins__and_a_clock_set_back_gives_it),
+		TEST(test_envelope__unknown_attribute__is_kept_in_a_requeued_copy),
+		TEST(test_envelope__unknown_critical_attribute__holds_the_message),
 		TEST(test_D42__equal_age__expires__a_microsecond_less_does_not),
 		TEST(test_L44__report_that_fails__is_tried_again_and_nothing_else_is),
 		TEST(test_D46__report_of_an_expiry_that_fails__keeps_the_message),
