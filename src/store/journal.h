@@ -124,6 +124,7 @@ enum journal_plant {
 	JOURNAL_PLANT_DROP_ORPHANS = 1048576, /* store: damage does not protect large content */
 	JOURNAL_PLANT_BLIND_SCRUB = 2097152, /* store: the scrub takes all that it reads for good */
 	JOURNAL_PLANT_DROP_UNKNOWN = 4194304, /* store: records of a later release go */
+	JOURNAL_PLANT_DROP_TAIL = 8388608, /* what lies behind the end is not kept */
 };
 
 struct journal_space {

@@ -19,6 +19,7 @@ struct journal_segment {
 	uint64_t generation;
 	uint32_t slot;
 	bool suspect; /* a write into it failed, or it is damaged: its file is never used again */
+	bool is_blank; /* its file held zeroes when it was taken into use */
 	bool has_footer; /* its records are summed up from the first one on */
 	struct buf footer; /* entries of its records, while it is the newest */
 };
@@ -31,6 +32,7 @@ struct journal_spare {
 	TAILQ_ENTRY(journal_spare) link;
 	uint32_t slot;
 	enum journal_fate fate;
+	bool is_blank; /* zeroes, as far as a segment is long */
 	bool has_old; /* it must be zeroed before it is used again or removed */
 	uint64_t first_needed; /* usable once a batch with `first` at or beyond this is durable */
 	bool needs_open; /* a closing batch may name it: it goes when a newer one is in force */
@@ -97,6 +99,8 @@ struct journal_recovery {
 	uint64_t epoch;
 	uint64_t footer_sum; /* that its last batch must have */
 	uint64_t scanned_end, scanned_sum;
+	struct buf tail; /* bytes behind the end that nobody has acknowledged */
+	uint64_t tail_lsn, tail_count; /* where they begin; how many are not zero or older */
 	uint64_t orphan_lsn; /* the greatest that begins a segment file without a header */
 	uint64_t orphan_end; /* of that segment, at the most */
 	uint32_t orphan_slot;
@@ -168,6 +172,14 @@ void journal_recovery_one(struct journal *journal, uint64_t lsn, const struct re
 /* Damage from `lsn` to `end`: reported, its bytes are kept under corrupt/. */
 void journal_salvage_report(struct journal *journal, const struct segment_header *header,
 	struct slice bytes, uint64_t lsn, uint64_t end);
+/*
+ * Looks at what the newest segment holds from `offset` on, behind the journal's end: notes in
+ * recovery->tail what is neither zero nor left over from batches that lay there before.
+ */
+void journal_salvage_tail(struct journal *journal, const struct segment_header *header,
+	struct slice segment, uint64_t offset);
+/* Keeps that under corrupt/ and says so, if there is any; then writing begins. */
+void journal_salvage_tail_save(struct journal *journal);
 /* Every record that can be read of batches that are damaged; the others are told as broken. */
 void journal_salvage(struct journal *journal, struct slice bytes, uint64_t lsn);
 

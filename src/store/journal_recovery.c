@@ -54,6 +54,8 @@ journal_recovery_submit(struct journal *journal, enum disk_op_kind kind, uint64_
 void
 journal_recovery_done(struct journal *journal)
 {
+	buf_done(&journal->recovery.tail);
+	buf_init(&journal->recovery.tail, 0);
 	mem_free(journal->recovery.found);
 	journal->recovery.found = NULL;
 	journal->recovery.count = 0;
@@ -623,7 +625,7 @@ journal_recovery_finish(struct journal *journal)
 	journal->previous_sum = recovery->scanned_sum == UINT64_MAX ? 0 : recovery->scanned_sum;
 	journal_recovery_check_newest(journal);
 	buf_done(&journal->read_op.list);
-	journal_writer_start(journal, journal->recovered_end);
+	journal_salvage_tail_save(journal);
 }
 
 static void
@@ -638,6 +640,12 @@ journal_recovery_scanned(struct journal *journal, struct slice segment)
 	is_closed = journal_recovery_segment(journal, segment);
 	if (is_newest)
 		recovery->is_closed = is_closed;
+	if (is_newest && !is_closed) {
+		const struct segment_header *header = &recovery->found[recovery->index].header;
+		uint64_t end = num_max_u64(recovery->end, header->base + RECORD_BLOCK);
+
+		journal_salvage_tail(journal, header, segment, end - header->base);
+	}
 	if (recovery->scanned_end == 0 && recovery->end != 0) {
 		recovery->scanned_end = recovery->end;
 		recovery->scanned_sum = recovery->previous_sum;

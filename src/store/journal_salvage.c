@@ -1,6 +1,10 @@
 /*
  * journal_salvage.c - bytes of the journal that cannot be read: kept, reported, and what is whole
  * in them delivered (see journal_recovery.c)
+ *
+ * Damage is what had been durable. What lies behind the end never was: a torn batch, of which no
+ * client was told; it is kept as well, so that nothing is cut off silently, and then the new
+ * segment's cut makes all later recoveries pass it by.
  */
 #include "base/mem.h"
 #include "base/num.h"
@@ -40,6 +44,95 @@ journal_salvage_report(struct journal *journal, const struct segment_header *hea
 	op->done = journal_salvage_saved;
 	disk_submit(journal->options.disk, op);
 }
+
+/* --- behind the end ---------------------------------------- */
+
+static bool
+journal_tail_is_zero(struct slice block)
+{
+	return block.ptr[0] == 0 && memcmp(block.ptr, block.ptr + 1, block.len - 1) == 0;
+}
+
+/*
+ * How far the bytes at `offset` can be of this life of the file. One that was blank has no others.
+ * Of one that may not have been, only the batch that its own header proves: without that nothing
+ * tells a torn batch from what lay there.
+ */
+static uint64_t
+journal_tail_limit(const struct segment_header *header, struct slice segment, uint64_t offset)
+{
+	struct batch_header batch;
+
+	if ((header->features_may & RECORD_FEATURE_BLANK) != 0)
+		return segment.len;
+	if (!batch_peek(slice_from(segment, offset), &batch)
+		|| batch.lsn != header->base + offset)
+		return offset;
+	return num_min_u64(offset + batch.length, segment.len);
+}
+
+void
+journal_salvage_tail(struct journal *journal, const struct segment_header *header,
+	struct slice segment, uint64_t offset)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	uint64_t limit, from = 0, end = 0;
+
+	segment = slice_head(segment, segment.len / RECORD_BLOCK * RECORD_BLOCK);
+	if (offset >= segment.len || journal_plant_is_on(journal, JOURNAL_PLANT_DROP_TAIL))
+		return;
+	limit = journal_tail_limit(header, segment, offset);
+	recovery->tail_count = 0;
+	for (uint64_t at = offset; at < limit; at += RECORD_BLOCK) {
+		if (journal_tail_is_zero(slice_head(slice_from(segment, at), RECORD_BLOCK)))
+			continue;
+		from = end == 0 ? at : from;
+		end = at + RECORD_BLOCK;
+		recovery->tail_count += RECORD_BLOCK;
+	}
+	recovery->tail_lsn = header->base + from;
+	buf_clear(&recovery->tail);
+	buf_add(&recovery->tail, slice_head(slice_from(segment, from), end - from));
+}
+
+static void
+journal_salvage_tail_saved(void *ctx, struct disk_op *op)
+{
+	struct journal *journal = ctx;
+	struct journal_recovery *recovery = &journal->recovery;
+
+	journal_notice(journal,
+		"journal: %llu bytes from LSN %llu on, behind the end, were never acknowledged; "
+		"%s corrupt/%s",
+		(unsigned long long)recovery->tail_count, (unsigned long long)recovery->tail_lsn,
+		op->err < 0 ? "they cannot be kept as" : "kept as", op->name);
+	buf_done(&recovery->tail);
+	buf_init(&recovery->tail, 0);
+	mem_free(op);
+	journal_writer_start(journal, journal->recovered_end);
+}
+
+void
+journal_salvage_tail_save(struct journal *journal)
+{
+	struct journal_recovery *recovery = &journal->recovery;
+	struct disk_op *op;
+
+	if (recovery->tail.len == 0) {
+		journal_writer_start(journal, journal->recovered_end);
+		return;
+	}
+	op = MEM_NEW(struct disk_op);
+	op->kind = DISK_SAVE;
+	op->bytes = buf_slice(&recovery->tail);
+	(void)snprintf(op->name, sizeof(op->name), "tail-%016llx",
+		(unsigned long long)recovery->tail_lsn);
+	op->done = journal_salvage_tail_saved;
+	op->ctx = journal;
+	disk_submit(journal->options.disk, op);
+}
+
+/* --- records of damaged batches ---------------------------------------- */
 
 static void
 journal_salvage_broken(struct journal *journal, uint64_t lsn, struct slice record)

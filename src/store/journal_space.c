@@ -252,6 +252,7 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 		journal->prepare_retry_ns = 0;
 		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REUSE);
 		TAILQ_LAST(&journal->spares, journal_spares)->has_old = false;
+		TAILQ_LAST(&journal->spares, journal_spares)->is_blank = true;
 		if (journal->state != JOURNAL_FAULTED)
 			journal->retry_at.ns = 0;
 		if (journal->state == JOURNAL_RECOVERING)

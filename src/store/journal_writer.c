@@ -197,6 +197,7 @@ journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint
 	segment->generation = ++journal->generation;
 	segment->size = journal->options.segment_size;
 	segment->base = num_max_u64(journal_base_next(journal), num_align_u64(cut, RECORD_BLOCK));
+	segment->is_blank = spare->is_blank;
 	segment->has_footer = true;
 	buf_init(&segment->footer, 0);
 	segment->end = segment->base + RECORD_BLOCK;
@@ -306,6 +307,8 @@ journal_seal_header(struct journal *journal, struct journal_item *item)
 	uint8_t block[RECORD_BLOCK];
 
 	journal_format_fill(journal, &header);
+	if (header.minor > 0 && item->segment->is_blank)
+		header.features_may |= RECORD_FEATURE_BLANK;
 	memcpy(header.uuid, journal->uuid, sizeof(header.uuid));
 	segment_header_encode(&header, block);
 	buf_clear(&item->bytes);

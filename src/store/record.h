@@ -34,6 +34,8 @@ enum {
 #define RECORD_FEATURES_MUST UINT64_C(0)
 /* Features that a reader may ignore. Since 1.1: the header names the release that wrote it. */
 #define RECORD_FEATURE_WRITER UINT64_C(1)
+/* The same: the file was blank when it was taken into use. */
+#define RECORD_FEATURE_BLANK UINT64_C(2)
 
 struct segment_header {
 	uint64_t sequence;   /* 1, 2, 3, … without gaps among the segments in force */

@@ -339,6 +339,18 @@ disk_sim_named_run(struct disk_sim *sim, struct disk_op *op)
 }
 
 static void
+disk_sim_save(struct disk_sim *sim, const struct disk_op *op)
+{
+	if (strncmp(op->name, "tail-", 5) != 0) {
+		sim->saved_count++;
+		return;
+	}
+	CHECK(op->bytes.len >= DISK_SIM_BLOCK);
+	memcpy(sim->tail_name, op->name, sizeof(sim->tail_name));
+	memcpy(sim->tail_block, op->bytes.ptr, DISK_SIM_BLOCK);
+}
+
+static void
 disk_sim_run(struct disk_sim *sim, struct disk_op *op)
 {
 	op->err = ERR_OK;
@@ -367,7 +379,7 @@ disk_sim_run(struct disk_sim *sim, struct disk_op *op)
 		disk_sim_file_free(disk_sim_file(sim, op->slot));
 		break;
 	case DISK_SAVE:
-		sim->saved_count++;
+		disk_sim_save(sim, op);
 		break;
 	case DISK_FILE_APPEND:
 	case DISK_FILE_FINISH:
@@ -438,7 +450,7 @@ disk_sim_die(struct disk_sim *sim)
 
 		if (op->kind == DISK_SAVE) {
 			if (rng_one_in(&sim->rng, 2))
-				sim->saved_count++;
+				disk_sim_save(sim, op);
 			continue;
 		}
 		if (op->kind != DISK_WRITE) {
@@ -484,6 +496,24 @@ disk_sim_lose_power(struct disk_sim *sim)
 	for (size_t i = 0; i < DISK_SIM_NAMED; i++)
 		if (!sim->named[i].stable && rng_one_in(&sim->rng, 2))
 			disk_sim_named_remove(&sim->named[i]);
+}
+
+const struct disk_op *
+disk_sim_writing(const struct disk_sim *sim)
+{
+	for (size_t i = 0; i < sim->queued; i++)
+		if (sim->queue[i]->kind == DISK_WRITE)
+			return sim->queue[i];
+	return NULL;
+}
+
+bool
+disk_sim_is_torn(struct disk_sim *sim, uint32_t slot, uint64_t offset, struct slice bytes)
+{
+	const struct disk_sim_file *file = disk_sim_file(sim, slot);
+
+	return file->exists && memcmp(file->cache + offset, bytes.ptr, DISK_SIM_BLOCK) == 0
+		&& memcmp(file->cache + offset, bytes.ptr, bytes.len) != 0;
 }
 
 void

@@ -54,7 +54,9 @@ struct disk_sim {
 	uint64_t lies_one_in;          /* 0: never; of the blocks that are flushed */
 	uint64_t lies;                 /* told so far */
 	uint64_t flushes_since_lie;    /* two later ones prove that something had been there */
-	uint64_t saved_count;          /* DISK_SAVE operations */
+	uint64_t saved_count;          /* DISK_SAVE operations, without the following */
+	char tail_name[DISK_NAME_SIZE]; /* of the last one of bytes behind the journal's end */
+	uint8_t tail_block[DISK_SIM_BLOCK]; /* its first bytes */
 };
 
 void disk_sim_init(struct disk_sim *sim, uint64_t seed);
@@ -68,6 +70,11 @@ void disk_sim_die(struct disk_sim *sim);
 
 /* The power fails too: what was not flushed is kept, lost or torn, block by block. Call after die. */
 void disk_sim_lose_power(struct disk_sim *sim);
+
+/* The write under way, and whether it was left in part: its first block is there, others are not. */
+const struct disk_op *disk_sim_writing(const struct disk_sim *sim);
+bool disk_sim_is_torn(
+	struct disk_sim *sim, uint32_t slot, uint64_t offset, struct slice bytes);
 
 /* How many files there are under large/. */
 size_t disk_sim_large_count(const struct disk_sim *sim);

@@ -98,6 +98,10 @@ struct sim {
 	bool is_provable;
 	uint64_t lies_judged;
 	const char *bug;
+	/* The batch that was being written at the crash; its LSN if it was left in part, else 0. */
+	struct buf torn;
+	uint32_t torn_slot;
+	uint64_t torn_offset, torn_lsn, tails;
 	uint64_t epoch, recoveries, durables, verified;
 };
 
@@ -484,6 +488,50 @@ sim_meet(struct sim *sim, struct sim_message *message)
 	message->is_due_unsure = false;
 }
 
+/* The batch that the process could not finish; recovery must keep what is there of it. */
+static void
+sim_note_write(struct sim *sim)
+{
+	const struct disk_op *op = disk_sim_writing(&sim->disk);
+	struct batch_header batch;
+
+	buf_clear(&sim->torn);
+	sim->torn_lsn = 0;
+	if (op == NULL || !batch_peek(op->bytes, &batch) || (batch.flags & BATCH_LAST) != 0)
+		return;
+	buf_add(&sim->torn, op->bytes);
+	sim->torn_slot = op->slot;
+	sim->torn_offset = op->offset;
+}
+
+static void
+sim_note_torn(struct sim *sim)
+{
+	struct batch_header batch;
+
+	sim->torn_lsn = 0;
+	if (sim->torn.len > DISK_SIM_BLOCK
+		&& disk_sim_is_torn(
+			&sim->disk, sim->torn_slot, sim->torn_offset, buf_slice(&sim->torn))
+		&& batch_peek(buf_slice(&sim->torn), &batch))
+		sim->torn_lsn = batch.lsn;
+}
+
+static void
+sim_check_tail(struct sim *sim)
+{
+	char name[DISK_NAME_SIZE];
+
+	(void)snprintf(name, sizeof(name), "tail-%016llx", (unsigned long long)sim->torn_lsn);
+	if (sim->torn_lsn != 0
+		&& (strcmp(name, sim->disk.tail_name) != 0
+			|| memcmp(sim->disk.tail_block, sim->torn.ptr, DISK_SIM_BLOCK) != 0))
+		sim_break(sim, "a torn batch was cut off silently");
+	sim->tails += sim->torn_lsn != 0;
+	sim->torn_lsn = 0;
+	buf_clear(&sim->torn);
+}
+
 static void
 sim_opened(void *ctx, enum err err, const struct fault *fault)
 {
@@ -492,6 +540,8 @@ sim_opened(void *ctx, enum err err, const struct fault *fault)
 	(void)fault;
 	sim->broken = err < 0;
 	sim->opened = err == ERR_OK;
+	if (sim->opened)
+		sim_check_tail(sim);
 }
 
 static void
@@ -1003,9 +1053,12 @@ sim_crash(struct sim *sim)
 		sim_stop(sim);
 	if (sim->complete && !sim->broken && rng_one_in(&sim->dice, 3))
 		sim_downgrade(sim);
+	if (sim->opened)
+		sim_note_write(sim);
 	disk_sim_die(&sim->disk);
 	if (power)
 		disk_sim_lose_power(&sim->disk);
+	sim_note_torn(sim);
 	if (sim_says)
 		printf("--- %s; %llu lies, %llu flushes since the last\n",
 			power ? "power loss" : "killed", (unsigned long long)sim->disk.lies,
@@ -1154,6 +1207,7 @@ sim_run(uint64_t seed, unsigned planted, bool log)
 
 	sim_says = log;
 	sim = (struct sim){ .planted = planted, .seed = seed, .is_provable = true };
+	buf_init(&sim.torn, 0);
 	rng_init(&sim.rng, seed);
 	rng_init(&sim.dice, seed ^ 0xd1ce);
 	disk_sim_init(&sim.disk, seed ^ 0x5eed);
@@ -1179,6 +1233,7 @@ sim_run(uint64_t seed, unsigned planted, bool log)
 		bug = "the run did nothing";
 	disk_sim_die(&sim.disk);
 	disk_sim_done(&sim.disk);
+	buf_done(&sim.torn);
 	return bug;
 }
 
@@ -1206,6 +1261,7 @@ static const struct seeds_plant sim_plants[] = {
 	{ "drop-orphans", JOURNAL_PLANT_DROP_ORPHANS },
 	{ "blind-scrub", JOURNAL_PLANT_BLIND_SCRUB },
 	{ "drop-unknown", JOURNAL_PLANT_DROP_UNKNOWN },
+	{ "drop-tail", JOURNAL_PLANT_DROP_TAIL },
 };
 
 int

@@ -67,6 +67,7 @@ unsigned world_files(int dir, bool remove);
 unsigned world_heard(const struct world *world, const char *part);
 int world_end(void **state);
 struct store_message world_message(uint64_t queue_id);
+/* A durable message, pinned; 0: there is no room, and the store says so. */
 store_ref world_put(struct world *world, const struct store_message *message);
 store_ref world_put_id(struct world *world, uint64_t queue_id);
 void world_state(struct world *world, store_ref ref, uint64_t due_us, uint32_t flags, const char *text);

@@ -205,9 +205,15 @@ test_store__full_of_living_mail__refuses_until_there_is_room(void **state)
 	uint64_t id = 0;
 
 	while (store_accepts(world->store)) {
-		store_unpin(world->store, world_put_id(world, ++id));
+		store_ref ref = world_put_id(world, ++id);
+
 		assert_true(id < 1000);
+		if (ref == 0)
+			break;
+		store_unpin(world->store, ref);
 	}
+	while (store_find(world->store, id) == 0)
+		id--;
 	assert_true(id * BODY > 2 * SEGMENT);
 	for (uint64_t gone = 1; gone < id; gone++)
 		world_done(world, store_find(world->store, gone));
@@ -264,6 +270,45 @@ test_store__damaged_record__is_reported_and_kept(void **state)
 	assert_int_equal(world_load(world, ref), ERR_CORRUPT);
 	WORLD_UNTIL(world, store_find(world->store, 7) == 0);
 	assert_int_equal(world_files(world->corrupt_dir, false), 1);
+}
+
+/* A torn batch that left no header, in a segment that had never been used. */
+static void
+test_store__bytes_behind_the_end__are_kept_once_and_told(void **state)
+{
+	struct world *world = *state;
+
+	store_unpin(world->store, world_put_id(world, 7));
+	world_close(world);
+	world_damage(world, 100 * 1024 + 10);
+	world_open(world);
+	assert_int_equal(world_heard(world, "4096 bytes from LSN 102400 on, behind the end, were never "
+					    "acknowledged; kept as corrupt/tail-0000000000019000"),
+		1);
+	assert_int_equal(world_files(world->corrupt_dir, false), 1);
+	assert_int_equal(faccessat(world->corrupt_dir, "tail-0000000000019000", F_OK, 0), 0);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+	world_close(world);
+	world_open(world);
+	assert_int_equal(world_heard(world, "behind the end"), 0);
+	assert_int_equal(world_files(world->corrupt_dir, false), 1);
+}
+
+/* What an earlier life of the file left there is no news. */
+static void
+test_store__segment_that_was_used_before__has_nothing_behind_its_end(void **state)
+{
+	struct world *world = *state;
+
+	for (uint64_t id = 1; id < 400; id++) {
+		world_done(world, world_put_id(world, id));
+		if (id % 7 != 0)
+			continue;
+		world_close(world);
+		world_open(world);
+		assert_int_equal(world_heard(world, "behind the end"), 0);
+	}
+	assert_int_equal(world_files(world->corrupt_dir, false), 0);
 }
 
 static void
@@ -546,6 +591,8 @@ main(void)
 		TEST(test_store__large_content_aborted__leaves_no_file),
 		TEST(test_store__full_of_living_mail__refuses_until_there_is_room),
 		TEST(test_store__damaged_record__is_reported_and_kept),
+		TEST(test_store__bytes_behind_the_end__are_kept_once_and_told),
+		TEST(test_store__segment_that_was_used_before__has_nothing_behind_its_end),
 		TEST_ROOMY(test_store__scrub_finds_damage_beside_a_record__it_moves),
 		TEST_ROOMY(test_store__scrub_finds_a_damaged_record__its_message_is_kept_aside),
 		TEST_ROOMY(test_store__scrub_finds_a_lost_header__all_moves_and_the_next_start_finds_it),
