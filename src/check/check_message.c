@@ -3,7 +3,7 @@
  */
 #include "check/check_priv.h"
 
-#include "base/hash.h"
+#include "base/hash_parts.h"
 #include "base/mem.h"
 #include "message/envelope.h"
 #include "message/recipient_list.h"
@@ -38,15 +38,54 @@ check_state(const struct store_view *view, uint32_t count)
 }
 
 static const char *
+check_large_sums(struct check *check, const struct store_view *view,
+	const struct hash_parts *parts, const struct hash_stream *whole)
+{
+	char text[HASH_DAMAGE_TEXT];
+	struct hash_damage damage;
+
+	if (!hash_parts_match(parts, view->content_parts, view->content_length, &damage)) {
+		(void)snprintf(check->where, sizeof(check->where),
+			"%s of the file of its content are not what was written",
+			hash_damage_format(&damage, text));
+		return parts->length != view->content_length
+			? "the file of its content has another length"
+			: check->where;
+	}
+	return hash_stream_value(whole) != view->content_hash
+		? "the file of its content has another checksum"
+		: NULL;
+}
+
+static const char *
+check_large_file(struct check *check, const struct store_view *view, int fd)
+{
+	struct hash_stream *whole = hash_stream_new();
+	uint8_t *piece = mem_array(CHECK_PIECE, 1);
+	struct hash_parts parts;
+	const char *why;
+	ssize_t got;
+
+	hash_parts_init(&parts);
+	while ((got = read(fd, piece, CHECK_PIECE)) > 0) {
+		hash_stream_add(whole, slice_make(piece, (size_t)got));
+		hash_parts_add(&parts, slice_make(piece, (size_t)got));
+	}
+	hash_parts_end(&parts);
+	why = got < 0 ? "the file of its content cannot be read"
+		      : check_large_sums(check, view, &parts, whole);
+	hash_parts_done(&parts);
+	hash_stream_free(whole);
+	mem_free(piece);
+	return why;
+}
+
+static const char *
 check_large(struct check *check, const struct store_view *view)
 {
 	char name[STORE_LARGE_NAME_SIZE];
-	struct hash_stream *hash;
 	const char *why = NULL;
 	struct check_large *large;
-	uint64_t length = 0;
-	uint8_t *piece;
-	ssize_t got = 1;
 	int fd;
 
 	HASH_FIND(hh, check->larges, &view->large, sizeof(view->large), large);
@@ -60,22 +99,7 @@ check_large(struct check *check, const struct store_view *view)
 	if (fd < 0)
 		return errno == ENOENT ? "the file of its content is not there"
 				       : "the file of its content cannot be read";
-	hash = hash_stream_new();
-	piece = mem_array(CHECK_PIECE, 1);
-	while (got > 0) {
-		got = read(fd, piece, CHECK_PIECE);
-		if (got > 0)
-			hash_stream_add(hash, slice_make(piece, (size_t)got));
-		length += got > 0 ? (size_t)got : 0;
-	}
-	if (got < 0)
-		why = "the file of its content cannot be read";
-	else if (length != view->content_length)
-		why = "the file of its content has another length";
-	else if (hash_stream_value(hash) != view->content_hash)
-		why = "the file of its content has another checksum";
-	hash_stream_free(hash);
-	mem_free(piece);
+	why = check_large_file(check, view, fd);
 	(void)close(fd);
 	return why;
 }
@@ -123,6 +147,7 @@ check_records(const struct store_view *view, const struct store_info *info, stru
 		.content_length = view->content_length,
 		.content_hash = view->content_hash,
 		.large = view->large,
+		.parts = view->content_parts,
 		.flags = view->dotted ? RECORD_MESSAGE_DOTTED : 0,
 		.envelope = view->envelope,
 		.recipients = view->recipients,

@@ -47,6 +47,7 @@ struct check {
 	unsigned loading;
 	bool has_all; /* none is left to begin with */
 	uint64_t message_count, message_bytes;
+	char where[FINDING_TEXT]; /* content of its own is damaged */
 	struct check_large *larges;
 	uint64_t shown_ns, started_ns;
 };

@@ -234,14 +234,20 @@ corrupt_show_header(struct slice rest)
 static void
 corrupt_show_content(const struct corrupt_dir *dir, const struct corrupt_item *item)
 {
+	struct hash_damage damage;
+	char text[HASH_DAMAGE_TEXT];
 	struct buf content;
 
 	buf_init(&content, 0);
 	if (item->file.message.large == 0 || item->large[0] == '\0') {
 		buf_add(&content, item->file.message.head);
 		buf_add(&content, item->file.message.body);
-	} else if (!corrupt_item_content(dir, item, &content)) {
-		(void)printf("content: %s is not as it was\n", item->large);
+	} else if (!corrupt_item_content(dir, item, &content, &damage)) {
+		if (damage.count > 0)
+			(void)printf("content: %s: %s are not what was written\n", item->large,
+				hash_damage_format(&damage, text));
+		else
+			(void)printf("content: %s is not as it was\n", item->large);
 	}
 	corrupt_show_header(buf_slice(&content));
 	buf_done(&content);

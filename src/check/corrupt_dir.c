@@ -337,9 +337,25 @@ corrupt_item_done(struct corrupt_item *item)
 	item->is_finished = NULL;
 }
 
+/* Content of its own, part by part and as a whole. */
+static bool
+corrupt_content_is_good(const struct record_message *message, struct slice content,
+	struct hash_damage *ret_damage)
+{
+	struct hash_parts parts;
+	bool is_good;
+
+	hash_parts_init(&parts);
+	hash_parts_add(&parts, content);
+	hash_parts_end(&parts);
+	is_good = hash_parts_match(&parts, message->parts, message->content_length, ret_damage);
+	hash_parts_done(&parts);
+	return is_good && hash_bytes(content) == message->content_hash;
+}
+
 bool
-corrupt_item_content(
-	const struct corrupt_dir *dir, const struct corrupt_item *item, struct buf *content)
+corrupt_item_content(const struct corrupt_dir *dir, const struct corrupt_item *item,
+	struct buf *content, struct hash_damage *ret_damage)
 {
 	const struct record_message *message = &item->file.message;
 	char path[80];
@@ -348,6 +364,7 @@ corrupt_item_content(
 	bool is_good;
 	int fd;
 
+	*ret_damage = (struct hash_damage) { 0 };
 	if (buf_append(content, message->head) < 0)
 		return false;
 	if (message->large == 0)
@@ -357,7 +374,8 @@ corrupt_item_content(
 		return false;
 	start = content->len;
 	is_good = corrupt_read_all(fd, content)
-		  && hash_bytes(slice_from(buf_slice(content), start)) == message->content_hash;
+		  && corrupt_content_is_good(
+			  message, slice_from(buf_slice(content), start), ret_damage);
 	(void)close(fd);
 	return is_good;
 }

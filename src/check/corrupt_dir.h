@@ -7,6 +7,7 @@
 #ifndef OSTLER_CHECK_CORRUPT_DIR_H
 #define OSTLER_CHECK_CORRUPT_DIR_H
 
+#include "base/hash_parts.h"
 #include "check/corrupt_file.h"
 #include "cli/cli.h"
 #include "message/envelope.h"
@@ -66,8 +67,11 @@ struct corrupt_item {
 bool corrupt_item_read(const struct corrupt_dir *dir, const char *name, struct corrupt_item *item);
 void corrupt_item_done(struct corrupt_item *item);
 
-/* Appends head and body. False: it could not be read, or is not what it should be. */
-bool corrupt_item_content(
-	const struct corrupt_dir *dir, const struct corrupt_item *item, struct buf *content);
+/*
+ * Appends head and body. False: it could not be read, or is not what it should be; where, if it is
+ * content of its own, says ret_damage->count > 0.
+ */
+bool corrupt_item_content(const struct corrupt_dir *dir, const struct corrupt_item *item,
+	struct buf *content, struct hash_damage *ret_damage);
 
 #endif

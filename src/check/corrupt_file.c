@@ -8,6 +8,7 @@
 #include "base/wire.h"
 
 enum {
+	CORRUPT_FILE_LARGE = 32,   /* place of the number of its file, in a MESSAGE's payload */
 	CORRUPT_FILE_NUMBERS = 44, /* bytes in front of the envelope, in a MESSAGE's payload */
 	CORRUPT_FILE_PARTS = 4,	   /* envelope, recipients, head, body */
 };
@@ -89,6 +90,8 @@ corrupt_file_message(struct slice payload, struct record_message *ret_message)
 	(void)wire_get_raw(&reader, CORRUPT_FILE_NUMBERS);
 	for (int i = 0; i < CORRUPT_FILE_PARTS; i++)
 		(void)wire_get_bytes(&reader);
+	if (!reader.failed && wire_load_u64(payload.ptr + CORRUPT_FILE_LARGE) != 0)
+		(void)wire_get_bytes(&reader); /* sums of what is in its file */
 	if (reader.failed)
 		return ERR_SYNTAX;
 	return record_message_decode(

@@ -101,6 +101,7 @@ requeue_submission(const struct requeue *requeue, const struct corrupt_item *ite
 			.key = slice_str(key) },
 	};
 	struct buf recipients, details, content;
+	struct hash_damage damage;
 	enum err err;
 
 	buf_init(&recipients, SUBMISSION_HEAD_MAX);
@@ -109,7 +110,7 @@ requeue_submission(const struct requeue *requeue, const struct corrupt_item *ite
 	err = requeue_recipients(item, &recipients, &details, &submission.recipient_count);
 	if (err == ERR_OK && submission.recipient_count == 0)
 		err = ERR_NOTFOUND;
-	if (err == ERR_OK && !corrupt_item_content(requeue->dir, item, &content))
+	if (err == ERR_OK && !corrupt_item_content(requeue->dir, item, &content, &damage))
 		err = ERR_IO;
 	submission.recipients = buf_slice(&recipients);
 	submission.import.details = buf_slice(&details);

@@ -4,6 +4,7 @@
 #include "cli/export.h"
 
 #include "base/base64.h"
+#include "base/hash_parts.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/control_client.h"
@@ -43,6 +44,7 @@ struct export {
 	uint64_t written, failed, unknown;
 	int exit_code;
 	struct mono started, shown;
+	char why[192]; /* the message at hand cannot be exported, if it is not the disk's fault */
 };
 
 /* --- files ---------------------------------------------------------------------------------- */
@@ -82,9 +84,9 @@ export_file_close(const struct export *export, struct export_file *file, bool is
 	return is_there;
 }
 
-/* A file below the queue directory. */
+/* A file below the queue directory; *parts gets its sums. */
 static bool
-export_copy(const struct export *export, const char *name, int to)
+export_copy(const struct export *export, const char *name, int to, struct hash_parts *parts)
 {
 	int from = openat(export->cli->queue_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	uint8_t *bytes = mem_array(EXPORT_COPY_SIZE, 1);
@@ -92,12 +94,54 @@ export_copy(const struct export *export, const char *name, int to)
 	ssize_t got = 1;
 
 	while (is_good && got > 0) {
+		struct slice piece;
+
 		got = read(from, bytes, EXPORT_COPY_SIZE);
-		is_good = got >= 0 && cli_write(to, slice_make(bytes, (size_t)(got > 0 ? got : 0)));
+		piece = slice_make(bytes, (size_t)(got > 0 ? got : 0));
+		hash_parts_add(parts, piece);
+		is_good = got >= 0 && cli_write(to, piece);
 	}
+	hash_parts_end(parts);
 	if (from >= 0)
 		(void)close(from);
 	mem_free(bytes);
+	return is_good;
+}
+
+static bool
+export_bytes_get(const json_t *member, struct buf *bytes)
+{
+	return json_is_string(member)
+	       && base64_decode(slice_make(json_string_value(member),
+					json_string_length(member)),
+			  bytes)
+			  == ERR_OK;
+}
+
+/* Content of its own: the file is made only if every part is what was accepted. */
+static bool
+export_large(struct export *export, const json_t *message, const char *name, int to)
+{
+	json_int_t length = json_integer_value(json_object_get(message, "content_length"));
+	char text[HASH_DAMAGE_TEXT];
+	struct hash_damage damage;
+	struct hash_parts parts;
+	bool is_good, is_whole;
+	struct buf sums;
+
+	hash_parts_init(&parts);
+	buf_init(&sums, 0);
+	is_good = export_copy(export, name, to, &parts);
+	is_whole = export_bytes_get(json_object_get(message, "content_sums_base64"), &sums)
+		   && hash_parts_match(&parts, buf_slice(&sums), (uint64_t)length, &damage);
+	if (is_good && !is_whole) {
+		(void)snprintf(export->why, sizeof(export->why),
+			"%s of its content, %s, are not what was accepted",
+			sums.len > 0 ? hash_damage_format(&damage, text) : "bytes", name);
+		is_good = false;
+	}
+	buf_done(&sums);
+	hash_parts_done(&parts);
 	return is_good;
 }
 
@@ -111,18 +155,14 @@ export_bytes(const json_t *message, const char *name, int to)
 	if (member == NULL)
 		return true;
 	buf_init(&bytes, 0);
-	is_good = json_is_string(member)
-		  && base64_decode(slice_make(json_string_value(member),
-					   json_string_length(member)),
-			     &bytes)
-			     == ERR_OK
+	is_good = export_bytes_get(member, &bytes)
 		  && cli_write(to, buf_slice(&bytes));
 	buf_done(&bytes);
 	return is_good;
 }
 
 static bool
-export_content(const struct export *export, const json_t *message, const char *id)
+export_content(struct export *export, const json_t *message, const char *id)
 {
 	const char *large = json_string_value(json_object_get(message, "content_file"));
 	struct export_file file;
@@ -132,7 +172,7 @@ export_content(const struct export *export, const json_t *message, const char *i
 		return false;
 	is_good = export_bytes(message, "head_base64", file.fd);
 	if (is_good && large != NULL)
-		is_good = export_copy(export, large, file.fd);
+		is_good = export_large(export, message, large, file.fd);
 	else if (is_good)
 		is_good = export_bytes(message, "body_base64", file.fd);
 	return export_file_close(export, &file, is_good);
@@ -150,6 +190,8 @@ export_envelope(const struct export *export, json_t *message, const char *id)
 	(void)json_object_del(message, "head_base64");
 	(void)json_object_del(message, "body_base64");
 	(void)json_object_del(message, "content_file");
+	(void)json_object_del(message, "content_length");
+	(void)json_object_del(message, "content_sums_base64");
 	(void)json_object_set_new(message, "hold", json_boolean(is_held));
 	if (!export_file_open(export, id, ".json", &file))
 		return false;
@@ -191,6 +233,7 @@ export_message(struct export *export, json_t *message)
 	const char *id = json_string_value(json_object_get(message, "queue_id"));
 	uint64_t number;
 
+	export->why[0] = '\0';
 	if (id == NULL || queue_id_parse(slice_str(id), &number) < 0)
 		return;
 	if (json_object_get(message, "body_base64") == NULL
@@ -199,7 +242,8 @@ export_message(struct export *export, json_t *message)
 	else if (!export->force && export_is_there(export, id))
 		export_fail(export, id, "its file is there already (--force overwrites it)");
 	else if (!export_content(export, message, id) || !export_envelope(export, message, id))
-		export_fail(export, id, strerrordesc_np(errno));
+		export_fail(export, id,
+			export->why[0] != '\0' ? export->why : strerrordesc_np(errno));
 	else
 		export->written++;
 }

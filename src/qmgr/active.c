@@ -143,6 +143,7 @@ message_read(struct message *message)
 	message->head = view.head;
 	message->content_length = view.content_length;
 	message->content_hash = view.content_hash;
+	message->content_parts = view.content_parts;
 	message->dotted = view.dotted;
 	message->large = view.large;
 	err = envelope_decode(view.envelope, &message->envelope);

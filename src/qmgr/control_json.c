@@ -26,7 +26,8 @@ struct listed {
 	uint32_t recipient_count;
 	const struct state *state;
 	uint64_t due_us;
-	uint64_t large;
+	uint64_t large, content_length;
+	struct slice parts; /* sums of large content */
 	struct slice head, body;
 	bool has_body;
 };
@@ -174,6 +175,8 @@ add_base64(const struct listed *listed, json_t *object)
 
 		store_large_name(listed->large, name);
 		set(object, "content_file", json_sprintf("large/%s", name));
+		set_number(object, "content_length", listed->content_length);
+		set_base64(object, "content_sums_base64", listed->parts);
 	} else if (listed->has_body) {
 		set_base64(object, "body_base64", listed->body);
 	}
@@ -270,6 +273,8 @@ job_visit_active(struct job *job, const struct message *message)
 		.state = &message->state,
 		.head = message->head,
 		.large = message->large,
+		.content_length = message->content_length,
+		.parts = message->content_parts,
 	};
 
 	if (job->site != NULL)
@@ -332,6 +337,8 @@ job_visit_idle(struct job *job, store_ref ref)
 		listed.state = &opened.state;
 		listed.due_us = info.due_us;
 		listed.large = view.large;
+		listed.content_length = view.content_length;
+		listed.parts = view.content_parts;
 		listed.head = view.head;
 		listed.has_body = view.large == 0 &&
 				  store_body(core->store, ref, &listed.body) == ERR_OK;

@@ -76,6 +76,7 @@ struct message {
 	struct slice head;
 	uint64_t content_length;
 	uint64_t content_hash;
+	struct slice content_parts; /* sums of large content, as base/hash_parts.h has them */
 	bool dotted;
 	uint64_t large;                      /* number of its file, 0: content is in the journal */
 	struct recipient_entry *recipients;  /* slices of the pinned bytes */

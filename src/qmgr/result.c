@@ -131,6 +131,8 @@ static void
 hold_corrupt(struct message *message)
 {
 	log_event(message->core->log, EV_qmgr_corrupt, LOG_Z(message->id_text));
+	if (message->large != 0)
+		store_large_locate(message->core->store, message->ref);
 	message->is_held = true;
 }
 

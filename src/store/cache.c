@@ -130,8 +130,10 @@ cache_put_message(
 		buf_add(&entry->parts, message->envelope);
 		buf_add(&entry->parts, message->recipients);
 		buf_add(&entry->parts, message->head);
+		buf_add(&entry->parts, message->parts);
 		entry->envelope_len = message->envelope.len;
 		entry->recipients_len = message->recipients.len;
+		entry->head_len = message->head.len;
 		entry->has_parts = true;
 	}
 	cache_put_body(cache, entry, message->body);
@@ -269,21 +271,35 @@ cache_view_state(struct cache_entry *entry, struct store_view *view)
 }
 
 void
+cache_parts(const struct cache_entry *entry, struct record_message *ret_message)
+{
+	struct slice rest = buf_slice(&entry->parts);
+
+	*ret_message = (struct record_message){ .envelope = slice_head(rest, entry->envelope_len) };
+	rest = slice_from(rest, entry->envelope_len);
+	ret_message->recipients = slice_head(rest, entry->recipients_len);
+	rest = slice_from(rest, entry->recipients_len);
+	ret_message->head = slice_head(rest, entry->head_len);
+	ret_message->parts = slice_from(rest, entry->head_len);
+}
+
+void
 cache_view(struct cache_entry *entry, uint32_t flags, struct store_view *ret_view)
 {
-	struct slice parts = buf_slice(&entry->parts);
-	struct slice behind = slice_from(parts, entry->envelope_len);
+	struct record_message parts;
 
 	CHECK(entry->has_parts);
+	cache_parts(entry, &parts);
 	*ret_view = (struct store_view){
 		.queue_id = entry->queue_id,
 		.content_length = entry->content_length,
 		.content_hash = entry->content_hash,
 		.dotted = entry->dotted,
 		.large = entry->large,
-		.envelope = slice_head(parts, entry->envelope_len),
-		.recipients = slice_head(behind, entry->recipients_len),
-		.head = slice_from(behind, entry->recipients_len),
+		.content_parts = parts.parts,
+		.envelope = parts.envelope,
+		.recipients = parts.recipients,
+		.head = parts.head,
 		.state = buf_slice(&entry->state),
 		.flags = flags,
 	};

@@ -71,8 +71,8 @@ struct cache_entry {
 	struct store_large *taken; /* while its transaction is under construction */
 	uint64_t content_length;
 	uint64_t content_hash;
-	struct buf parts; /* envelope, recipients, head */
-	size_t envelope_len, recipients_len;
+	struct buf parts; /* envelope, recipients, head, sums of large content */
+	size_t envelope_len, recipients_len, head_len;
 	struct buf body;
 	uint64_t state_from; /* LSN of the STATE in `state`, 0: none is there */
 	struct buf state;
@@ -121,6 +121,8 @@ void cache_item_drop(struct cache_entry *entry, struct cache_item *item);
 struct cache_item *cache_unknown_add(
 	struct cache_entry *entry, uint16_t type, uint64_t lsn, uint16_t size);
 void cache_unknown_drop(struct cache_entry *entry, struct cache_item *item);
+/* Envelope, recipients, head and sums of an entry that has them. */
+void cache_parts(const struct cache_entry *entry, struct record_message *ret_message);
 void cache_view(struct cache_entry *entry, uint32_t flags, struct store_view *ret_view);
 
 #endif

@@ -365,21 +365,16 @@ clean_put_message(struct clean_copy *copy, const struct cache_entry *entry, stru
 	struct record *records)
 {
 	const struct index_slot *slot = index_slot(&copy->store->index, copy->ref);
-	struct slice parts = buf_slice(&entry->parts);
-	struct slice behind = slice_from(parts, entry->envelope_len);
-	struct record_message message = {
-		.queue_id = entry->queue_id,
-		.arrival_us = slot->arrival_us,
-		.content_length = entry->content_length,
-		.content_hash = entry->content_hash,
-		.large = entry->large,
-		.flags = entry->dotted ? RECORD_MESSAGE_DOTTED : 0,
-		.envelope = slice_head(parts, entry->envelope_len),
-		.recipients = slice_head(behind, entry->recipients_len),
-		.head = slice_from(behind, entry->recipients_len),
-		.body = buf_slice(&entry->body),
-	};
+	struct record_message message;
 
+	cache_parts(entry, &message);
+	message.queue_id = entry->queue_id;
+	message.arrival_us = slot->arrival_us;
+	message.content_length = entry->content_length;
+	message.content_hash = entry->content_hash;
+	message.large = entry->large;
+	message.flags = entry->dotted ? RECORD_MESSAGE_DOTTED : 0;
+	message.body = buf_slice(&entry->body);
 	record_message_encode(payloads, &message);
 	clean_put(copy, payloads, records, RECORD_MESSAGE, 0);
 }

@@ -8,12 +8,13 @@
  */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "base/wire.h"
 #include "store/store_priv.h"
 
 #include <stdio.h>
 
-enum { LARGE_NAME = 16 };
+enum { LARGE_PIECE = 8 * HASH_PART }; /* read at once */
 
 static void large_written(void *ctx, struct disk_op *op);
 
@@ -35,6 +36,7 @@ store_large_begin(struct store *store, uint64_t number)
 	large->number = number;
 	buf_init(&large->pending, 0);
 	buf_init(&large->flight, 0);
+	hash_parts_init(&large->parts);
 	TAILQ_INSERT_TAIL(&store->larges, large, link);
 	return large;
 }
@@ -77,6 +79,7 @@ large_free(struct store_large *large)
 	TAILQ_REMOVE(&large->store->larges, large, link);
 	buf_done(&large->pending);
 	buf_done(&large->flight);
+	hash_parts_done(&large->parts);
 	mem_free(large);
 }
 
@@ -150,6 +153,7 @@ store_large_append(struct store_large *large, struct slice part)
 	CHECK(!large->is_finishing);
 	if (large->err != ERR_OK)
 		return;
+	hash_parts_add(&large->parts, part);
 	buf_add(&large->pending, part);
 	large_advance(large);
 }
@@ -165,6 +169,7 @@ store_large_finish(struct store_large *large, store_large_fn *done, void *ctx)
 {
 	CHECK(!large->is_finishing);
 	large->is_finishing = true;
+	hash_parts_end(&large->parts);
 	large->done = done;
 	large->ctx = ctx;
 	large_advance(large);
@@ -375,39 +380,135 @@ large_recover(struct store *store)
 
 /* --- reading ---------------------------------------- */
 
+/* Reads from the front, and knows what must come. */
 struct large_reader {
 	struct disk_op op;
 	struct store *store;
-	store_large_read_fn *done;
+	uint64_t queue_id, content_length;
+	uint64_t wanted; /* bytes that somebody waits for */
+	struct buf sums;
+	struct hash_parts parts;
+	store_large_read_fn *done; /* NULL: damage is to be located */
 	void *ctx;
 };
+
+static struct large_reader *
+large_reader_new(struct store *store, store_ref ref, uint64_t length)
+{
+	const struct cache_entry *entry = cache_find(&store->cache, ref);
+	struct large_reader *reader = MEM_NEW(struct large_reader);
+	struct record_message message;
+
+	CHECK(entry != NULL && entry->large != 0 && entry->has_parts);
+	cache_parts(entry, &message);
+	reader->store = store;
+	reader->queue_id = entry->queue_id;
+	reader->content_length = entry->content_length;
+	reader->wanted = length;
+	buf_init(&reader->sums, 0);
+	buf_add(&reader->sums, message.parts);
+	hash_parts_init(&reader->parts);
+	store_large_name(entry->large, reader->op.name);
+	buf_init(&reader->op.list, 0);
+	return reader;
+}
+
+static void
+large_reader_submit(struct large_reader *reader, uint64_t length, disk_done_fn *done)
+{
+	struct disk_op *op = &reader->op;
+
+	buf_clear(&op->list);
+	op->kind = DISK_FILE_READ;
+	op->offset = reader->parts.length;
+	op->length = length;
+	op->done = done;
+	op->ctx = reader;
+	reader->store->op_count++;
+	disk_submit(reader->store->options.disk, op);
+}
+
+static void
+large_reader_free(struct large_reader *reader)
+{
+	buf_done(&reader->op.list);
+	buf_done(&reader->sums);
+	hash_parts_done(&reader->parts);
+	mem_free(reader);
+}
+
+/* What was read up to `length` is what was written; if not, the administrator hears where. */
+static bool
+large_is_whole(struct large_reader *reader, uint64_t length)
+{
+	char text[HASH_DAMAGE_TEXT];
+	struct hash_damage damage;
+
+	hash_parts_end(&reader->parts);
+	if (hash_parts_match(&reader->parts, buf_slice(&reader->sums), length, &damage))
+		return true;
+	store_notice(reader->store,
+		"store: message %016llx: %s of its content, large/%s, are not what was written",
+		(unsigned long long)reader->queue_id, hash_damage_format(&damage, text),
+		reader->op.name);
+	return false;
+}
 
 static void
 large_read(void *ctx, struct disk_op *op)
 {
 	struct large_reader *reader = ctx;
+	uint64_t length = num_min_u64(op->length, reader->content_length);
+	enum err err = op->err;
 
 	reader->store->op_count--;
-	reader->done(reader->ctx, op->err, buf_slice(&op->list));
-	buf_done(&op->list);
-	mem_free(reader);
+	if (err == ERR_OK) {
+		hash_parts_add(&reader->parts, buf_slice(&op->list));
+		err = large_is_whole(reader, length) ? ERR_OK : ERR_CORRUPT;
+	}
+	reader->done(reader->ctx, err,
+		err == ERR_OK ? slice_head(buf_slice(&op->list), reader->wanted)
+			      : slice_make(NULL, 0));
+	large_reader_free(reader);
 }
 
 void
 store_large_read(
 	struct store *store, store_ref ref, uint64_t length, store_large_read_fn *done, void *ctx)
 {
-	const struct cache_entry *entry = cache_find(&store->cache, ref);
-	struct large_reader *reader = MEM_NEW(struct large_reader);
+	struct large_reader *reader = large_reader_new(store, ref, length);
 
-	CHECK(entry != NULL && entry->large != 0);
-	reader->store = store;
 	reader->done = done;
 	reader->ctx = ctx;
-	reader->op = (struct disk_op){ .kind = DISK_FILE_READ, .length = length,
-		.done = large_read, .ctx = reader };
-	buf_init(&reader->op.list, 0);
-	store_large_name(entry->large, reader->op.name);
-	store->op_count++;
-	disk_submit(store->options.disk, &reader->op);
+	large_reader_submit(reader, num_align_u64(length, HASH_PART), large_read);
+}
+
+static void
+large_located(void *ctx, struct disk_op *op)
+{
+	struct large_reader *reader = ctx;
+
+	reader->store->op_count--;
+	hash_parts_add(&reader->parts, buf_slice(&op->list));
+	if (op->err == ERR_OK && op->list.len == op->length) {
+		large_reader_submit(reader, op->length, large_located);
+		return;
+	}
+	if (op->err < 0)
+		store_notice(reader->store,
+			"store: message %016llx: its content, large/%s, cannot be read from byte "
+			"%llu on: %s",
+			(unsigned long long)reader->queue_id, op->name,
+			(unsigned long long)reader->parts.length, err_meaning(op->err));
+	else
+		(void)large_is_whole(reader, reader->content_length);
+	large_reader_free(reader);
+}
+
+void
+store_large_locate(struct store *store, store_ref ref)
+{
+	struct large_reader *reader = large_reader_new(store, ref, 0);
+
+	large_reader_submit(reader, LARGE_PIECE, large_located);
 }

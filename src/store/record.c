@@ -452,6 +452,8 @@ record_message_encode(struct buf *buf, const struct record_message *message)
 	wire_put_bytes(buf, message->recipients);
 	wire_put_bytes(buf, message->head);
 	wire_put_bytes(buf, message->body);
+	if (message->large != 0)
+		wire_put_bytes(buf, message->parts);
 }
 
 enum err
@@ -471,6 +473,7 @@ record_message_decode(struct slice payload, struct record_message *ret_message)
 	message.recipients = wire_get_bytes(&reader);
 	message.head = wire_get_bytes(&reader);
 	message.body = wire_get_bytes(&reader);
+	message.parts = message.large != 0 ? wire_get_bytes(&reader) : slice_make(NULL, 0);
 	err = wire_done(&reader);
 	if (err == ERR_OK)
 		*ret_message = message;

@@ -170,6 +170,7 @@ struct record_message {
 	struct slice recipients;
 	struct slice head;
 	struct slice body;
+	struct slice parts; /* of large content: its sums as base/hash_parts.h has them */
 };
 
 enum record_message_flag {

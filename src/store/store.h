@@ -250,6 +250,7 @@ struct store_view {
 	uint64_t content_hash;
 	bool dotted;
 	uint64_t large;              /* number of its file under large/; 0: the body has it */
+	struct slice content_parts;  /* its sums part by part (base/hash_parts.h), if it is large */
 	struct slice envelope;
 	struct slice recipients;
 	struct slice head;
@@ -300,9 +301,15 @@ void store_large_finish(struct store_large *large, store_large_fn *done, void *c
 void store_large_abort(struct store_large *large);
 /* File name below large/ of a number. */
 void store_large_name(uint64_t number, char name[STORE_LARGE_NAME_SIZE]);
-/* Reads at most `length` bytes from the front of large content (for reports): `done` gets them. */
+/*
+ * Reads at most `length` bytes from the front of the large content of a pinned message: `done` gets
+ * them. ERR_CORRUPT: they are not what was written; where, a notice says.
+ */
 typedef void store_large_read_fn(void *ctx, enum err err, struct slice bytes);
 void store_large_read(
 	struct store *store, store_ref ref, uint64_t length, store_large_read_fn *done, void *ctx);
+/* Somebody found the large content of a pinned message damaged: it is read again, and a notice says
+ * where that is. */
+void store_large_locate(struct store *store, store_ref ref);
 
 #endif

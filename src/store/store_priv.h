@@ -7,6 +7,7 @@
 #ifndef OSTLER_STORE_STORE_PRIV_H
 #define OSTLER_STORE_STORE_PRIV_H
 
+#include "base/hash_parts.h"
 #include "store/cache.h"
 #include "store/index.h"
 #include "store/store.h"
@@ -17,6 +18,7 @@ struct store_large {
 	uint64_t number;
 	struct buf pending;  /* to be written next */
 	struct buf flight;   /* being written */
+	struct hash_parts parts;
 	uint64_t written;
 	struct disk_op op;
 	bool is_busy, is_aborted, is_finishing, is_finished;

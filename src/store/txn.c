@@ -65,6 +65,7 @@ static enum err
 txn_message_check(const struct store_txn *txn, const struct store_message *message)
 {
 	size_t limit = RECORD_BATCH_MAX - RECORD_BATCH_HEADER - 256;
+	size_t sums = hash_parts_count(message->content_length) * HASH_SUM;
 
 	if (txn->err != ERR_OK)
 		return txn->err;
@@ -73,25 +74,31 @@ txn_message_check(const struct store_txn *txn, const struct store_message *messa
 	if (message->envelope.len > limit || message->recipients.len > limit
 		|| message->head.len > limit || message->body.len > limit
 		|| message->envelope.len + message->recipients.len + message->head.len
-				+ message->body.len
+				+ message->body.len + sums
 			> limit)
 		return ERR_LIMIT;
 	return ERR_OK;
 }
 
-/* The number of the file that holds its content; 0: none. */
-static uint64_t
-txn_large_number(const struct store *store, const struct store_message *message)
+/* The number of the file that holds its content, and the sums of that. */
+static void
+txn_large(const struct store *store, const struct store_message *message,
+	struct record_message *record)
 {
 	const struct cache_entry *from;
+	struct record_message other;
 
-	if (message->large != NULL)
-		return message->large->number;
-	if (message->large_of == 0)
-		return 0;
-	from = cache_find(&store->cache, message->large_of);
-	CHECK(from != NULL && from->large != 0 && message->body.len == 0);
-	return from->large;
+	if (message->large != NULL) {
+		record->large = message->large->number;
+		record->parts = buf_slice(&message->large->parts.sums);
+	} else if (message->large_of != 0) {
+		from = cache_find(&store->cache, message->large_of);
+		CHECK(from != NULL && from->large != 0 && message->body.len == 0);
+		CHECK(from->has_parts);
+		cache_parts(from, &other);
+		record->large = from->large;
+		record->parts = other.parts;
+	}
 }
 
 store_ref
@@ -103,7 +110,6 @@ store_txn_message(struct store_txn *txn, const struct store_message *message)
 		.arrival_us = message->arrival_us,
 		.content_length = message->content_length,
 		.content_hash = message->content_hash,
-		.large = txn_large_number(store, message),
 		.flags = message->dotted ? RECORD_MESSAGE_DOTTED : 0,
 		.envelope = message->envelope,
 		.recipients = message->recipients,
@@ -119,6 +125,7 @@ store_txn_message(struct store_txn *txn, const struct store_message *message)
 	place = txn_record(txn, RECORD_MESSAGE, 0);
 	if (place == NULL)
 		return 0;
+	txn_large(store, message, &record);
 	record_message_encode(&store->scratch, &record);
 	txn_record_end(txn, place);
 	place->ref = ref = index_add(&store->index, message->queue_id);

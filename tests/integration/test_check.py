@@ -348,18 +348,39 @@ def test_large_content(make_ostler, sink):
     flip(files["y"], 100000)
     code, found, _ = findings(ostler)
     what = " ".join(f["what"] for f in found)
-    assert code == 65 and "is not there" in what and "another checksum" in what and "no message owns" in what
+    assert code == 65 and "is not there" in what and "no message owns" in what
+    assert "bytes 0 to 131071 (1 of 2 parts) of the file of its content are not what was written" in what
     repair_and_start(ostler, "az")
     kept = {f["file"]: f for f in corrupt_list(ostler)}
     assert "large-0000000000000042" in kept and f"large-{files['y'].name}" in kept
     messages = {f["recipients"][0][0]: f for f in kept.values() if f["kind"] == "message"}
     assert messages["x"]["requeue"] == "no" and "not there" in messages["x"]["requeue_reason"]
+    shown = ostler.tool("corrupt", "show", messages["y"]["queue_id"]).stdout
+    assert "bytes 0 to 131071 (1 of 2 parts) are not what was written" in shown
     # With its content found again it is mail again.
     back = ostler.dir / "queue/corrupt/large-0000000000000042"
     back.rename(back.with_name(f"large-{files['x'].name}"))
     ostler.tool("corrupt", "requeue", messages["x"]["queue_id"])
     wait_for(lambda: waiting(ostler) == list("axz"), 20, "x is back")
     assert f"large-{files['x'].name}" not in [f["file"] for f in corrupt_list(ostler)]
+
+
+def test_large_content_damaged__delivery_and_export_say_where(make_ostler, sink, tmp_path):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", NEVER)
+    sink.rcpt_replies["x@dest.test"] = ["450 4.2.0 later", "250 2.1.5 Ok"]
+    ostler.send("x@dest.test", body=("0123456789" * 7 + "\r\n") * 5000)
+    wait_for(lambda: "status=deferred" in ostler.log() and ostler.queue()[0]["queue_name"] == "deferred", 20,
+             "the deferral")
+    number = ostler.queue()[0]["queue_id"]
+    [file] = (ostler.dir / "queue/large").iterdir()
+    flip(file, 140000)
+    done = ostler.tool("export", "--output", tmp_path, number, check=False)
+    assert done.returncode == 73 and "bytes 131072 to 262143 (1 of 3 parts) of its content" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    ostler.tool("flush", "--id", number)
+    wait_for(lambda: "put on hold" in ostler.log(), 20, "the damage to be found")
+    wait_for(lambda: "bytes 131072 to 262143 (1 of 3 parts) of its content" in ostler.log(), 20, "the place")
+    assert len(sink.messages) == 0 and ostler.queue()[0]["queue_name"] == "hold"
 
 
 @pytest.fixture

@@ -746,8 +746,9 @@ sim_submit(struct sim *sim, struct sim_message *message)
 
 	store_txn_begin(&txn, sim->store, JOURNAL_NEW_MAIL,
 		rng_one_in(&sim->rng, 4) ? JOURNAL_SOON : JOURNAL_NOW);
+	put.content_length = sim_body(message->id, message->is_large, body);
 	if (!message->is_large)
-		put.body = slice_make(body, sim_body(message->id, false, body));
+		put.body = slice_make(body, put.content_length);
 	message->ref = store_txn_message(&txn, &put);
 	(void)sim_plan(sim, &plan, message);
 	buf_init(&payload, 0);

@@ -164,6 +164,7 @@ test_store__large_content__lives_as_long_as_its_message(void **state)
 	WORLD_UNTIL(world, world->finished == 1);
 	assert_int_equal(world->last, ERR_OK);
 	message.body.len = 0;
+	message.content_length = 100 * BODY;
 	ref = world_put(world, &message);
 	store_large_name(0xabc, name);
 	assert_int_equal(fstatat(world->large_dir, name, &st, 0), 0);
@@ -183,6 +184,48 @@ test_store__large_content__lives_as_long_as_its_message(void **state)
 	world_done(world, ref); /* without having been loaded */
 	WORLD_UNTIL(world, store_is_idle(world->store));
 	assert_int_equal(world_files(world->large_dir, false), 0);
+}
+
+/* A byte of the third part: who reads the front does not notice, who looks for it learns where it is. */
+static void
+test_store__large_content_damaged__is_located(void **state)
+{
+	struct world *world = *state;
+	struct store_message message = world_message(7);
+	store_ref ref;
+	int fd;
+
+	message.large = store_large_begin(world->store, 0xabc);
+	for (int i = 0; i < 100; i++)
+		store_large_append(message.large, message.body);
+	store_large_finish(message.large, world_finished, world);
+	WORLD_UNTIL(world, world->finished == 1);
+	message.body.len = 0;
+	message.content_length = 100 * BODY;
+	store_unpin(world->store, world_put(world, &message));
+	world_close(world);
+	world_open(world); /* the sums come from the journal */
+	ref = store_find(world->store, 7);
+	assert_int_equal(world_load(world, ref), ERR_OK);
+	fd = openat(world->large_dir, "0000000000000abc", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "X", 1, 270000), 1);
+	store_large_read(world->store, ref, 10, world_read, world);
+	WORLD_UNTIL(world, world->finished == 2);
+	assert_int_equal(world->last, ERR_OK);
+	store_large_read(world->store, ref, 270000, world_read, world);
+	WORLD_UNTIL(world, world->finished == 3);
+	assert_int_equal(world->last, ERR_CORRUPT);
+	assert_int_equal(world->read_len, 0);
+	assert_int_equal(world_heard(world, "message 0000000000000007: bytes 262144 to 299999 (1 of 3 "
+					    "parts) of its content, large/0000000000000abc"), 1);
+	store_large_locate(world->store, ref);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	assert_int_equal(world_heard(world, "bytes 262144 to 299999 (1 of 3 parts)"), 2);
+	assert_int_equal(ftruncate(fd, 131072), 0);
+	store_large_locate(world->store, ref);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	assert_int_equal(world_heard(world, "bytes 131072 to 299999 (2 of 3 parts)"), 1);
+	(void)close(fd);
 }
 
 static void
@@ -588,6 +631,7 @@ main(void)
 		TEST(test_store__transaction_that_fails__leaves_nothing),
 		TEST(test_store__message_under_its_end__cannot_be_changed),
 		TEST(test_store__large_content__lives_as_long_as_its_message),
+		TEST(test_store__large_content_damaged__is_located),
 		TEST(test_store__large_content_aborted__leaves_no_file),
 		TEST(test_store__full_of_living_mail__refuses_until_there_is_room),
 		TEST(test_store__damaged_record__is_reported_and_kept),
