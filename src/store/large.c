@@ -3,8 +3,10 @@
  *
  * A file is written as NUMBER.tmp, in the order of its parts, one write at a time; finishing
  * flushes it, gives it its name and flushes the directory. Only then may a MESSAGE name it. It is
- * removed when that message's DONE is durable. What a crash leaves without a message is removed
- * after the next recovery, if that found no damage: a damaged journal may have lost the MESSAGE.
+ * removed when that message's DONE is durable. What a crash leaves without a message goes after the
+ * next recovery: it is removed if that found no damage, else it is kept under corrupt/, since a
+ * damaged journal may have lost the MESSAGE. The directory is listed before the journal is
+ * opened, so that nothing younger than this start can be meant.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -322,9 +324,9 @@ large_owned_all(const struct store *store)
 	return table;
 }
 
-/* What the process before left without a message. */
+/* What the processes before left without a message. */
 static void
-large_doom_orphans(struct store *store, struct slice list)
+large_doom_orphans(struct store *store, struct slice list, bool is_kept)
 {
 	struct large_owned *table = large_owned_all(store), *owned, *next;
 	struct wire_reader reader = wire_reader(list);
@@ -335,11 +337,16 @@ large_doom_orphans(struct store *store, struct slice list)
 
 		HASH_FIND(hh, table, name.ptr, name.len, owned);
 		if (owned == NULL && !reader.failed) {
-			large_doom_name(store, name, false);
+			large_doom_name(store, name, is_kept);
 			count++;
 		}
 	}
-	if (count > 0)
+	if (count > 0 && is_kept)
+		store_notice(store,
+			"store: the journal is damaged: %u files under large/ that no message owns "
+			"are kept as corrupt/large-...",
+			count);
+	else if (count > 0)
 		store_notice(store, "store: removing %u files under large/ that no message owns",
 			count);
 	HASH_ITER (hh, table, owned, next) {
@@ -348,33 +355,38 @@ large_doom_orphans(struct store *store, struct slice list)
 	}
 }
 
+void
+large_recover(struct store *store)
+{
+	bool is_kept = journal_is_damaged(store->journal)
+		&& !store_plant_is_on(store, JOURNAL_PLANT_DROP_ORPHANS);
+
+	large_doom_orphans(store, buf_slice(&store->list_op.list), is_kept);
+	buf_done(&store->list_op.list);
+	buf_init(&store->list_op.list, 0);
+}
+
 static void
 large_listed(void *ctx, struct disk_op *op)
 {
 	struct store *store = ctx;
 
-	store->op_count--;
 	if (op->err < 0 && op->err != ERR_NOTFOUND)
-		store_notice(store, "store: cannot list large/: %s", err_meaning(op->err));
-	else if (!journal_is_damaged(store->journal)
-		|| store_plant_is_on(store, JOURNAL_PLANT_DROP_ORPHANS))
-		large_doom_orphans(store, buf_slice(&op->list));
-	else if (op->list.len > 0)
-		store_notice(store, "store: the journal is damaged: files under large/ stay");
-	buf_done(&op->list);
-	buf_init(&op->list, 0);
-	store_recovered(store);
+		store_notice(store,
+			"store: cannot list large/: %s; what no message owns there stays",
+			err_meaning(op->err));
+	if (op->err < 0)
+		buf_clear(&op->list);
+	store_listed(store);
 }
 
-/* Ends in store_recovered(). */
 void
-large_recover(struct store *store)
+large_list(struct store *store)
 {
 	struct disk_op *op = &store->list_op;
 
 	*op = (struct disk_op){ .kind = DISK_FILE_LIST, .done = large_listed, .ctx = store };
 	buf_init(&op->list, 0);
-	store->op_count++;
 	disk_submit(store->options.disk, op);
 }
 

@@ -437,6 +437,20 @@ store_hold_critical(struct store *store, store_ref ref)
 		(unsigned long long)slot->queue_id, (unsigned)item->type);
 }
 
+/* All is known. */
+static void
+store_recovered(struct store *store)
+{
+	uint64_t ns = store->now.mono.ns - store->opened_at.ns;
+
+	large_recover(store);
+	store->phase = STORE_COMPLETE;
+	if (ns > NS_PER_S / 2 || store_count(store) >= STORE_MANY)
+		store_notice(store, "store: index complete: %llu messages in %.1f s",
+			(unsigned long long)store_count(store), (double)ns / (double)NS_PER_S);
+	store->options.callbacks->complete(store->options.ctx);
+}
+
 /* Some messages get their place in the schedule; at the end all have one. */
 static void
 store_sweep(struct store *store)
@@ -444,14 +458,13 @@ store_sweep(struct store *store)
 	for (int i = 0; i < STORE_SWEEP; i++) {
 		store->sweep = index_next(&store->index, store->sweep);
 		if (store->sweep == 0) {
-			store->phase = STORE_ORPHANS;
 			if (store->doubtful > 0)
 				store_notice(store,
 					"store: %llu messages may have a newer "
 					"state that is lost: %s",
 					(unsigned long long)store->doubtful,
 					store->options.hold_doubtful ? "held" : "retried");
-			large_recover(store);
+			store_recovered(store);
 			return;
 		}
 		store_doubt(store, index_slot(&store->index, store->sweep));
@@ -459,19 +472,6 @@ store_sweep(struct store *store)
 			store_hold_critical(store, store->sweep);
 		store_schedule(store, store->sweep);
 	}
-}
-
-/* The files under large/ that no message owns are known: all is known. */
-void
-store_recovered(struct store *store)
-{
-	uint64_t ns = store->now.mono.ns - store->opened_at.ns;
-
-	store->phase = STORE_COMPLETE;
-	if (ns > NS_PER_S / 2 || store_count(store) >= STORE_MANY)
-		store_notice(store, "store: index complete: %llu messages in %.1f s",
-			(unsigned long long)store_count(store), (double)ns / (double)NS_PER_S);
-	store->options.callbacks->complete(store->options.ctx);
 }
 
 static void
@@ -575,7 +575,13 @@ void
 store_open(struct store *store, struct instant now)
 {
 	store->now = now;
-	journal_open(store->journal, now);
+	large_list(store);
+}
+
+void
+store_listed(struct store *store)
+{
+	journal_open(store->journal, store->now);
 }
 
 void

@@ -119,7 +119,6 @@ enum store_phase {
 	STORE_LOADING,    /* a checkpoint */
 	STORE_REPLAYING,  /* what follows it */
 	STORE_SCHEDULING, /* every message gets its place in the schedule */
-	STORE_ORPHANS,    /* files under large/ are looked through */
 	STORE_COMPLETE,
 };
 
@@ -192,8 +191,8 @@ void store_entry_settle(struct store *store, struct cache_entry *entry);
 /* Forgets the items in front of a STATE that has become durable, or all (NULL). */
 void store_items_fold(
 	struct store *store, struct cache_entry *entry, const struct cache_item *state);
-/* The files under large/ are known: recovery is over. */
-void store_recovered(struct store *store);
+/* What is under large/ is known: the journal can be opened. */
+void store_listed(struct store *store);
 /* The end of a message: its refs, records, files and waiters. */
 void store_message_end(struct store *store, store_ref ref);
 
@@ -208,7 +207,9 @@ void large_taken(struct store_large *large);
 void large_doom(struct store *store, uint64_t number);
 /* The same, but it goes to corrupt/: its message could not be read. */
 void large_keep(struct store *store, uint64_t number);
-/* Lists large/ and ends in store_recovered(). */
+/* Lists large/, before anything of this start can be there; ends in store_listed(). */
+void large_list(struct store *store);
+/* The index is complete: what was listed and no message owns goes. */
 void large_recover(struct store *store);
 void large_step(struct store *store);
 bool large_is_due(const struct store *store);

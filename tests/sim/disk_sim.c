@@ -330,7 +330,7 @@ disk_sim_named_run(struct disk_sim *sim, struct disk_op *op)
 		large = disk_sim_named(sim, op->area, op->name);
 		if (large == NULL)
 			op->err = ERR_NOTFOUND;
-		else if (op->kind == DISK_FILE_REMOVE)
+		else if (op->kind == DISK_FILE_REMOVE || op->kind == DISK_FILE_KEEP)
 			disk_sim_named_remove(large);
 		else
 			buf_add(&op->list, slice_head(slice_from(buf_slice(&large->bytes), op->offset),

@@ -355,6 +355,50 @@ test_store__segment_that_was_used_before__has_nothing_behind_its_end(void **stat
 }
 
 static void
+world_touch(const struct world *world, const char *name)
+{
+	int fd = openat(world->large_dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+}
+
+/* A message whose record is lost may have owned it. */
+static void
+test_store__remnants_and_damage__are_kept(void **state)
+{
+	struct world *world = *state;
+
+	store_unpin(world->store, world_put_id(world, 7));
+	world_damage(world, world_first_body(world) + 1000);
+	for (int i = 0; i < 200; i++)
+		world_turn(world);
+	world_close(world);
+	world_touch(world, "00000000000000ff");
+	world_open(world);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	assert_int_equal(world_heard(world, "1 files under large/ that no message owns are kept"), 1);
+	assert_int_equal(world_files(world->large_dir, false), 0);
+	assert_int_equal(faccessat(world->corrupt_dir, "large-00000000000000ff", F_OK, 0), 0);
+}
+
+/* What comes while the index is still incomplete may belong to somebody who is at work now. */
+static void
+test_store__remnant_younger_than_the_start__stays(void **state)
+{
+	struct world *world = *state;
+
+	world_close(world);
+	world_touch(world, "00000000000000fe");
+	world_begin_open(world);
+	WORLD_UNTIL(world, world->opened);
+	world_touch(world, "00000000000000ff");
+	WORLD_UNTIL(world, store_is_complete(world->store) && store_is_idle(world->store));
+	assert_int_equal(world_files(world->large_dir, false), 1);
+	assert_int_equal(faccessat(world->large_dir, "00000000000000ff", F_OK, 0), 0);
+}
+
+static void
 world_week(struct world *world, uint64_t want_damage)
 {
 	struct store_stats stats = { 0 };
@@ -637,6 +681,8 @@ main(void)
 		TEST(test_store__damaged_record__is_reported_and_kept),
 		TEST(test_store__bytes_behind_the_end__are_kept_once_and_told),
 		TEST(test_store__segment_that_was_used_before__has_nothing_behind_its_end),
+		TEST(test_store__remnants_and_damage__are_kept),
+		TEST(test_store__remnant_younger_than_the_start__stays),
 		TEST_ROOMY(test_store__scrub_finds_damage_beside_a_record__it_moves),
 		TEST_ROOMY(test_store__scrub_finds_a_damaged_record__its_message_is_kept_aside),
 		TEST_ROOMY(test_store__scrub_finds_a_lost_header__all_moves_and_the_next_start_finds_it),
