@@ -437,14 +437,18 @@ store_hold_critical(struct store *store, store_ref ref)
 		(unsigned long long)slot->queue_id, (unsigned)item->type);
 }
 
-/* All is known. */
+/* All is known. A damaged segment is emptied, so that the next start does not find it again. */
 static void
 store_recovered(struct store *store)
 {
 	uint64_t ns = store->now.mono.ns - store->opened_at.ns;
+	uint64_t damage = num_min_u64(journal_damage_end(store->journal),
+		journal_recovered_end(store->journal));
 
 	large_recover(store);
 	store->phase = STORE_COMPLETE;
+	if (journal_is_damaged(store->journal))
+		store_clean_below(store, damage);
 	if (ns > NS_PER_S / 2 || store_count(store) >= STORE_MANY)
 		store_notice(store, "store: index complete: %llu messages in %.1f s",
 			(unsigned long long)store_count(store), (double)ns / (double)NS_PER_S);

@@ -354,6 +354,31 @@ test_store__segment_that_was_used_before__has_nothing_behind_its_end(void **stat
 	assert_int_equal(world_files(world->corrupt_dir, false), 0);
 }
 
+/* Damage that a start finds is emptied out of force: the next start finds nothing. */
+static void
+test_store__damaged_start__is_over_when_the_segment_is_put_aside(void **state)
+{
+	struct world *world = *state;
+	unsigned kept;
+
+	store_unpin(world->store, world_put_id(world, 7));
+	store_unpin(world->store, world_put_id(world, 8));
+	world_damage(world, world_first_body(world) + 1000);
+	for (int i = 0; i < 200; i++) /* a batch behind them proves that they had been durable */
+		world_turn(world);
+	world_close(world);
+	world_open(world);
+	assert_int_equal(world_heard(world, "damage at LSN"), 1);
+	WORLD_UNTIL(world, faccessat(world->journal_dir, "bad-00000000.seg", F_OK, 0) == 0);
+	kept = world_files(world->corrupt_dir, false);
+	assert_int_equal(kept, 2); /* the bytes, and the message */
+	world_close(world);
+	world_open(world);
+	assert_int_equal(world_heard(world, "damage"), 0);
+	assert_int_equal(world_files(world->corrupt_dir, false), kept);
+	assert_int_equal(world_load(world, store_find(world->store, 8)), ERR_OK);
+}
+
 static void
 world_touch(const struct world *world, const char *name)
 {
@@ -681,6 +706,7 @@ main(void)
 		TEST(test_store__damaged_record__is_reported_and_kept),
 		TEST(test_store__bytes_behind_the_end__are_kept_once_and_told),
 		TEST(test_store__segment_that_was_used_before__has_nothing_behind_its_end),
+		TEST_ROOMY(test_store__damaged_start__is_over_when_the_segment_is_put_aside),
 		TEST(test_store__remnants_and_damage__are_kept),
 		TEST(test_store__remnant_younger_than_the_start__stays),
 		TEST_ROOMY(test_store__scrub_finds_damage_beside_a_record__it_moves),
