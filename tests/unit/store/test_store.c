@@ -354,6 +354,46 @@ test_store__segment_that_was_used_before__has_nothing_behind_its_end(void **stat
 	assert_int_equal(world_files(world->corrupt_dir, false), 0);
 }
 
+/* The last bytes that were written may be the damaged ones: they are not taken for a torn tail. */
+static void
+world_check_proof(struct world *world, uint64_t grace_ns)
+{
+	struct store_txn txn;
+	struct store_message message = world_message(7);
+	uint64_t offset;
+
+	store_txn_begin(&txn, world->store, JOURNAL_NEW_MAIL, JOURNAL_NOW);
+	store_unpin(world->store, store_txn_message(&txn, &message));
+	assert_int_equal(store_txn_commit(&txn, world_settled, world), ERR_OK);
+	store_stop(world->store, grace_ns, world->now); /* before it is even written */
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	assert_int_equal(world->durable, 1);
+	offset = world_first_body(world);
+	world_close(world);
+	world_damage(world, offset + 1000);
+	world_open(world);
+	assert_int_equal(world_heard(world, "never acknowledged"), 0);
+}
+
+static void
+test_store__stop_at_once__the_last_batch_is_provably_durable(void **state)
+{
+	struct world *world = *state;
+
+	world_check_proof(world, 0);
+	assert_int_equal(world_heard(world, "damage at LSN"), 1);
+	WORLD_UNTIL(world, world_heard(world, "message 0000000000000007 at LSN") == 1);
+}
+
+static void
+test_store__stop_with_a_checkpoint__the_last_batch_is_provably_durable(void **state)
+{
+	struct world *world = *state;
+
+	world_check_proof(world, NS_PER_S);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_CORRUPT);
+}
+
 /* Damage that a start finds is emptied out of force: the next start finds nothing. */
 static void
 test_store__damaged_start__is_over_when_the_segment_is_put_aside(void **state)
@@ -706,6 +746,8 @@ main(void)
 		TEST(test_store__damaged_record__is_reported_and_kept),
 		TEST(test_store__bytes_behind_the_end__are_kept_once_and_told),
 		TEST(test_store__segment_that_was_used_before__has_nothing_behind_its_end),
+		TEST(test_store__stop_at_once__the_last_batch_is_provably_durable),
+		TEST(test_store__stop_with_a_checkpoint__the_last_batch_is_provably_durable),
 		TEST_ROOMY(test_store__damaged_start__is_over_when_the_segment_is_put_aside),
 		TEST(test_store__remnants_and_damage__are_kept),
 		TEST(test_store__remnant_younger_than_the_start__stays),
