@@ -406,6 +406,37 @@ write_amplification(const struct store_stats *stats)
 	       (double)taken;
 }
 
+double
+status_live_share(const struct store_stats *stats)
+{
+	return stats->space.used_bytes == 0
+		       ? 0
+		       : (double)stats->live_bytes / (double)stats->space.used_bytes;
+}
+
+/* How old the oldest segment in force is; 0: that is not known. */
+uint64_t
+status_oldest_age_s(const struct core *core, const struct journal_stats *stats)
+{
+	uint64_t now_us = core->now.wall.us;
+
+	return stats->oldest_us == 0 || stats->oldest_us > now_us
+		       ? 0
+		       : (now_us - stats->oldest_us) / US_PER_S;
+}
+
+static void
+set_flushes(json_t *object, const struct journal_stats *stats)
+{
+	set_number(object, "flush_p50_us", stats->flush.p50_us);
+	set_number(object, "flush_p99_us", stats->flush.p99_us);
+	set_number(object, "flush_max_us", stats->flush.max_us);
+	set(object, "batch_transactions", json_real(stats->flush.transactions));
+	set(object, "batch_bytes", json_real(stats->flush.bytes));
+	set_number(object, "durable_lag_us", stats->lag_ns / 1000);
+	set_number(object, "durable_lag_bytes", stats->lag_bytes);
+}
+
 static void
 set_format(json_t *object, const struct core *core)
 {
@@ -444,7 +475,14 @@ set_store(json_t *object, const struct core *core)
 	set_number(object, "written_checkpoints", stats.checkpoint_bytes);
 	set_number(object, "written_large", stats.large_bytes);
 	set(object, "write_amplification", json_real(write_amplification(&stats)));
+	set_flushes(object, &stats.journal);
+	set_number(object, "journal_reserve_segments", stats.journal.reserve);
+	set(object, "journal_live_share", json_real(status_live_share(&stats)));
+	set_number(object, "journal_freed_segments", stats.journal.freed_segments);
+	set_number(object, "journal_oldest_segment_s", status_oldest_age_s(core, &stats.journal));
+	set_number(object, "journal_damaged_segments", stats.journal.suspects);
 	set_number(object, "messages_lost", stats.lost);
+	set_number(object, "checkpoint_age_s", stats.checkpoint_age_ns / NS_PER_S);
 	set_number(object, "checkpoint_behind_bytes", stats.checkpoint_behind);
 	set(object, "journal_is_scrubbed", json_boolean(stats.is_scrubbing));
 	set_number(object, "scrub_last", stats.scrub_last_us / US_PER_S);
@@ -494,86 +532,4 @@ control_status(struct core *core, struct buf *out)
 	}
 	set(object, "sites", list);
 	append_line(object, out);
-}
-
-static void
-metric(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-	buf_addf(out, "# HELP ostler_%s %s\n# TYPE ostler_%s %s\nostler_%s %" PRIu64 "\n", name,
-		help, name, type, name, value);
-}
-
-static void
-written(struct buf *out, const char *cause, uint64_t bytes)
-{
-	buf_addf(out, "ostler_store_written_bytes_total{cause=\"%s\"} %" PRIu64 "\n", cause, bytes);
-}
-
-static void
-store_metrics(const struct core *core, struct buf *out)
-{
-	struct store_stats stats;
-
-	store_stats(core->store, &stats);
-	metric(out, "index_complete", "gauge", "1: all messages are known.",
-		store_is_complete(core->store));
-	metric(out, "journal_live_bytes", "gauge", "Bytes of records that must stay.",
-		stats.live_bytes);
-	metric(out, "journal_file_bytes", "gauge", "Bytes of all segment files.",
-		stats.space.file_bytes);
-	metric(out, "journal_free_segments", "gauge", "Segments ready for use.",
-		stats.space.free_segments);
-	metric(out, "journal_flushes_total", "counter", "Writes with a flush.",
-		stats.journal.flushes);
-	metric(out, "journal_written_bytes_total", "counter", "Bytes written to the journal.",
-		stats.journal.written);
-	metric(out, "checkpoint_behind_bytes", "gauge",
-		"Bytes of journal behind the newest checkpoint.", stats.checkpoint_behind);
-	metric(out, "scrub_last_seconds", "gauge",
-		"When all closed segments had last been read again, in seconds since 1970.",
-		stats.scrub_last_us / US_PER_S);
-	metric(out, "scrub_read_bytes_total", "counter", "Bytes of segments read again.",
-		stats.scrub_bytes);
-	metric(out, "scrub_damage_total", "counter",
-		"Segments that were found damaged when they were read again.", stats.scrub_damage);
-	metric(out, "messages_lost_total", "counter",
-		"Messages that could not be read and are under corrupt/ now.", stats.lost);
-	buf_addf(out, "# HELP ostler_store_written_bytes_total Bytes written, by cause.\n"
-		      "# TYPE ostler_store_written_bytes_total counter\n");
-	written(out, "mail", stats.journal.records[JOURNAL_NEW_MAIL]);
-	written(out, "results", stats.journal.records[JOURNAL_RESULT]);
-	written(out, "copies", stats.journal.records[JOURNAL_CLEANING]);
-	written(out, "footers", stats.journal.footers);
-	written(out, "checkpoints", stats.checkpoint_bytes);
-	written(out, "large", stats.large_bytes);
-}
-
-void
-control_metrics(struct core *core, struct buf *out)
-{
-	struct core_counts counts;
-	struct sched_counts sched;
-
-	core_counts(core, &counts);
-	sched_counts(core->sched, &sched);
-	metric(out, "messages", "gauge", "Messages in the queue.", counts.messages);
-	metric(out, "messages_active", "gauge", "Messages in memory.", counts.active);
-	metric(out, "transactions", "gauge", "Deliveries in progress.", counts.leases);
-	metric(out, "sessions", "gauge", "Sessions granted to workers.", counts.sessions);
-	metric(out, "destinations", "gauge", "Destinations known.", sched.destinations);
-	metric(out, "destinations_dead", "gauge", "Destinations not tried for now.", sched.dead);
-	metric(out, "accepted_total", "counter", "Messages accepted.", core->accepted);
-	metric(out, "delivered_total", "counter", "Recipients delivered.", core->delivered);
-	metric(out, "deferred_total", "counter", "Times that a message was deferred.",
-		core->deferred);
-	metric(out, "bounced_total", "counter", "Recipients reported as failed.", core->bounced);
-	metric(out, "removed_total", "counter", "Messages ended.", core->removed);
-	metric(out, "accepts_mail", "gauge", "1: new mail is accepted, 0: it is refused.",
-		core_accepts(core));
-	metric(out, "journal_faulted", "gauge", "1: the journal cannot be written.",
-		journal_fault_err(store_journal(core->store)) != ERR_OK);
-	metric(out, "held_as_copy", "gauge",
-		"1: the queue is a copy, its old mail waits for 'ostler release ALL'.",
-		core->copy.below != 0);
-	store_metrics(core, out);
 }

@@ -56,5 +56,8 @@ void job_visit_idle(struct job *job, store_ref ref); /* unpins it */
 void job_summary(struct job *job, struct buf *text);
 void control_status(struct core *core, struct buf *text);
 void control_metrics(struct core *core, struct buf *text);
+/* What both make of the store's numbers: 0 to 1, and seconds (0: not known). */
+double status_live_share(const struct store_stats *stats);
+uint64_t status_oldest_age_s(const struct core *core, const struct journal_stats *stats);
 
 #endif

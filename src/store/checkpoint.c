@@ -242,6 +242,7 @@ checkpoint_finished(void *ctx, struct disk_op *op)
 	}
 	checkpoint->is_writing = false;
 	checkpoint->last_lsn = checkpoint->lsn;
+	checkpoint->made_at = store->now.mono;
 	checkpoint->last_size = checkpoint->offset;
 	if (checkpoint->name_count >= CHECKPOINTS_KEPT)
 		old = checkpoint->names[--checkpoint->name_count];
@@ -469,6 +470,7 @@ checkpoint_loaded(void *ctx, struct disk_op *op)
 		return;
 	}
 	checkpoint->last_lsn = checkpoint->lsn;
+	checkpoint->made_at = store->now.mono;
 	checkpoint->last_size = checkpoint->offset;
 	if (store_plant_is_on(store, JOURNAL_PLANT_OLD_CHECKPOINT))
 		from = checkpoint->names[0];

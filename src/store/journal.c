@@ -311,6 +311,10 @@ void
 journal_step(struct journal *journal, struct instant now)
 {
 	journal->now = now;
+	if (journal->has_flushed)
+		flush_log_add(&journal->flushes, mono_since_ns(now.mono, journal->sent_at),
+			journal->flushed.transactions, journal->flushed.bytes);
+	journal->has_flushed = false;
 	if (journal->state == JOURNAL_OPEN || journal->state == JOURNAL_FAULTED)
 		journal_writer_step(journal);
 }
@@ -404,7 +408,23 @@ journal_uuid(const struct journal *journal)
 void
 journal_stats(const struct journal *journal, struct journal_stats *ret_stats)
 {
+	const struct journal_segment *segment, *newest = journal_newest(journal);
+	const struct journal_item *item;
+
 	*ret_stats = journal->stats;
+	TAILQ_FOREACH(item, &journal->items, link)
+		if (item->txn_count > 0) {
+			ret_stats->lag_ns = mono_since_ns(journal->now.mono, item->since);
+			break;
+		}
+	TAILQ_FOREACH(item, &journal->items, link)
+		ret_stats->lag_bytes += item->bytes.len;
+	TAILQ_FOREACH(segment, &journal->segments, link)
+		ret_stats->suspects += segment->suspect;
+	if (newest != NULL)
+		ret_stats->oldest_us = TAILQ_FIRST(&journal->segments)->begun_us;
+	ret_stats->reserve = journal_reserve(journal, JOURNAL_NEW_MAIL);
+	flush_log_get(&journal->flushes, &ret_stats->flush);
 }
 
 void

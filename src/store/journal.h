@@ -32,6 +32,7 @@
 
 #include "base/clock.h"
 #include "store/disk.h"
+#include "store/flush_log.h"
 #include "store/summary.h"
 
 struct journal;
@@ -143,6 +144,15 @@ struct journal_stats {
 	uint64_t records[JOURNAL_CLASSES];
 	uint64_t footers;
 	uint64_t flushes;
+	uint64_t transactions;   /* that are durable */
+	uint64_t freed_segments; /* emptied, so that they left force */
+	/* As it is now: */
+	uint64_t lag_ns;         /* for how long the oldest transaction has not been durable */
+	uint64_t lag_bytes;      /* that are not */
+	uint64_t oldest_us;      /* when the oldest segment was begun, wall time; 0: not known */
+	uint32_t suspects;       /* segments in force that are damaged or were cut */
+	uint32_t reserve;        /* free segments that new mail may not have */
+	struct flush_summary flush; /* of the newest FLUSH_LOG_MAX batches */
 };
 
 /* A segment in force. */

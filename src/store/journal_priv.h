@@ -16,6 +16,7 @@ struct journal_segment {
 	uint64_t size;
 	uint64_t end; /* LSN up to which batches are planned or, when closed, count */
 	uint64_t live; /* holds */
+	uint64_t begun_us; /* wall time of its first batch; 0: not known */
 	uint64_t generation;
 	uint32_t slot;
 	bool suspect; /* a write into it failed, or it is damaged: its file is never used again */
@@ -80,6 +81,7 @@ struct journal_found {
 	struct segment_header header;
 	uint32_t slot;
 	uint64_t file_size;
+	uint64_t begun_us; /* as its first batch says */
 	bool valid;
 };
 
@@ -135,6 +137,10 @@ struct journal {
 	uint64_t base_next; /* no segment begins below this */
 	uint64_t live_bytes;
 	struct journal_stats stats;
+	struct flush_log flushes;
+	struct mono sent_at; /* the batch in flight */
+	struct flush flushed; /* one that has ended since the last step, which will time it */
+	bool has_flushed;
 	uint64_t durable_first; /* greatest `first` in a durable batch */
 	uint64_t written_first; /* `first` of the batch in flight */
 	uint64_t previous_sum;  /* checksum of the last durable batch */
@@ -210,6 +216,8 @@ void journal_spare_add(
 struct journal_spare *journal_spare_ready(const struct journal *journal);
 /* A spare for this class; NULL: none. */
 struct journal_spare *journal_spare_for(const struct journal *journal, enum journal_class class);
+/* Free segments that a class must leave to others. */
+uint32_t journal_reserve(const struct journal *journal, enum journal_class class);
 void journal_space_step(struct journal *journal);
 void journal_prepare(struct journal *journal);
 

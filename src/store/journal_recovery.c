@@ -138,6 +138,17 @@ journal_recovery_is_orphan(struct journal *journal, const struct journal_found *
 	       || is_first;
 }
 
+/* For its age only, so that it need not verify. */
+static void
+journal_recovery_note_begin(struct journal_found *found, struct slice bytes)
+{
+	struct batch_header batch;
+
+	if (batch_peek(slice_from(bytes, RECORD_BLOCK), &batch)
+		&& batch.lsn == found->header.base + RECORD_BLOCK)
+		found->begun_us = batch.wall_us;
+}
+
 static void
 journal_recovery_header_read(void *ctx, struct disk_op *op)
 {
@@ -159,6 +170,8 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 		return;
 	}
 	found->valid = err == ERR_OK;
+	if (found->valid)
+		journal_recovery_note_begin(found, buf_slice(&op->list));
 	if (err == ERR_OK && found->header.generation > journal->generation)
 		journal->generation = found->header.generation;
 	if (err == ERR_NOTFOUND && is_orphan)
@@ -598,6 +611,7 @@ journal_recovery_enforce(struct journal *journal)
 			.size = found->header.size,
 			.end = journal_recovery_limit(recovery, i),
 			.generation = found->header.generation,
+			.begun_us = found->begun_us,
 			.slot = found->slot };
 		buf_init(&segment->footer, 0);
 		journal_segment_add(journal, segment);

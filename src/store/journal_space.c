@@ -148,8 +148,7 @@ journal_files(const struct journal *journal)
 	return count;
 }
 
-/* Segments that a class must leave to others. */
-static uint32_t
+uint32_t
 journal_reserve(const struct journal *journal, enum journal_class class)
 {
 	uint64_t scaled = num_min_u64(journal_files_max(journal) / 4, JOURNAL_RESERVE);
@@ -346,6 +345,7 @@ journal_recycle(struct journal *journal)
 		enum journal_fate fate = oldest->suspect ? JOURNAL_FATE_RETIRE : JOURNAL_FATE_REUSE;
 
 		journal_segment_drop(journal, oldest);
+		journal->stats.freed_segments++;
 		journal_spare_add(journal, slot, journal_first(journal), fate);
 		journal->proven = false;
 	}

@@ -196,6 +196,7 @@ journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint
 	segment->sequence = ++journal->sequence;
 	segment->generation = ++journal->generation;
 	segment->size = journal->options.segment_size;
+	segment->begun_us = num_max_u64(journal->now.wall.us, journal->wall_us);
 	segment->base = num_max_u64(journal_base_next(journal), num_align_u64(cut, RECORD_BLOCK));
 	segment->is_blank = spare->is_blank;
 	segment->has_footer = true;
@@ -355,6 +356,7 @@ journal_transmit(struct journal *journal, struct journal_item *item)
 		.offset = item->lsn - item->segment->base, .bytes = buf_slice(&item->bytes),
 		.flush = true, .done = journal_write_done, .ctx = journal };
 	journal->writing = true;
+	journal->sent_at = journal->now.mono;
 	disk_submit(journal->options.disk, op);
 	if (journal_plant_is_on(journal, JOURNAL_PLANT_EARLY_ACK))
 		journal_item_settle(item, JOURNAL_DURABLE);
@@ -461,6 +463,10 @@ journal_write_done(void *ctx, struct disk_op *op)
 	TAILQ_REMOVE(&journal->items, item, link);
 	journal->stats.written += item->bytes.len;
 	journal->stats.flushes++;
+	journal->stats.transactions += item->txn_count;
+	journal->flushed = (struct flush) { .transactions = item->txn_count,
+		.bytes = (uint32_t)item->bytes.len };
+	journal->has_flushed = item->kind == JOURNAL_ITEM_BATCH;
 	if (item->kind == JOURNAL_ITEM_BATCH)
 		journal_batch_durable(journal, item);
 	journal_item_free(journal, item);

@@ -686,6 +686,10 @@ store_stats(const struct store *store, struct store_stats *ret_stats)
 		.live_bytes = store->live_bytes,
 		.checkpoint_bytes = store->checkpoint.written,
 		.checkpoint_lsn = store->checkpoint.last_lsn,
+		.checkpoint_age_ns = store->checkpoint.last_lsn == 0
+					     ? 0
+					     : mono_since_ns(store->now.mono,
+						       store->checkpoint.made_at),
 		.large_bytes = store->large_bytes,
 		.lost = store->lost_count,
 		.is_cleaning = store->clean.phase != CLEAN_IDLE,

@@ -78,6 +78,7 @@ struct store_checkpoint {
 	uint64_t names[16]; /* LSNs of those on disk, newest first */
 	unsigned name_count, name_next;
 	uint64_t written; /* bytes since the start */
+	struct mono made_at; /* the newest one; at the start, when it was read */
 	struct mono next;
 };
 

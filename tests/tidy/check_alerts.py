@@ -4,8 +4,8 @@ import re
 import sys
 
 top = pathlib.Path(sys.argv[1])
-source = (top / "src/qmgr/control_json.c").read_text()
-known = {"ostler_" + name for name in re.findall(r'\bmetric\(out, "(\w+)"', source)}
+source = (top / "src/qmgr/metrics.c").read_text()
+known = {"ostler_" + name for name in re.findall(r'\b(?:real_)?metric\(out, "(\w+)"', source)}
 known |= set(re.findall(r"# TYPE (ostler_\w+)", source))
 bad = 0
 for path in sorted((top / "packaging/prometheus").glob("*.yml")):
@@ -19,6 +19,6 @@ for path in sorted((top / "packaging/prometheus").glob("*.yml")):
         print(f"{path.relative_to(top)}: names no metric")
         bad += 1
 if not known:
-    print("no metrics found in src/qmgr/control_json.c")
+    print("no metrics found in src/qmgr/metrics.c")
     bad += 1
 sys.exit(bad > 0)
