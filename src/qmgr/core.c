@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "qmgr/transports.h"
 
-enum { CACHE_MAX = 64 * 1024 * 1024, SCRUB_INTERVAL_S = 7 * 24 * 3600 };
+enum { CACHE_MAX = 64 * 1024 * 1024 };
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
@@ -64,7 +64,7 @@ open_store(struct core *core)
 		.segment_size = config_int(config, NULL, PARAM_JOURNAL_SEGMENT_SIZE),
 		.size_max = config_int(config, NULL, PARAM_JOURNAL_SIZE_MAX),
 		.size_min = config_int(config, NULL, PARAM_JOURNAL_SIZE_MIN),
-		.scrub_interval_s = SCRUB_INTERVAL_S,
+		.scrub_interval_s = config_time_s(config, NULL, PARAM_JOURNAL_CHECK_INTERVAL),
 		.zeroes_freed = config_bool(config, NULL, PARAM_JOURNAL_SCRUB),
 		.hold_doubtful = config_enum(config, NULL, PARAM_DAMAGED_STATE_ACTION) == 1,
 		.cache_max = CACHE_MAX,

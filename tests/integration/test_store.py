@@ -200,3 +200,29 @@ def test_logdump__prints_and_judges(make_ostler, sink, tmp_path):
     assert dump(tmp_path / "none").returncode == 66
     assert dump("--what").returncode == 64
     assert "usage:" in dump("--help").stdout
+
+
+def test_check_interval__damage_under_a_running_instance__is_found_and_mended(make_ostler, sink):
+    """The content is damaged on the disk while it waits; nobody asks for it, the weekly reading does."""
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {**NEVER, "journal_check_interval": "2s"})
+    ostler.send("first@later.test", body="the-damaged-one\r\n")
+    ostler.send("second@later.test", body="the-whole-one\r\n")
+    fill_segments(ostler, sink, 400)
+    (segment, offset), = find(ostler, b"the-damaged-one")
+    flip(segment, offset)
+    wait_for(lambda: "scrub: damage in segment file" in ostler.log(), 60, "damage is found")
+    wait_for(lambda: len(ostler.queue()) == 1, 60, "the damaged message is set aside")
+    assert len(corrupt(ostler)) == 1
+    ostler.send("third@remote.test")
+    wait_for(lambda: "third@remote.test" in sink.recipients(), what="service goes on")
+    assert json.loads(ostler.tool("status", "--json").stdout)["scrub_damage"] == 1
+
+
+def test_journal_scrub__freed_segments__keep_no_delivered_mail(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
+                         {**SMALL, "journal_size_min": "4194304", "journal_scrub": "yes"})
+    ostler.send("secret@remote.test", body="what-nobody-else-may-read\r\n")
+    wait_for(lambda: "secret@remote.test" in sink.recipients(), what="delivery")
+    assert find(ostler, b"what-nobody-else-may-read")
+    fill_segments(ostler, sink, 1500)
+    wait_for(lambda: not find(ostler, b"what-nobody-else-may-read"), 60, "a zeroed segment")
