@@ -15,6 +15,7 @@
 #include "cli/submit.h"
 #include "message/address.h"
 #include "message/dsn.h"
+#include "message/verp.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -37,9 +38,10 @@ struct sendmail {
 	const char *full_name;	 /* -F */
 	bool from_header;	 /* -t */
 	bool ignore_dots;	 /* -i */
+	const char *verp_text;	 /* -XV; "": default_verp_delimiters */
 	uint8_t notify;
 	struct submission submission;
-	struct buf sender, name, envid, recipients;
+	struct buf sender, name, envid, recipients, verp;
 	uint64_t size_limit; /* 0: none */
 	uint64_t size;
 };
@@ -58,6 +60,7 @@ static const char sendmail_help[] =
 	"  -R x      full or hdrs: what failure reports return\n"
 	"  -V x      envelope ID for reports\n"
 	"  -B x      7BIT or 8BITMIME\n"
+	"  -XV[xy]   one envelope sender per recipient, with these delimiters (VERP)\n"
 	"  -C dir    directory of main.cf\n"
 	"Others of sendmail's options are accepted; see sendmail(1).\n";
 
@@ -242,6 +245,45 @@ sendmail_gather(struct sendmail *sendmail, struct input *input, struct buf *cont
 	return EX_OK;
 }
 
+/* Rules V1, V2. */
+static int
+sendmail_verp(struct sendmail *sendmail)
+{
+	struct cli *cli = sendmail->cli;
+	char *value = NULL;
+	char *filter;
+	const char *text = sendmail->verp_text;
+	const char *why;
+
+	if (text == NULL)
+		return EX_OK;
+	if (sendmail->sender.len == 0)
+		return cli_complain(cli, EX_USAGE, "-XV requires a sender: see -f");
+	if (text[0] == '\0') {
+		text = value = cli_value(cli, PARAM_DEFAULT_VERP_DELIMITERS);
+		if (value == NULL)
+			return EX_CONFIG;
+	}
+	filter = cli_value(cli, PARAM_VERP_DELIMITER_FILTER);
+	if (filter == NULL) {
+		mem_free(value);
+		return EX_CONFIG;
+	}
+	why = verp_check(slice_str(text), slice_str(filter));
+	if (why != NULL)
+		(void)cli_complain(cli, EX_USAGE,
+			"-XV%s: %s (allowed: two characters of verp_delimiter_filter: %s)",
+			sendmail->verp_text, why, filter);
+	buf_add_str(&sendmail->verp, text);
+	mem_free(value);
+	mem_free(filter);
+	if (why != NULL)
+		return EX_USAGE;
+	sendmail->submission.flags |= SUBMISSION_VERP;
+	sendmail->submission.verp = buf_slice(&sendmail->verp);
+	return EX_OK;
+}
+
 static int
 sendmail_mail(struct sendmail *sendmail, int argc, char **argv)
 {
@@ -262,6 +304,8 @@ sendmail_mail(struct sendmail *sendmail, int argc, char **argv)
 		exit_code = sendmail_who(sendmail);
 	if (exit_code == EX_OK)
 		exit_code = cli_load(sendmail->cli);
+	if (exit_code == EX_OK)
+		exit_code = sendmail_verp(sendmail);
 	if (exit_code == EX_OK
 		&& settings_number(sendmail->cli->settings, PARAM_MESSAGE_SIZE_LIMIT,
 			   &sendmail->size_limit, &fault)
@@ -405,9 +449,9 @@ sendmail_option(struct sendmail *sendmail, int option, const char *value)
 			       ? sendmail_usage(sendmail, "-R", value)
 			       : EX_OK;
 	case 'X':
-		return value[0] == 'V'
-			       ? cli_complain(sendmail->cli, EX_USAGE, "-XV is not supported")
-			       : EX_OK;
+		if (value[0] == 'V')
+			sendmail->verp_text = value + 1;
+		return EX_OK;
 	case '?':
 		return EX_USAGE;
 	default: /* -A -G -h -L -m -n -O -p -U -v -x: mean nothing here */
@@ -465,6 +509,7 @@ sendmail_run(struct cli *cli, int argc, char **argv)
 	buf_init(&sendmail.name, 0);
 	buf_init(&sendmail.envid, 0);
 	buf_init(&sendmail.recipients, SUBMISSION_HEAD_MAX);
+	buf_init(&sendmail.verp, 0);
 	exit_code = sendmail_options(&sendmail, argc, argv);
 	if (exit_code == EX_OK)
 		exit_code = sendmail_act(&sendmail, argc - optind, argv + optind);
@@ -472,5 +517,6 @@ sendmail_run(struct cli *cli, int argc, char **argv)
 	buf_done(&sendmail.name);
 	buf_done(&sendmail.envid);
 	buf_done(&sendmail.recipients);
+	buf_done(&sendmail.verp);
 	return exit_code;
 }

@@ -223,6 +223,29 @@ compile_check_sizes(struct compile *compile)
 	return ERR_OK;
 }
 
+/* Two characters of the filter: intake and sendmail would refuse others each time. */
+static enum err
+compile_check_verp(struct compile *compile)
+{
+	const struct image_value *row = image_row(&compile->image, 0);
+	const struct image_text at = row[PARAM_DEFAULT_VERP_DELIMITERS].text;
+	const struct image_text allowed_at = row[PARAM_VERP_DELIMITER_FILTER].text;
+	struct slice text = slice_make(compile->image.bytes->ptr + at.at, at.len);
+	struct slice allowed =
+		slice_make(compile->image.bytes->ptr + allowed_at.at, allowed_at.len);
+	const struct main_cf_entry *entry =
+		main_cf_find(&compile->main_cf, SLICE_LIT("default_verp_delimiters"));
+	struct origin origin = entry != NULL ? entry->origin : (struct origin) { "main.cf", 0 };
+
+	if (text.len == 2 && slice_find(allowed, text.ptr[0]) < allowed.len
+		&& slice_find(allowed, text.ptr[1]) < allowed.len)
+		return ERR_OK;
+	return fault_set(compile->reterr_fault, ERR_CONFIG,
+		"%s: bad delimiters: default_verp_delimiters = %s (allowed: two characters of "
+		"verp_delimiter_filter: %s)",
+		origin_text(origin).text, origin_value(text).text, origin_value(allowed).text);
+}
+
 static enum err
 compile_check(struct compile *compile)
 {
@@ -231,6 +254,8 @@ compile_check(struct compile *compile)
 	const struct main_cf_entry *entry;
 	enum err err = compile_check_sizes(compile);
 
+	if (err == ERR_OK)
+		err = compile_check_verp(compile);
 	for (size_t i = 0; err == ERR_OK && i < sizeof(transports) / sizeof(transports[0]); i++)
 		err = compile_check_transport(compile, transports[i]);
 	for (entry = compile->main_cf.entries; err == ERR_OK && entry != NULL;

@@ -8,6 +8,7 @@
 #include "base/wire.h"
 #include "message/address.h"
 #include "message/dsn.h"
+#include "message/verp.h"
 
 #define SUBMISSION_MAGIC UINT64_C(0x31425553204c534f) /* "OSL SUB1" */
 
@@ -114,6 +115,12 @@ submission_import_size(const struct submission *submission)
 		       : 4 + 8 + 8 + 4 + import->key.len + 4 + import->details.len;
 }
 
+static size_t
+submission_verp_size(const struct submission *submission)
+{
+	return (submission->flags & SUBMISSION_VERP) != 0 ? 4 + VERP_DELIMITERS : 0;
+}
+
 static void
 submission_put_import(const struct submission *submission, struct buf *bytes)
 {
@@ -134,10 +141,12 @@ submission_put_head(
 {
 	size_t length = 4 + 8 + 1 + 4 * 4 + 4 + submission->sender.len + submission->full_name.len
 			+ submission->envid.len + submission->recipients.len
-			+ submission_import_size(submission);
+			+ submission_verp_size(submission) + submission_import_size(submission);
 	size_t start = bytes->len + SUBMISSION_MAGIC_SIZE;
 	enum err err;
 
+	CHECK(submission->verp.len
+		== ((submission->flags & SUBMISSION_VERP) != 0 ? VERP_DELIMITERS : 0U));
 	if (length > SUBMISSION_HEAD_MAX || submission->recipient_count > SUBMISSION_RECIPIENTS_MAX)
 		return ERR_LIMIT;
 	err = buf_reserve(bytes, SUBMISSION_MAGIC_SIZE + length);
@@ -153,6 +162,8 @@ submission_put_head(
 	wire_put_bytes(bytes, submission->envid);
 	wire_put_u32(bytes, submission->recipient_count);
 	wire_put_bytes(bytes, submission->recipients);
+	if ((submission->flags & SUBMISSION_VERP) != 0)
+		wire_put_bytes(bytes, submission->verp);
 	submission_put_import(submission, bytes);
 	CHECK(bytes->len == start + length);
 	hash_stream_add(writer->hash, slice_from(buf_slice(bytes), start));
@@ -308,9 +319,13 @@ submission_read_head(struct submission_reader *reader)
 	submission->envid = wire_get_bytes(&wire);
 	submission->recipient_count = wire_get_u32(&wire);
 	submission->recipients = wire_get_bytes(&wire);
+	submission->verp = slice_make(NULL, 0);
+	if ((submission->flags & SUBMISSION_VERP) != 0)
+		submission->verp = wire_get_bytes(&wire);
 	submission_read_import(submission, &wire);
-	if (wire_done(&wire) < 0
-		|| (submission->flags & ~(uint32_t)(SUBMISSION_8BIT | SUBMISSION_IMPORT)) != 0
+	if (wire_done(&wire) < 0 || (submission->flags & ~(uint32_t)SUBMISSION_FLAGS_ALL) != 0
+		|| ((submission->flags & SUBMISSION_VERP) != 0
+			&& submission->verp.len != VERP_DELIMITERS)
 		|| submission->ret > DSN_RET_HDRS
 		|| submission->full_name.len > SUBMISSION_FULL_NAME_MAX
 		|| submission->envid.len > DSN_ENVID_MAX

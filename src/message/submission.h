@@ -46,6 +46,10 @@ enum {
 enum submission_flags {
 	SUBMISSION_8BIT = 1,   /* -B 8BITMIME */
 	SUBMISSION_IMPORT = 2, /* submission.import is there */
+	SUBMISSION_VERP = 4,   /* submission.verp is there: -XV */
+	SUBMISSION_RECORD = 8, /* -v: each delivery is reported */
+	SUBMISSION_WHATIF = 16, /* -bv: nothing is delivered, what would be is reported */
+	SUBMISSION_FLAGS_ALL = 31,
 };
 
 enum submission_import_flags {
@@ -79,6 +83,7 @@ struct submission {
 	struct slice envid;	/* decoded, may be empty */
 	uint32_t recipient_count;
 	struct slice recipients; /* for submission_recipient_next() */
+	struct slice verp;	 /* SUBMISSION_VERP only: two delimiters, else empty */
 	struct submission_import import; /* SUBMISSION_IMPORT only, else zeroes */
 };
 

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "message/delay.h"
+#include "message/verp.h"
 #include "base/num.h"
 #include "qmgr/transports.h"
 #include "route/resolve.h"
@@ -124,6 +125,26 @@ read_state(struct message *message, const struct store_view *view)
 	return err;
 }
 
+/* Rule R33: a request that cannot be met counts for nothing. */
+static void
+check_verp(struct message *message)
+{
+	struct envelope *envelope = &message->envelope;
+	struct slice filter =
+		config_str(message->core->config, NULL, PARAM_VERP_DELIMITER_FILTER);
+
+	if (envelope->verp.len == 0)
+		return;
+	if (envelope->sender.len == 0)
+		log_event(message->core->log, EV_qmgr_verp_null, LOG_Z(message->id_text));
+	else if (verp_check(envelope->verp, filter) != NULL)
+		log_event(message->core->log, EV_qmgr_verp_bad, LOG_Z(message->id_text),
+			LOG_S(envelope->verp));
+	else
+		return;
+	envelope->verp = slice_make(NULL, 0);
+}
+
 /* On hold since it came, and nothing has been said of it since: the envelope is all there is. */
 static bool
 is_born_held(const struct store_view *view, const struct envelope *envelope)
@@ -153,6 +174,7 @@ message_read(struct message *message)
 		err = read_state(message, &view);
 	if (err != ERR_OK)
 		return err;
+	check_verp(message);
 	if (message->envelope.arrival_us == 0)
 		message->envelope.arrival_us = view.arrival_us;
 	if (message->attempt < message->state.attempts)
@@ -415,6 +437,7 @@ assign(struct message *message, uint32_t number)
 		.nexthop = route.nexthop,
 		.user = address_strip_extension(local, delimiters, NULL),
 		.number = number,
+		.is_single = message->envelope.verp.len > 0,
 	};
 	if (message->is_flushed)
 		sched_flush_destination(core->sched, to.transport, to.nexthop, to.user);

@@ -462,6 +462,8 @@ void change_free_all(struct core *core);
 void done_check(struct message *message); /* nothing in flight any more? then settle */
 void done_step(struct core *core);
 struct mono done_due(const struct core *core);
+/* Whose address VERP puts into the sender's (V3): as it was given, when that is known. */
+struct slice message_verp_recipient(const struct message *message, uint32_t number);
 /* How long it may be in the queue, and until when: a null sender's is never the longer one (M1). */
 uint64_t done_lifetime_s(const struct message *message);
 uint64_t done_expires_us(const struct message *message);

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "message/verp.h"
 #include "route/rewrite.h"
 
 /* REPORT_TEXT_MAX: of all recipients of a report, which repeats each; with the content that comes
@@ -26,6 +27,7 @@ struct order {
 	struct message *message;
 	enum report_kind kind;
 	enum report_target target;
+	bool is_verp; /* one recipient, to an address of its own (V5) */
 	struct report_recipient *list; /* those that the target is told of */
 	size_t count;
 	struct report_recipient *copied; /* those in postmaster's copy; count 0: there is none */
@@ -35,7 +37,7 @@ struct order {
 };
 
 static const char *const kind_words[] = {
-	[REPORT_FAILURE] = "bounce",
+	[REPORT_FAILURE] = "bounce", /* or "verp-bounce" */
 	[REPORT_DELAY] = "delay warning",
 	[REPORT_SUCCESS] = "trace",
 	[REPORT_VERIFY] = "trace",
@@ -261,11 +263,29 @@ text_size(const struct report_recipient *recipient)
 	       recipient->reason.len + recipient->remote_mta.len + recipient->diagnostic.len;
 }
 
+struct slice
+message_verp_recipient(const struct message *message, uint32_t number)
+{
+	const struct recipient_entry *entry = &message->recipients[number];
+
+	return entry->original.len > 0 ? entry->original : entry->address;
+}
+
+/* Rules V5, V6. */
+static bool
+is_verp(const struct order *order)
+{
+	return order->kind == REPORT_FAILURE && order->target == TARGET_SENDER &&
+	       order->message->envelope.verp.len > 0 &&
+	       !config_bool(order->message->core->config, NULL, PARAM_DISABLE_VERP_BOUNCES);
+}
+
 /* As many as REPORT_RECIPIENTS_MAX and REPORT_TEXT_MAX allow; a delay notice names no more. */
 static void
 order_init(struct order *order, struct message *message, enum report_kind kind)
 {
 	size_t text = 0;
+	size_t most;
 	bool copies;
 
 	*order = (struct order){ .message = message, .kind = kind };
@@ -274,9 +294,10 @@ order_init(struct order *order, struct message *message, enum report_kind kind)
 	order->copied = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*order->copied));
 	order->marks = mem_array(REPORT_RECIPIENTS_MAX, sizeof(*order->marks));
 	copies = has_copy(order);
-	for (uint32_t i = 0;
-		i < message->recipient_count && order->mark_count < REPORT_RECIPIENTS_MAX &&
-		text < REPORT_TEXT_MAX;
+	order->is_verp = is_verp(order);
+	most = order->is_verp ? 1 : REPORT_RECIPIENTS_MAX;
+	for (uint32_t i = 0; i < message->recipient_count && order->mark_count < most &&
+			     text < REPORT_TEXT_MAX;
 		i++) {
 		struct report_recipient told;
 
@@ -388,13 +409,20 @@ fill_envelope(const struct message *message, const struct report *report,
 	return err;
 }
 
+/* `verp` holds the address of a VERP report. */
 static struct slice
-address_of(const struct order *order, bool is_copy)
+address_of(const struct order *order, bool is_copy, struct buf *verp)
 {
 	const struct config *config = order->message->core->config;
+	const struct envelope *envelope = &order->message->envelope;
 
+	if (!is_copy && order->is_verp &&
+		verp_address(envelope->sender,
+			message_verp_recipient(order->message, order->marks[0]), envelope->verp,
+			verp) == ERR_OK)
+		return buf_slice(verp);
 	if (!is_copy && order->target == TARGET_SENDER)
-		return order->message->envelope.sender;
+		return envelope->sender;
 	if (!is_copy)
 		return config_str(config, NULL, PARAM_DOUBLE_BOUNCE_NOTICE_RECIPIENT);
 	return config_str(config, NULL,
@@ -410,14 +438,15 @@ fill_report(const struct order *order, bool is_copy, struct report *report,
 	struct rewrite_result result;
 	struct recipient_entry entry = { 0 };
 	struct report_facts facts;
-	struct buf rewritten;
+	struct buf rewritten, verp;
 	char text[QUEUE_ID_TEXT_SIZE];
 	enum err err;
 
 	buf_init(&rewritten, 0);
+	buf_init(&verp, 0);
 	report_fill(order, is_copy, report);
 	report->report_id = queue_id_format(to->id, text);
-	err = rewrite_complete(core->config, address_of(order, is_copy), &rewritten);
+	err = rewrite_complete(core->config, address_of(order, is_copy, &verp), &rewritten);
 	report->to = entry.address = buf_slice(&rewritten);
 	if (err == ERR_OK)
 		err = rewrite_recipient(core->config, &entry, &to->recipients, &result);
@@ -435,6 +464,7 @@ fill_report(const struct order *order, bool is_copy, struct report *report,
 		};
 	to->words = log_words[order->kind][report->postmaster];
 	buf_done(&rewritten);
+	buf_done(&verp);
 	return err;
 }
 
@@ -510,7 +540,7 @@ order_send(const struct order *order)
 	change = change_new(core, CHANGE_REPORT, message);
 	if (fill_all(order, &report, ids, change) != ERR_OK || change->report_count == 0) {
 		log_event(core->log, EV_bounce_failed, LOG_Z(message->id_text),
-			LOG_Z(kind_words[order->kind]));
+			LOG_Z(order->is_verp ? "verp-bounce" : kind_words[order->kind]));
 		change_drop(change);
 		return REPORT_FAILED;
 	}

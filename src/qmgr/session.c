@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "message/verp.h"
 #include "qmgr/transports.h"
 
 /* --- the object ------------------------------------------------------------------------------- */
@@ -278,15 +279,41 @@ work_failed(struct lease *lease)
 	done_check(message);
 }
 
+/* With VERP the sender is the recipient's own (V3, V4), unless that were too long. */
+static struct slice
+envelope_of(const struct lease *lease, struct buf *bytes)
+{
+	const struct message *message = lease->message;
+	struct envelope envelope = message->envelope;
+	struct buf sender;
+	uint32_t count = 0;
+	bool is_own = false;
+
+	if (envelope.verp.len == 0)
+		return message->envelope_bytes;
+	const uint32_t *numbers = sched_entry_recipients(lease->entry, &count);
+
+	CHECK(count == 1);
+	buf_init(&sender, 0);
+	if (verp_address(envelope.sender, message_verp_recipient(message, numbers[0]),
+		    envelope.verp, &sender) == ERR_OK) {
+		envelope.sender = buf_slice(&sender);
+		is_own = envelope_encode(&envelope, bytes) == ERR_OK;
+	}
+	buf_done(&sender);
+	return is_own ? buf_slice(bytes) : message->envelope_bytes;
+}
+
 static void
 send_work(struct lease *lease, struct slice body)
 {
 	struct message *message = lease->message;
 	struct core *core = message->core;
-	struct buf recipients;
+	struct buf recipients, envelope;
 	bool sent = true;
 
 	buf_init(&recipients, 0);
+	buf_init(&envelope, 0);
 	put_recipients(lease, &recipients);
 	struct ipc_work work = {
 		.session = lease->session->number,
@@ -295,7 +322,7 @@ send_work(struct lease *lease, struct slice body)
 		.token = lease_token(lease),
 		.arrival_us = message->envelope.arrival_us,
 		.active_us = message->active_at.us,
-		.envelope = message->envelope_bytes,
+		.envelope = envelope_of(lease, &envelope),
 		.recipients = buf_slice(&recipients),
 		.head = message->head,
 		.content = body,
@@ -310,6 +337,7 @@ send_work(struct lease *lease, struct slice body)
 		core->options.out->send(
 			core->options.ctx, lease->peer->number, IPC_TYPE_work, &work);
 	buf_done(&recipients);
+	buf_done(&envelope);
 	lease->is_sent = sent;
 	if (!sent)
 		work_failed(lease);

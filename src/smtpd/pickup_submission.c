@@ -5,6 +5,7 @@
 #include "message/envelope.h"
 #include "message/received.h"
 #include "message/recipient_filter.h"
+#include "message/verp.h"
 #include "route/rewrite.h"
 
 #include <sysexits.h>
@@ -148,6 +149,11 @@ put_envelope(struct pickup_submission *submission, struct buf *bytes, struct sli
 	envelope.hop_count = submission->header.hop_count;
 	envelope.rewrite = ENVELOPE_REWRITE_LOCAL;
 	envelope.head_length = submission->header.head_length;
+	envelope.verp = given->verp;
+	if (given->flags & SUBMISSION_RECORD)
+		envelope.flags |= ENVELOPE_RECORD;
+	if (given->flags & SUBMISSION_WHATIF)
+		envelope.flags |= ENVELOPE_WHATIF;
 	put_import(submission, &envelope);
 	CHECK(envelope_encode(&envelope, bytes) == ERR_OK);
 }
@@ -228,6 +234,18 @@ put_recipients(struct pickup_submission *submission, struct buf *list)
 	return err;
 }
 
+/* Rules V1, V2; sendmail has checked it too, but is not to be believed. */
+static bool
+is_bad_verp(const struct pickup_submission *submission)
+{
+	const struct submission *given = &submission->reader.submission;
+	struct slice filter =
+		config_str(submission->config, NULL, PARAM_VERP_DELIMITER_FILTER);
+
+	return given->verp.len > 0 &&
+	       (given->sender.len == 0 || verp_check(given->verp, filter) != NULL);
+}
+
 static void
 commit(struct pickup_submission *submission)
 {
@@ -242,6 +260,10 @@ commit(struct pickup_submission *submission)
 			ERR_OK ||
 		put_recipients(submission, &recipients) != ERR_OK || recipients.len == 0) {
 		answer(submission, EX_DATAERR, SLICE_LIT("sender or recipients are not usable"));
+	} else if (is_bad_verp(submission)) {
+		answer(submission, EX_USAGE,
+			SLICE_LIT("VERP needs a sender and characters of "
+				  "verp_delimiter_filter"));
 	} else if (recipients.len > IPC_RECIPIENTS_MAX) {
 		answer(submission, EX_DATAERR, SLICE_LIT("too many recipients for one message"));
 	} else {

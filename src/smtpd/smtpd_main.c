@@ -554,6 +554,8 @@ client_new(struct listener *listener, int fd, const struct sockaddr_storage *add
 	name_client(client, address);
 	proto->is_trusted =
 		config_net_match(server->config, listener->service, PARAM_MYNETWORKS, plain);
+	proto->may_verp = config_net_match(
+		server->config, listener->service, PARAM_SMTPD_AUTHORIZED_VERP_CLIENTS, plain);
 	proto->bare_newline = (enum config_bare_newline)config_enum(
 		server->config, listener->service, PARAM_SMTPD_FORBID_BARE_NEWLINE);
 	if (config_net_match(server->config, listener->service,

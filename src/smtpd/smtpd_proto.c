@@ -8,6 +8,7 @@
 #include "message/envelope.h"
 #include "message/received.h"
 #include "message/recipient_list.h"
+#include "message/verp.h"
 #include "route/resolve.h"
 #include "route/rewrite.h"
 
@@ -55,6 +56,7 @@ smtpd_proto_reset(struct smtpd_proto *proto)
 	proto->has_mail = proto->body_8bit = proto->smtputf8 = proto->in_bdat = false;
 	proto->recipient_count = proto->stored_count = proto->overshoot = 0;
 	proto->ret = DSN_RET_NONE;
+	proto->verp[0] = '\0';
 	proto->queue_id = 0;
 	proto->id_text[0] = '\0';
 	proto->refusal[0] = '\0';
@@ -208,8 +210,9 @@ do_helo(struct smtpd_proto *proto, struct slice argument, bool is_esmtp)
 	buf_addf(&proto->out,
 		"250-%" SLICE_FMT "\r\n250-PIPELINING\r\n250-SIZE %llu\r\n"
 		"250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n"
-		"250 CHUNKING\r\n",
-		SLICE_ARG(myhostname(proto)), (unsigned long long)limit);
+		"%s250 CHUNKING\r\n",
+		SLICE_ARG(myhostname(proto)), (unsigned long long)limit,
+		proto->may_verp ? "250-XVERP\r\n" : "");
 	return true;
 }
 
@@ -223,6 +226,24 @@ split_parameter(struct slice word, struct slice *name, struct slice *value)
 
 	*name = slice_head(word, equals);
 	*value = slice_from(word, equals + 1);
+}
+
+/* XVERP or XVERP=ab (rules V1, V2). NULL: fine; else the reply. */
+static const char *
+verp_parameter(struct smtpd_proto *proto, struct slice word, struct slice value)
+{
+	const struct config *config = proto->config;
+	struct slice filter = config_str(config, proto->service, PARAM_VERP_DELIMITER_FILTER);
+	bool has_value = slice_find(word, '=') < word.len;
+
+	if (!has_value)
+		value = config_str(config, proto->service, PARAM_DEFAULT_VERP_DELIMITERS);
+	if (proto->sender.len == 0)
+		return "503 5.5.4 Error: XVERP requires non-null sender";
+	if (verp_check(value, filter) != NULL)
+		return "501 5.5.4 Error: XVERP needs two characters of verp_delimiter_filter";
+	memcpy(proto->verp, value.ptr, VERP_DELIMITERS);
+	return NULL;
 }
 
 /* NULL: fine; else the reply. */
@@ -252,6 +273,8 @@ mail_parameter(struct smtpd_proto *proto, struct slice word)
 	} else if (slice_equal_nocase_str(name, "ENVID")) {
 		if (proto->envid.len > 0 || dsn_parse_envid(value, &proto->envid) != ERR_OK)
 			return "501 5.5.4 Bad ENVID parameter syntax";
+	} else if (slice_equal_nocase_str(name, "XVERP") && proto->may_verp) {
+		return verp_parameter(proto, word, value);
 	} else {
 		return "555 5.5.4 Unsupported option";
 	}
@@ -641,6 +664,8 @@ smtpd_proto_envelope(const struct smtpd_proto *proto, struct buf *bytes)
 	envelope.size = proto->length;
 	envelope.ret = proto->ret;
 	envelope.envid = buf_slice(&proto->envid);
+	if (proto->verp[0] != '\0')
+		envelope.verp = slice_make(proto->verp, VERP_DELIMITERS);
 	envelope.smtputf8 = proto->smtputf8;
 	envelope.body_8bit = proto->body_8bit || proto->header.eight_bit;
 	envelope.message_id = header_message_id(&proto->header);

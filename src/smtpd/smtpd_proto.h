@@ -84,6 +84,7 @@ struct smtpd_proto {
 	char address[SMTPD_TEXT_MAX]; /* as text */
 	uint16_t port;
 	bool is_trusted; /* in mynetworks */
+	bool may_verp;   /* in smtpd_authorized_verp_clients */
 	enum config_bare_newline bare_newline;
 
 	enum smtpd_state state;
@@ -105,6 +106,7 @@ struct smtpd_proto {
 	struct recipient_filter filter;
 	uint8_t ret;
 	bool body_8bit, smtputf8;
+	char verp[2]; /* delimiters; verp[0] == 0: no VERP */
 	uint64_t queue_id;
 	char id_text[QUEUE_ID_TEXT_SIZE];
 

@@ -1,9 +1,10 @@
 """Reports to senders: deliveries (D25 to D28), delays (D45 to D50), expiry (D42, D46), copies (N24)."""
 import email
 import smtplib
+import subprocess
 import time
 
-from conftest import wait_for
+from conftest import BUILD, wait_for
 
 FAST_RETRY = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
 
@@ -113,3 +114,51 @@ def test_reports__threaded_and_obsolete__header_says_so(make_ostler, sink):
     parsed, _, _ = fields_of(reports(sink)[0][2])
     assert parsed["References"] == parsed["In-Reply-To"] == "<one@client.test>"
     assert parsed["From"] == "MAILER-DAEMON@ostler.test (Mail Delivery System)"
+
+
+# rules: V1 V3 V4 V5 D44 D6 T73 T76
+def test_verp__asked_by_smtp__own_senders_and_reports(make_ostler, sink):
+    sink.rcpt_replies["b@dest.test"] = ["550 5.1.1 no"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"authorized_verp_clients": "127.0.0.1"})
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.ehlo()
+        assert client.has_extn("xverp")
+        for options, code in (["XVERP=#="], 501), (["XVERP=+"], 501):
+            assert client.mail("own@client.test", options)[0] == code
+        assert client.mail("", ["XVERP"])[0] == 503
+        assert client.mail("own@client.test", ["XVERP"])[0] == 250
+        for name in "abc":
+            client.rcpt(f"{name}@dest.test")
+        client.data("Subject: test\r\n\r\nbody\r\n")
+    wait_for(lambda: len(sink.messages) == 3, what="two mails and a report")
+    assert sorted(m[:2] for m in sink.messages) == [
+        ("", ["own+b=dest.test@client.test"]),
+        ("own+a=dest.test@client.test", ["a@dest.test"]),
+        ("own+c=dest.test@client.test", ["c@dest.test"])]
+
+
+# rules: V1 T76
+def test_verp__client_not_authorized__is_not_offered(ostler):
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.ehlo()
+        assert not client.has_extn("xverp")
+        assert client.mail("own@client.test", ["XVERP"])[0] == 555
+
+
+def sendmail(instance, *words):
+    return subprocess.run([BUILD / "sendmail", "-C", instance.etc, *words], input="Subject: s\n\nbody\n",
+                          capture_output=True, text=True, timeout=30)
+
+
+# rules: V1 V2 T73 T74
+def test_verp__asked_by_sendmail__own_senders(ostler, sink):
+    for words in ("-XV#=", "-f", "own@client.test"), ("-XV+", "-f", "own@client.test"), ("-XV", "-f", ""):
+        refused = sendmail(ostler, *words, "a@dest.test")
+        assert refused.returncode == 64 and "-XV" in refused.stderr
+    done = sendmail(ostler, "-XV-=", "-f", "own@client.test", "a@dest.test")
+    assert done.returncode == 0, done.stderr
+    done = sendmail(ostler, "-XV", "-f", "own@client.test", "b@dest.test")
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: len(sink.messages) == 2, what="mail")
+    assert sorted(m[0] for m in sink.messages) == ["own+b=dest.test@client.test",
+                                                   "own-a=dest.test@client.test"]

@@ -10,8 +10,8 @@ import sys
 
 ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 BY_DEFAULT = re.compile(r"LOCAL_DESTINATION_(RECIPIENT|CONCURRENCY)_LIMIT")
-# Read while the configuration is compiled: a service's process limit is in the snapshot.
-AT_COMPILATION = {"DEFAULT_PROCESS_LIMIT", "INET_PROTOCOLS"}
+# Read while the configuration is compiled: a service's process limit is in the snapshot, others are defaults.
+AT_COMPILATION = {"DEFAULT_PROCESS_LIMIT", "INET_PROTOCOLS", "AUTHORIZED_VERP_CLIENTS"}
 # Known, and not read yet: recipients per message in memory and inflow control come with the scheduler,
 # notices to postmaster with the life cycle.
 LATER = {"QMGR_MESSAGE_RECIPIENT_MINIMUM", "IN_FLOW_DELAY", "ERROR_NOTICE_RECIPIENT"}

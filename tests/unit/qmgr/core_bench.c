@@ -176,17 +176,22 @@ static void
 do_work(struct bench *bench, struct slice payload, const struct ipc_work *work)
 {
 	struct ipc_recipient recipient;
+	struct envelope envelope;
 	struct buf outcomes;
 	bool waits = false, lost = false;
 
+	CHECK(envelope_decode(work->envelope, &envelope) == ERR_OK);
+	buf_addf(&bench->senders, "%" SLICE_FMT ">", SLICE_ARG(envelope.sender));
 	buf_init(&outcomes, 0);
 	for (struct slice list = work->recipients; ipc_recipient_next(&list, &recipient) == ERR_OK;) {
 		buf_add(&bench->attempts, recipient.address);
 		buf_add_str(&bench->attempts, " ");
+		buf_addf(&bench->senders, "%" SLICE_FMT ",", SLICE_ARG(recipient.address));
 		waits |= slice_starts(recipient.address, SLICE_LIT("wait"));
 		lost |= slice_starts(recipient.address, SLICE_LIT("lost"));
 		put_outcome(&outcomes, recipient.number, kind_of(recipient.address));
 	}
+	buf_add_str(&bench->senders, " ");
 	if (waits) {
 		hold_work(bench, payload);
 	} else {
@@ -345,6 +350,7 @@ bench_start(struct bench *bench, const char *const *overrides)
 	buf_init(&bench->lines, 0);
 	buf_init(&bench->answer, 0);
 	buf_init(&bench->attempts, 0);
+	buf_init(&bench->senders, 0);
 	buf_init(&bench->reports, 0);
 	disk_sim_init(&bench->disk, 7);
 	bench->config = compile(overrides);
@@ -380,6 +386,7 @@ bench_stop(struct bench *bench)
 	buf_done(&bench->lines);
 	buf_done(&bench->answer);
 	buf_done(&bench->attempts);
+	buf_done(&bench->senders);
 	buf_done(&bench->reports);
 }
 

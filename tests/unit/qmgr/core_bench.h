@@ -34,6 +34,7 @@ struct bench {
 	struct buf lines;   /* of the log */
 	struct buf answer;  /* what the tool was told last */
 	struct buf attempts; /* "address " per recipient given to the worker */
+	struct buf senders;  /* "sender>address,address, " per work */
 	struct buf reports; /* contents of reports that were delivered */
 	unsigned report_count;
 	uint64_t id_next, id_end;

@@ -247,6 +247,122 @@ test_N6__soft_bounce__is_a_deferral_and_nobody_is_told(void **state)
 	assert_int_equal(bench_messages(bench), 0);
 }
 
+/* --- VERP ------------------------------------------------------------------------------------- */
+
+static void
+expect_senders(struct bench *bench, const char *wanted)
+{
+	const char *text = "";
+
+	assert_int_equal(buf_cstr(&bench->senders, &text), ERR_OK);
+	assert_string_equal(text, wanted);
+	buf_clear(&bench->senders);
+}
+
+/* rules: V3 V4 V5 V10 D6 */
+static void
+test_V4__verp__a_transaction_and_a_report_per_recipient(void **state)
+{
+	static const char *const copies[] = { "notify_classes=bounce",
+		"bounce_notice_recipient=boss@d.test", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, copies);
+	bench->verp = SLICE_LIT("+=");
+	(void)bench_mail(bench, "own@x.test", "ok-a@d.test ok-b@d.test");
+	expect_senders(bench, "own+ok-a=d.test@x.test>ok-a@d.test, "
+			      "own+ok-b=d.test@x.test>ok-b@d.test, ");
+	(void)bench_mail(bench, "own@x.test", "no-a@d.test no-b@d.test");
+	assert_int_equal(bench_tried(bench, "own+no-a=d.test@x.test"), 1);
+	assert_int_equal(bench_tried(bench, "own+no-b=d.test@x.test"), 1);
+	assert_int_equal(bench_tried(bench, "boss@d.test"), 2);
+	assert_int_equal(told(bench, "Final-Recipient: rfc822; no-a@d.test\r\n"), 2);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
+/* rules: V5 T75 */
+static void
+test_V5__disable_verp_bounces__one_report_to_the_plain_sender(void **state)
+{
+	static const char *const disabled[] = { "disable_verp_bounces=yes", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, disabled);
+	bench->verp = SLICE_LIT("+=");
+	(void)bench_mail(bench, "own@x.test", "no-a@d.test no-b@d.test");
+	assert_int_equal(bench->report_count, 1);
+	assert_int_equal(bench_tried(bench, "own@x.test"), 1);
+}
+
+/* rules: V5 D44 */
+static void
+test_D44__expiry_with_verp__a_report_per_recipient(void **state)
+{
+	static const char *const short_life[] = { "maximal_queue_lifetime=0", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, short_life);
+	bench->verp = SLICE_LIT("-=");
+	(void)bench_mail(bench, "own@x.test", "later-a@d.test later-b@d.test");
+	assert_int_equal(bench->report_count, 2);
+	assert_int_equal(bench_tried(bench, "own-later-a=d.test@x.test"), 1);
+	assert_int_equal(bench_tried(bench, "own-later-b=d.test@x.test"), 1);
+}
+
+/* rules: R33 V6 V2 */
+static void
+test_R33__verp_that_cannot_be__is_ignored(void **state)
+{
+	static const char *const filter[] = { "verp_delimiter_filter=+=", NULL };
+	struct bench *bench = *state;
+
+	bench->verp = SLICE_LIT("+=");
+	(void)bench_mail(bench, "", "ok-a@d.test ok-b@d.test");
+	assert_int_equal(bench_logged(bench, ": ignoring VERP request for null sender\n"), 1);
+	expect_senders(bench, ">ok-a@d.test,ok-b@d.test, ");
+	bench_configure(bench, filter);
+	bench->verp = SLICE_LIT("-=");
+	(void)bench_mail(bench, "own@x.test", "no-a@d.test no-b@d.test");
+	assert_int_equal(bench_logged(bench, ": ignoring bad VERP request: \"-=\"\n"), 1);
+	assert_int_equal(bench->report_count, 1);
+}
+
+/* rules: V8 N10 N16 */
+static void
+test_V8__verp_without_failure__that_recipient_is_skipped(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->verp = SLICE_LIT("+=");
+	bench->notify = DSN_NOTIFY_NEVER;
+	(void)bench_mail(bench, "own@x.test", "no-a@d.test no-b@d.test");
+	assert_int_equal(bench->report_count, 0);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
+/* rules: V7 Z31 */
+static void
+test_V7__failing_verp_report__those_before_it_are_told_once(void **state)
+{
+	static const char *const one_loops[] = {
+		"virtual_alias_maps=inline:{ own+no-b-d.test@x.test=ring@x.test, "
+		"ring@x.test=own+no-b-d.test@x.test }", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, one_loops);
+	bench->verp = SLICE_LIT("+-");
+	(void)bench_mail(bench, "own@x.test", "no-a@d.test no-b@d.test");
+	assert_int_equal(bench->report_count, 1);
+	assert_int_equal(bench_logged(bench, ": status=deferred (verp-bounce failed)\n"), 1);
+	bench_restart(bench);
+	bench_configure(bench, plain);
+	bench_pass(bench, 700);
+	assert_int_equal(bench->report_count, 2);
+	assert_int_equal(bench_tried(bench, "own+no-a-d.test@x.test"), 1);
+	assert_int_equal(bench_tried(bench, "own+no-b-d.test@x.test"), 1);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int
@@ -263,6 +379,12 @@ main(void)
 		TEST(test_D28__success_report_that_fails__keeps_the_message_and_delivers_no_second_time),
 		TEST(test_N26__success_of_mail_without_a_sender__goes_to_postmaster_or_nowhere),
 		TEST(test_N6__soft_bounce__is_a_deferral_and_nobody_is_told),
+		TEST(test_V4__verp__a_transaction_and_a_report_per_recipient),
+		TEST(test_V5__disable_verp_bounces__one_report_to_the_plain_sender),
+		TEST(test_D44__expiry_with_verp__a_report_per_recipient),
+		TEST(test_R33__verp_that_cannot_be__is_ignored),
+		TEST(test_V7__failing_verp_report__those_before_it_are_told_once),
+		TEST(test_V8__verp_without_failure__that_recipient_is_skipped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
