@@ -27,7 +27,13 @@
 
 enum { SENDMAIL_HEADER_MAX = 1024 * 1024 };
 
-enum sendmail_mode { SENDMAIL_MAIL, SENDMAIL_LIST, SENDMAIL_FLUSH, SENDMAIL_NOTHING };
+enum sendmail_mode {
+	SENDMAIL_MAIL,
+	SENDMAIL_WHATIF,
+	SENDMAIL_LIST,
+	SENDMAIL_FLUSH,
+	SENDMAIL_NOTHING,
+};
 
 struct sendmail {
 	struct cli *cli;
@@ -48,7 +54,8 @@ struct sendmail {
 
 static const char sendmail_help[] =
 	"usage: sendmail [-t] [-i] [-f sender] [-F name] [-N notify] [-R ret] [-V envid]\n"
-	"                [-B type] [-C dir] [recipient ...] < message\n"
+	"                [-B type] [-C dir] [-v] [recipient ...] < message\n"
+	"       sendmail -bv recipient ...     report what would become of mail to them\n"
 	"       sendmail -bp | mailq       list the queue\n"
 	"       sendmail -q | -qI id | -qR site    try delivery now\n"
 	"\n"
@@ -60,6 +67,7 @@ static const char sendmail_help[] =
 	"  -R x      full or hdrs: what failure reports return\n"
 	"  -V x      envelope ID for reports\n"
 	"  -B x      7BIT or 8BITMIME\n"
+	"  -v        send a report of the first delivery attempt\n"
 	"  -XV[xy]   one envelope sender per recipient, with these delimiters (VERP)\n"
 	"  -C dir    directory of main.cf\n"
 	"Others of sendmail's options are accepted; see sendmail(1).\n";
@@ -284,20 +292,17 @@ sendmail_verp(struct sendmail *sendmail)
 	return EX_OK;
 }
 
+/* What does not come from standard input: recipients named, sender, configuration. */
 static int
-sendmail_mail(struct sendmail *sendmail, int argc, char **argv)
+sendmail_prepare(struct sendmail *sendmail, int argc, char **argv)
 {
-	struct input input = { .fd = STDIN_FILENO, .dot_ends = !sendmail->ignore_dots };
-	struct submit submit;
-	struct draft draft;
-	struct buf content;
 	struct fault fault;
 	int exit_code = EX_OK;
 
 	for (int i = 0; exit_code == EX_OK && i < argc; i++)
 		exit_code = sendmail_recipients(sendmail, slice_str(argv[i]));
 	if (exit_code == EX_OK && sendmail->submission.recipient_count == 0
-		&& !sendmail->from_header)
+		&& (!sendmail->from_header || sendmail->mode == SENDMAIL_WHATIF))
 		return cli_complain(sendmail->cli, EX_USAGE,
 			"recipients must be named on the command line, or by -t in the header");
 	if (exit_code == EX_OK)
@@ -311,6 +316,57 @@ sendmail_mail(struct sendmail *sendmail, int argc, char **argv)
 			   &sendmail->size_limit, &fault)
 			   < 0)
 		exit_code = cli_complain(sendmail->cli, EX_CONFIG, "%s", fault.text);
+	return exit_code;
+}
+
+static int
+sendmail_submit(
+	struct sendmail *sendmail, struct input *input, struct draft *draft, struct buf *content)
+{
+	struct slice sender = buf_slice(&sendmail->sender);
+	struct submit submit;
+	int exit_code = submit_open(&submit, sendmail->cli);
+
+	if (exit_code == EX_OK)
+		exit_code = sendmail_stream(sendmail, input, draft, content, &submit);
+	submit_close(&submit);
+	if (exit_code == EX_OK
+		&& (sendmail->submission.flags & (SUBMISSION_RECORD | SUBMISSION_WHATIF)) != 0)
+		(void)printf("Mail Delivery Status Report will be mailed to <%" SLICE_FMT ">.\n",
+			SLICE_ARG(sender));
+	return exit_code;
+}
+
+/* -bv: a message of nothing goes the way that mail to these recipients would go. */
+static int
+sendmail_whatif(struct sendmail *sendmail, int argc, char **argv)
+{
+	struct input input = { .state = INPUT_END, .fd = -1 };
+	struct draft draft;
+	struct buf content;
+	int exit_code = sendmail_prepare(sendmail, argc, argv);
+
+	if (exit_code != EX_OK)
+		return exit_code;
+	sendmail->submission.flags |= SUBMISSION_WHATIF;
+	sendmail->submission.flags &= ~(uint32_t)SUBMISSION_RECORD;
+	buf_init(&content, 0);
+	draft_init(&draft);
+	buf_add_str(&draft.head, "Subject: probe\n\n");
+	exit_code = sendmail_submit(sendmail, &input, &draft, &content);
+	draft_done(&draft);
+	buf_done(&content);
+	return exit_code;
+}
+
+static int
+sendmail_mail(struct sendmail *sendmail, int argc, char **argv)
+{
+	struct input input = { .fd = STDIN_FILENO, .dot_ends = !sendmail->ignore_dots };
+	struct draft draft;
+	struct buf content;
+	int exit_code = sendmail_prepare(sendmail, argc, argv);
+
 	if (exit_code != EX_OK)
 		return exit_code;
 	buf_init(&content, 0);
@@ -322,12 +378,8 @@ sendmail_mail(struct sendmail *sendmail, int argc, char **argv)
 		exit_code = cli_complain(sendmail->cli, EX_USAGE, "the header names no recipients");
 	if (exit_code == EX_OK)
 		exit_code = sendmail_gather(sendmail, &input, &content);
-	if (exit_code == EX_OK) {
-		exit_code = submit_open(&submit, sendmail->cli);
-		if (exit_code == EX_OK)
-			exit_code = sendmail_stream(sendmail, &input, &draft, &content, &submit);
-		submit_close(&submit);
-	}
+	if (exit_code == EX_OK)
+		exit_code = sendmail_submit(sendmail, &input, &draft, &content);
 	draft_done(&draft);
 	buf_done(&content);
 	return exit_code;
@@ -350,6 +402,9 @@ sendmail_set_mode(struct sendmail *sendmail, const char *value)
 	case 'p':
 		sendmail->mode = SENDMAIL_LIST;
 		return EX_OK;
+	case 'v':
+		sendmail->mode = SENDMAIL_WHATIF;
+		return EX_OK;
 	case 'i':
 		sendmail->mode = SENDMAIL_NOTHING;
 		return EX_OK;
@@ -359,7 +414,7 @@ sendmail_set_mode(struct sendmail *sendmail, const char *value)
 		return EX_OK;
 	default:
 		return cli_complain(sendmail->cli, EX_USAGE,
-			"-b%s is not supported (allowed: -bm, -bp, -bi)", value);
+			"-b%s is not supported (allowed: -bm, -bp, -bi, -bv)", value);
 	}
 }
 
@@ -454,7 +509,10 @@ sendmail_option(struct sendmail *sendmail, int option, const char *value)
 		return EX_OK;
 	case '?':
 		return EX_USAGE;
-	default: /* -A -G -h -L -m -n -O -p -U -v -x: mean nothing here */
+	case 'v':
+		sendmail->submission.flags |= SUBMISSION_RECORD;
+		return EX_OK;
+	default: /* -A -G -h -L -m -n -O -p -U -x: mean nothing here */
 		return EX_OK;
 	}
 }
@@ -480,6 +538,8 @@ sendmail_act(struct sendmail *sendmail, int argc, char **argv)
 	switch (sendmail->mode) {
 	case SENDMAIL_MAIL:
 		return sendmail_mail(sendmail, argc, argv);
+	case SENDMAIL_WHATIF:
+		return sendmail_whatif(sendmail, argc, argv);
 	case SENDMAIL_LIST:
 		return operator_queue(sendmail->cli, false);
 	case SENDMAIL_FLUSH:

@@ -264,3 +264,17 @@ ipc_number_next(struct slice *list, uint32_t *ret_number)
 		*ret_number = number;
 	return ipc_list_advance(list, &reader);
 }
+
+const char *
+ipc_outcome_word(enum ipc_outcome_kind kind, bool is_whatif, bool soft_bounce)
+{
+	switch (kind) {
+	case IPC_OUTCOME_DELIVERED:
+		return is_whatif ? "deliverable" : "sent";
+	case IPC_OUTCOME_BOUNCED:
+		return is_whatif ? "undeliverable" : soft_bounce ? "SOFTBOUNCE" : "bounced";
+	case IPC_OUTCOME_DEFERRED:
+		return is_whatif ? "undeliverable" : "deferred";
+	}
+	return "";
+}

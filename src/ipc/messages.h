@@ -162,6 +162,9 @@ struct ipc_outcome {
 	struct slice diagnostic; /* the peer's reply, or empty */
 };
 
+/* The word of the log's status= for an outcome; a what-if (sendmail -bv) has its own. */
+const char *ipc_outcome_word(enum ipc_outcome_kind kind, bool is_whatif, bool soft_bounce);
+
 /* Lists are elements back to back; `next` cuts one off and returns ERR_NOTFOUND at the end. */
 void ipc_host_put(struct buf *list, const struct ipc_host *host);
 MUST_USE enum err ipc_host_next(struct slice *list, struct ipc_host *ret_host);

@@ -405,11 +405,33 @@ make_plan(struct local_job *job)
 
 /* --- going on --------------------------------------------------------------------------------- */
 
+/* Rule Y16: what would be done is all that is found out. True: it was. */
+static bool
+start_whatif(struct local_job *job, const struct local_target *target)
+{
+	char words[LOCAL_PATH_MAX + 32];
+
+	if ((job->envelope.flags & ENVELOPE_WHATIF) == 0)
+		return false;
+	if (target->kind == LOCAL_TARGET_MAILDIR) {
+		target_done(job, "delivers to maildir");
+		return true;
+	}
+	if (target->kind == LOCAL_TARGET_FORWARD) {
+		(void)snprintf(words, sizeof(words), "forwards to <%s>", target->address);
+		target_done(job, words);
+		return true;
+	}
+	return false;
+}
+
 static void
 start_target(struct local_job *job)
 {
 	const struct local_target *target = &job->plan.targets[job->target];
 
+	if (start_whatif(job, target))
+		return;
 	switch (target->kind) {
 	case LOCAL_TARGET_MAILDIR:
 		start_maildir(job, target);

@@ -49,14 +49,13 @@ since_us(uint64_t later, uint64_t earlier)
 static void
 log_outcomes(const struct local_job *job)
 {
-	static const char *const words[] = { [IPC_OUTCOME_DELIVERED] = "sent",
-		[IPC_OUTCOME_BOUNCED] = "bounced", [IPC_OUTCOME_DEFERRED] = "deferred" };
 	const struct config *config = job->worker->config;
 	unsigned decimals =
 		(unsigned)config_int(config, NULL, PARAM_DELAY_LOGGING_RESOLUTION_LIMIT);
 	uint64_t now = loop_now(job->worker->role->loop).wall.us;
 	char id[QUEUE_ID_TEXT_SIZE], total[DELAY_TEXT_SIZE], a[DELAY_TEXT_SIZE];
 	char b[DELAY_TEXT_SIZE], d[DELAY_TEXT_SIZE];
+	bool is_whatif = (job->envelope.flags & ENVELOPE_WHATIF) != 0;
 
 	(void)queue_id_format(job->ipc.queue_id, id);
 	delay_format(total, since_us(now, job->ipc.arrival_us), decimals);
@@ -71,7 +70,8 @@ log_outcomes(const struct local_job *job)
 			LOG_S(recipient->address),
 			LOG_Z(recipient->original.len > 0 ? ">, orig_to=<" : ""),
 			LOG_S(recipient->original), LOG_Z(total), LOG_Z(a), LOG_Z(b), LOG_Z(d),
-			LOG_Z(outcome->dsn), LOG_Z(words[outcome->kind]),
+			LOG_Z(outcome->dsn),
+			LOG_Z(ipc_outcome_word(outcome->kind, is_whatif, false)),
 			LOG_Z(outcome->reason));
 	}
 }

@@ -76,6 +76,8 @@ stage_report_failures(struct message *message)
 static bool
 stage_report_successes(struct message *message)
 {
+	enum report_kind kind = (message->envelope.flags & ENVELOPE_WHATIF) != 0 ? REPORT_VERIFY
+									 : REPORT_SUCCESS;
 	bool is_asked = (message->envelope.flags & ENVELOPE_RECORD) != 0 &&
 			(message->state.flags & STATE_RECORDED) == 0 && message->is_tried &&
 			(message->reports_failed & 1u << REPORT_VERIFY) == 0 &&
@@ -83,8 +85,8 @@ stage_report_successes(struct message *message)
 
 	if (is_asked && stage_report(message, REPORT_VERIFY))
 		return true;
-	while (is_owed(message, REPORT_SUCCESS, STATE_DELIVERED_PENDING))
-		if (stage_report(message, REPORT_SUCCESS))
+	while (is_owed(message, kind, STATE_DELIVERED_PENDING))
+		if (stage_report(message, kind))
 			return true;
 	return false;
 }

@@ -129,6 +129,13 @@ has_copy(const struct order *order)
 	       (order->kind == REPORT_DELAY && (classes & CONFIG_NOTIFY_DELAY) != 0);
 }
 
+/* sendmail -bv. */
+static bool
+is_whatif(const struct message *message)
+{
+	return (message->envelope.flags & ENVELOPE_WHATIF) != 0;
+}
+
 /* What a recipient must be to be in it: rules N2, N3, N14. */
 static bool
 is_subject(const struct order *order, uint32_t number)
@@ -145,7 +152,7 @@ is_subject(const struct order *order, uint32_t number)
 		return state_class(state, number) == STATE_DELIVERED_PENDING;
 	case REPORT_VERIFY:
 		return state_class(state, number) == STATE_DELIVERED_PENDING ||
-		       state_reason(state, number, &reason);
+		       (!is_whatif(order->message) && state_reason(state, number, &reason));
 	}
 	return false;
 }
@@ -237,18 +244,28 @@ action_of(enum state_class class, struct slice remote_mta)
 	return remote_mta.len > 0 ? REPORT_ACTION_RELAYED : REPORT_ACTION_DELIVERED;
 }
 
+static enum report_action
+action_of_whatif(struct slice dsn)
+{
+	return slice_starts(dsn, SLICE_LIT("2.")) ? REPORT_ACTION_DELIVERABLE
+						  : REPORT_ACTION_UNDELIVERABLE;
+}
+
 static void
 fill_recipient(const struct message *message, uint32_t number, struct report_recipient *ret)
 {
 	const struct recipient_entry *entry = &message->recipients[number];
 	struct state_reason reason = { 0 };
+	enum state_class class;
 
 	(void)state_reason(&message->state, number, &reason);
+	class = state_class(&message->state, number);
 	*ret = (struct report_recipient){
 		.address = entry->address,
 		.original = entry->original,
 		.orcpt = entry->orcpt,
-		.action = action_of(state_class(&message->state, number), reason.remote_mta),
+		.action = is_whatif(message) ? action_of_whatif(reason.dsn)
+					     : action_of(class, reason.remote_mta),
 		.status = reason.dsn,
 		.reason = reason.text,
 		.remote_mta = reason.remote_mta,

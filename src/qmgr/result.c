@@ -27,6 +27,13 @@ class_of(const struct core *core, enum ipc_outcome_kind kind)
 	return STATE_OPEN;
 }
 
+/* Rules N5, L48: whatever it is, it is final and owed to who asked; nothing waits or bounces. */
+static bool
+is_whatif(const struct message *message)
+{
+	return (message->envelope.flags & ENVELOPE_WHATIF) != 0;
+}
+
 /* Rules N1, N63, B12: someone is to be told of a delivery. */
 static bool
 is_success_owed(const struct message *message, uint32_t number, bool dsn_passed)
@@ -63,16 +70,18 @@ apply(struct message *message, struct buf *payload, const struct ipc_outcome *ou
 	};
 	bool has_reason;
 
-	if (result.class == STATE_DELIVERED &&
-		is_success_owed(message, outcome->number, outcome->dsn_passed != 0))
-		result.class = STATE_DELIVERED_PENDING;
-	has_reason = result.class != STATE_DELIVERED;
 	if (!dsn_status_valid(outcome->dsn))
 		result.reason.dsn = slice_str(standard_dsn((enum state_class)result.class));
 	if (state_class(&message->state, outcome->number) != STATE_OPEN)
 		return;
-	if (result.class == STATE_DELIVERED || result.class == STATE_DELIVERED_PENDING)
+	if (is_whatif(message))
+		result.class = STATE_DELIVERED_PENDING;
+	else if (result.class == STATE_DELIVERED)
 		core->delivered++;
+	if (result.class == STATE_DELIVERED &&
+		is_success_owed(message, outcome->number, outcome->dsn_passed != 0))
+		result.class = STATE_DELIVERED_PENDING;
+	has_reason = result.class != STATE_DELIVERED;
 	(void)state_set(&message->state, outcome->number, (enum state_class)result.class,
 		has_reason ? &result.reason : NULL);
 	if (!has_reason)
@@ -119,7 +128,7 @@ static void
 feed_back(struct lease *lease, const struct ipc_result *result)
 {
 	struct core *core = lease->message->core;
-	bool site_failed = result->site_dsn.len > 0;
+	bool site_failed = result->site_dsn.len > 0 && !is_whatif(lease->message);
 
 	sched_entry_finish(core->sched, lease->entry, !site_failed, result->site_dsn,
 		result->site_reason, core->now.mono);
@@ -283,6 +292,10 @@ result_own(struct message *message, uint32_t number, enum state_class class, str
 	}
 	if (!dsn_status_valid(dsn))
 		reason.dsn = slice_str(standard_dsn(class));
+	if (is_whatif(message)) {
+		word = class == STATE_DELIVERED ? "deliverable" : "undeliverable";
+		class = STATE_DELIVERED_PENDING;
+	}
 	active_log_delivery(message, number, reason.dsn, text, word);
 	if (class == STATE_DELIVERED)
 		message->core->delivered++;

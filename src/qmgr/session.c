@@ -298,6 +298,7 @@ envelope_of(const struct lease *lease, struct buf *bytes)
 	if (verp_address(envelope.sender, message_verp_recipient(message, numbers[0]),
 		    envelope.verp, &sender) == ERR_OK) {
 		envelope.sender = buf_slice(&sender);
+		envelope.verp = slice_make(NULL, 0); /* what is forwarded keeps this sender */
 		is_own = envelope_encode(&envelope, bytes) == ERR_OK;
 	}
 	buf_done(&sender);

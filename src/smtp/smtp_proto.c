@@ -268,10 +268,11 @@ put_rcpt(struct smtp_proto *proto, uint32_t index)
 	buf_add_str(out, "\r\n");
 }
 
+/* MAIL, RCPT ..., and DATA, which a what-if does not say. */
 static uint32_t
 command_count(const struct smtp_proto *proto)
 {
-	return proto->job->count + 2;
+	return proto->job->count + (proto->job->is_whatif ? 1 : 2);
 }
 
 static void
@@ -385,6 +386,8 @@ rcpt_reply(struct smtp_proto *proto, uint32_t index)
 
 	if (reply.kind != IPC_OUTCOME_DELIVERED) {
 		decide(proto, index, reply.kind, reply.dsn, reply.reason, reply.reply);
+	} else if (proto->job->is_whatif) {
+		decide(proto, index, reply.kind, reply.dsn, reply.reply, reply.reply);
 	} else if (!proto->outcomes[index].decided) {
 		proto->outcomes[index].accepted = true;
 		proto->accepted++;
@@ -418,7 +421,7 @@ envelope_reply(struct smtp_proto *proto)
 		return; /* pipelined: the other answers are on their way */
 	if (!proto->mail_accepted)
 		finish(proto, true);
-	else if (proto->answered == command_count(proto) - 1 && proto->accepted == 0)
+	else if (proto->answered == proto->job->count + 1 && proto->accepted == 0)
 		finish(proto, false);
 	else
 		send_command(proto);

@@ -67,6 +67,7 @@ struct smtp_job {
 	uint32_t count;
 	uint64_t size; /* head and content */
 	bool smtputf8, body_8bit;
+	bool is_whatif; /* nothing behind RCPT: its replies are the outcomes (Y16) */
 	uint8_t ret;
 	struct slice envid;
 };

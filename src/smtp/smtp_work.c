@@ -43,6 +43,7 @@ read_work(struct work *work)
 		.size = work->ipc.head.len + work->ipc.content_length,
 		.smtputf8 = work->envelope.smtputf8 != 0,
 		.body_8bit = work->envelope.body_8bit != 0,
+		.is_whatif = (work->envelope.flags & ENVELOPE_WHATIF) != 0,
 		.ret = work->envelope.ret,
 		.envid = work->envelope.envid,
 	};
@@ -162,22 +163,18 @@ fill_parts(const struct smtp_session *session, struct log_parts *parts)
 static void
 log_final(const struct smtp_session *session, const struct log_parts *parts, uint32_t place)
 {
-	static const char *const words[] = {
-		[IPC_OUTCOME_DELIVERED] = "sent",
-		[IPC_OUTCOME_BOUNCED] = "bounced",
-		[IPC_OUTCOME_DEFERRED] = "deferred",
-	};
 	const struct ipc_recipient *recipient = &session->current->recipients[place];
 	const struct smtp_outcome *said = &session->current->outcomes[place].said;
 	bool has_original = recipient->original.len > 0;
-	bool soft = said->kind == IPC_OUTCOME_BOUNCED && parts->soft_bounce;
+	const char *word = ipc_outcome_word((enum ipc_outcome_kind)said->kind,
+		session->current->job.is_whatif, parts->soft_bounce);
 
 	log_event(&session->worker->role->log.log, EV_smtp_delivery, LOG_Z(parts->id),
 		LOG_S(recipient->address), LOG_Z(has_original ? ">, orig_to=<" : ""),
 		LOG_S(recipient->original), LOG_Z(parts->relay), LOG_Z(parts->use),
 		LOG_Z(parts->total), LOG_Z(parts->delays[0]), LOG_Z(parts->delays[1]),
 		LOG_Z(parts->delays[2]), LOG_Z(parts->delays[3]), LOG_Z(said->dsn),
-		LOG_Z(soft ? "SOFTBOUNCE" : words[said->kind]), LOG_Z(said->reason));
+		LOG_Z(word), LOG_Z(said->reason));
 }
 
 /* --- outcomes --------------------------------------------------------------------------------- */

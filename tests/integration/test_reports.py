@@ -162,3 +162,40 @@ def test_verp__asked_by_sendmail__own_senders(ostler, sink):
     wait_for(lambda: len(sink.messages) == 2, what="mail")
     assert sorted(m[0] for m in sink.messages) == ["own+b=dest.test@client.test",
                                                    "own-a=dest.test@client.test"]
+
+
+# rules: L22 N50 D27 J17
+def test_sendmail__v__delivers_and_reports(ostler, sink):
+    sink.rcpt_replies["b@dest.test"] = ["550 5.1.1 no"]
+    done = sendmail(ostler, "-v", "-f", "own@client.test", "a@dest.test", "b@dest.test")
+    assert done.returncode == 0 and "will be mailed to <own@client.test>" in done.stdout
+    wait_for(lambda: len(sink.messages) == 3, what="mail, failure, status report")
+    told = [fields_of(m[2]) for m in reports(sink)]
+    parsed, _, recipients = next(t for t in told if t[0]["Subject"] == "Mail Delivery Status Report")
+    assert {r["Final-Recipient"]: r["Action"] for r in recipients} == {
+        "rfc822; a@dest.test": "relayed", "rfc822; b@dest.test": "failed"}
+
+
+# rules: N5 L22 L48 Y16 B13 N50
+def test_sendmail__bv__asks_up_to_rcpt_and_reports(make_ostler, sink):
+    sink.rcpt_replies["b@dest.test"] = ["550 5.1.1 no"]
+    sink.rcpt_replies["c@dest.test"] = ["450 4.2.0 later"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {
+        "mydestination": "ostler.test", "alias_maps": "inline:{ list=there@dest.test }",
+        "local_recipient_maps": "inline:{ user=x }"})
+    assert sendmail(ostler, "-bv").returncode == 64
+    done = sendmail(ostler, "-bv", "-f", "own@client.test", "a@dest.test", "b@dest.test", "c@dest.test",
+                    "user@ostler.test", "list@ostler.test", "nobody@ostler.test")
+    assert done.returncode == 0 and "will be mailed to <own@client.test>" in done.stdout
+    wait_for(lambda: sink.messages and ostler.queue() == [], what="report")
+    (sender, to, text), = sink.messages
+    parsed, _, recipients = fields_of(text)
+    assert (sender, to) == ("", ["own@client.test"])
+    assert {r["Final-Recipient"].split()[1]: (r["Action"], r["Status"]) for r in recipients} == {
+        "a@dest.test": ("deliverable", "2.1.5"), "b@dest.test": ("undeliverable", "5.1.1"),
+        "c@dest.test": ("undeliverable", "4.2.0"), "user@ostler.test": ("deliverable", "2.0.0"),
+        "list@ostler.test": ("deliverable", "2.0.0"), "nobody@ostler.test": ("undeliverable", "5.1.1")}
+    human = parsed.get_payload()[0].get_payload()
+    assert "delivers to maildir" in human and "forwards to <there@dest.test>" in human
+    assert "status=deliverable" in ostler.log() and "status=sent" in ostler.log()
+    assert not ostler.maildir("user")

@@ -167,7 +167,7 @@ test_D25__success__is_told_where_notify_says_so(void **state)
 	assert_int_equal(bench_messages(bench), 0);
 }
 
-/* rules: D27 L24 N1 N2 N3 N50 Z28 */
+/* rules: D27 L22 L24 N1 N2 N3 N50 Z28 */
 static void
 test_D27__record__every_outcome_is_told_once(void **state)
 {
@@ -185,6 +185,31 @@ test_D27__record__every_outcome_is_told_once(void **state)
 	bench_pass(bench, 700);
 	assert_true(bench_tried(bench, "later@d.test") >= 2);
 	assert_int_equal(told(bench, "Subject: Mail Delivery Status Report\r\n"), 1);
+}
+
+/* rules: N5 L22 L48 B13 */
+static void
+test_N5__what_if__every_outcome_is_final_and_told_once(void **state)
+{
+	static const char *const transports[] = { "transport_maps=inline:{ "
+						  "{ gone.test = error:5.1.9 gone }, "
+						  "{ slow.test = retry:4.1.9 slow } }", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, transports);
+	bench->flags = ENVELOPE_WHATIF;
+	(void)bench_mail(bench, "s@x.test",
+		"ok@d.test no@d.test later@d.test lost@d.test x@gone.test x@slow.test");
+	assert_int_equal(bench_messages(bench), 0);
+	assert_int_equal(bench->report_count, 1);
+	assert_int_equal(told(bench, "Subject: Mail Delivery Status Report\r\n"), 1);
+	assert_int_equal(told(bench, "Action: deliverable\r\n"), 1);
+	assert_int_equal(told(bench, "Action: undeliverable\r\n"), 5);
+	assert_int_equal(bench_logged(bench, ", status=undeliverable ("), 2);
+	/* It was no failure of the site. */
+	bench->flags = 0;
+	(void)bench_mail(bench, "s@x.test", "ok-again@d.test");
+	assert_int_equal(bench_tried(bench, "ok-again@d.test"), 1);
 }
 
 /* rules: D28 N32 L47 J21 Z3 */
@@ -376,6 +401,7 @@ main(void)
 		TEST(test_Z30__will_retry_until__is_when_it_expires),
 		TEST(test_D25__success__is_told_where_notify_says_so),
 		TEST(test_D27__record__every_outcome_is_told_once),
+		TEST(test_N5__what_if__every_outcome_is_final_and_told_once),
 		TEST(test_D28__success_report_that_fails__keeps_the_message_and_delivers_no_second_time),
 		TEST(test_N26__success_of_mail_without_a_sender__goes_to_postmaster_or_nowhere),
 		TEST(test_N6__soft_bounce__is_a_deferral_and_nobody_is_told),
