@@ -1,0 +1,105 @@
+"""DSN through and through: to next hops that speak it or not, in UTF-8, and as two foreign parsers read it."""
+import email
+import email.policy
+import smtplib
+
+import pytest
+from conftest import wait_for
+from flufl.bounce import all_failures
+from peer import Peer
+
+FAST_RETRY = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
+
+
+def reports(sink):
+    return [m for m in sink.messages if m[0] == ""]
+
+
+@pytest.fixture
+def make_peer():
+    """A next hop with these extensions."""
+    peers = []
+
+    def make(*extensions):
+        hello = "\r\n".join(["250-peer.test", *(f"250-{e}" for e in extensions), "250 ENHANCEDSTATUSCODES"])
+        peers.append(Peer(lambda stage, number: hello if stage == "ehlo" else None))
+        return peers[-1]
+
+    yield make
+    for peer in peers:
+        peer.stop()
+
+
+# rules: N10 N11 N13 N40 N41 N42
+@pytest.mark.parametrize("reply, settings, kind", [
+    ("550 5.1.1 no such user", {}, "permanent"),
+    ("450 4.2.0 later", {"delay_warning_time": "1s"}, "temporary"),
+    ("450 4.2.0 later", {"maximal_queue_lifetime": "1s"}, "permanent"),
+])
+def test_report__failure_and_delay__flufl_bounce_and_email_agree(make_ostler, sink, reply, settings, kind):
+    for name in "ab":
+        sink.rcpt_replies[f"{name}@dest.test"] = [reply]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", dict(FAST_RETRY, **settings))
+    ostler.send(["a@dest.test", "b@dest.test", "c@dest.test"])
+    wait_for(lambda: reports(sink), what="report")
+    parsed = email.message_from_bytes(reports(sink)[0][2])
+    temporary, permanent = all_failures(parsed)
+    wanted = {b"a@dest.test", b"b@dest.test"}
+    assert (temporary, permanent) == ((wanted, set()) if kind == "temporary" else (set(), wanted))
+    strict = email.message_from_bytes(reports(sink)[0][2], policy=email.policy.default)
+    assert strict.get_content_type() == "multipart/report" and not strict.defects
+    text, status, original = strict.get_payload()
+    assert [p.defects for p in strict.walk()] == [[]] * len(list(strict.walk()))
+    assert "<a@dest.test>" in text.get_content() and status.get_content_type() == "message/delivery-status"
+
+
+# rules: V3 V5
+def test_report__verp__flufl_bounce_finds_the_one_recipient(make_ostler, sink):
+    sink.rcpt_replies["b@dest.test"] = ["550 5.1.1 no"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"authorized_verp_clients": "127.0.0.1"})
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.sendmail("own@client.test", ["a@dest.test", "b@dest.test"], "Subject: s\r\n\r\nbody\r\n",
+                        mail_options=["XVERP"])
+    wait_for(lambda: reports(sink), what="report")
+    assert all_failures(email.message_from_bytes(reports(sink)[0][2])) == (set(), {b"b@dest.test"})
+
+
+# rules: N60 N61 N62 N63 N65
+def test_dsn__next_hop_has_it__all_is_handed_on_and_no_report_is_made(make_ostler, make_peer):
+    peer = make_peer("PIPELINING", "DSN")
+    ostler = make_ostler(f"[127.0.0.1]:{peer.port}")
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.sendmail("s@client.test", ["a@dest.test"], "Subject: s\r\n\r\nbody\r\n",
+                        mail_options=["RET=HDRS", "ENVID=a+2Bb"],
+                        rcpt_options=["NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;x+3Dy@client.test"])
+        client.sendmail("s@client.test", ["b@dest.test"], "Subject: s\r\n\r\nbody\r\n")
+    wait_for(lambda: len(peer.messages) == 2 and ostler.queue() == [], what="mail")
+    commands = [line for _, line in peer.commands]
+    assert "MAIL FROM:<s@client.test> RET=HDRS ENVID=a+2Bb" in commands
+    assert "RCPT TO:<a@dest.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+3Dy@client.test" in commands
+    assert "MAIL FROM:<s@client.test>" in commands and "RCPT TO:<b@dest.test>" in commands
+    assert not any(line.startswith("MAIL FROM:<>") for line in commands)
+
+
+# rules: N41 N43
+def test_report__smtputf8__has_the_types_of_rfc_6533(make_ostler, make_peer):
+    peer = make_peer("PIPELINING", "8BITMIME", "SMTPUTF8")
+    ostler = make_ostler(f"[127.0.0.1]:{peer.port}",
+                         {"transport_maps": "inline:{ { bad.test = error:5.1.9 gone } }"})
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.sendmail("sänder@client.test", ["empfänger@bad.test"],
+                        "Subject: grüße\r\n\r\nkörper\r\n".encode(),
+                        mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+    wait_for(lambda: peer.messages, what="report")
+    (to,), content = peer.messages[0]
+    assert to == "sänder@client.test"
+    assert any(line.startswith("MAIL FROM:<>") and "SMTPUTF8" in line for _, line in peer.commands)
+    parsed = email.message_from_bytes(content)
+    text, status, original = parsed.get_payload()
+    assert parsed.get_param("report-type") == "delivery-status"
+    assert text.get_content_charset() == "utf-8"
+    assert "empfänger@bad.test" in text.get_payload(decode=True).decode()
+    assert status.get_content_type() == "message/global-delivery-status"
+    assert "Final-Recipient: utf-8; empfänger@bad.test\r\n".encode() in content
+    assert "X-Ostler-Sender: utf-8; sänder@client.test\r\n".encode() in content
+    assert original.get_content_type() == "message/global" and "körper".encode() in content
