@@ -466,6 +466,8 @@ struct mono done_due(const struct core *core);
 struct slice message_verp_recipient(const struct message *message, uint32_t number);
 /* How long it may be in the queue, and until when: a null sender's is never the longer one (M1). */
 uint64_t done_lifetime_s(const struct message *message);
+/* sendmail -v: what was tried is still to be told, whatever became of the recipients. */
+bool done_is_record_owed(const struct message *message);
 uint64_t done_expires_us(const struct message *message);
 uint64_t message_created_us(const struct message *message);
 /* Retries that were deferred together part again; jitter only ever adds. */

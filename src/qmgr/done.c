@@ -72,14 +72,21 @@ stage_report_failures(struct message *message)
 	return false;
 }
 
+bool
+done_is_record_owed(const struct message *message)
+{
+	return (message->envelope.flags & ENVELOPE_RECORD) != 0 &&
+	       (message->state.flags & STATE_RECORDED) == 0 &&
+	       (message->is_tried || message->state.class_count[STATE_OPEN] == 0);
+}
+
 /* D25 to D28: what `sendmail -v` asked for is told once, of every recipient that was tried. */
 static bool
 stage_report_successes(struct message *message)
 {
 	enum report_kind kind = (message->envelope.flags & ENVELOPE_WHATIF) != 0 ? REPORT_VERIFY
 									 : REPORT_SUCCESS;
-	bool is_asked = (message->envelope.flags & ENVELOPE_RECORD) != 0 &&
-			(message->state.flags & STATE_RECORDED) == 0 && message->is_tried &&
+	bool is_asked = done_is_record_owed(message) &&
 			(message->reports_failed & 1u << REPORT_VERIFY) == 0 &&
 			!copy_holds(message->core, message->queue_id);
 
@@ -204,6 +211,7 @@ static void
 give_up_successes(struct message *message)
 {
 	log_event(message->core->log, EV_bounce_given_up, LOG_Z(message->id_text));
+	message->state.flags |= STATE_RECORDED;
 	for (uint32_t i = 0; i < message->recipient_count; i++)
 		if (state_class(&message->state, i) == STATE_DELIVERED_PENDING)
 			CHECK(state_set(&message->state, i, STATE_DELIVERED, NULL));
@@ -232,7 +240,8 @@ stage_expire(struct message *message)
 		force_attempt(message);
 		return AGE_FORCED;
 	}
-	if (message->state.class_count[STATE_DELIVERED_PENDING] > 0)
+	if (message->state.class_count[STATE_DELIVERED_PENDING] > 0 ||
+		done_is_record_owed(message))
 		give_up_successes(message);
 	if (message->state.class_count[STATE_OPEN] == 0)
 		return AGE_FINE;
@@ -275,7 +284,7 @@ is_finished(const struct message *message)
 {
 	if (message->core->options.planted & CORE_PLANT_DONE_EARLY)
 		return message->state.class_count[STATE_DELIVERED] > 0;
-	return !state_is_live(&message->state);
+	return !state_is_live(&message->state) && !done_is_record_owed(message);
 }
 
 /* A worker died with it: it is tried alone (active.c), if there is anything left to try. */

@@ -489,7 +489,8 @@ fill_report(const struct order *order, bool is_copy, struct report *report,
 static void
 fill_marks(struct message *message, struct change *change)
 {
-	change->is_end = !state_is_live(&message->state) && !message->is_held;
+	change->is_end = !state_is_live(&message->state) && !message->is_held &&
+			 !done_is_record_owed(message);
 	if (!change->is_end)
 		defer_encode(message, change);
 }

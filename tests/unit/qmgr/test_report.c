@@ -187,6 +187,31 @@ test_D27__record__every_outcome_is_told_once(void **state)
 	assert_int_equal(told(bench, "Subject: Mail Delivery Status Report\r\n"), 1);
 }
 
+/* rules: D27 D28 L24 */
+static void
+test_D27__record_of_failures_only__is_told_too_also_when_that_fails_at_first(void **state)
+{
+	static const char *const verify_fails[] = { "virtual_alias_maps=inline:{ s@x.test=ring@x.test, "
+						    "ring@x.test=s@x.test }", NULL };
+	struct bench *bench = *state;
+
+	bench->flags = ENVELOPE_RECORD;
+	(void)bench_mail(bench, "s@x.test", "no@d.test");
+	assert_int_equal(bench->report_count, 2);
+	assert_int_equal(told(bench, "Subject: Mail Delivery Status Report\r\n"), 1);
+	assert_int_equal(bench_messages(bench), 0);
+	bench->notify = DSN_NOTIFY_NEVER; /* so that only the record is owed */
+	bench_configure(bench, verify_fails);
+	(void)bench_mail(bench, "s@x.test", "no-more@d.test");
+	assert_int_equal(bench_messages(bench), 1);
+	bench_restart(bench);
+	bench_configure(bench, plain);
+	bench_pass(bench, 700);
+	assert_int_equal(told(bench, "Subject: Mail Delivery Status Report\r\n"), 2);
+	assert_int_equal(bench_tried(bench, "no-more@d.test"), 1);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
 /* rules: N5 L22 L48 B13 */
 static void
 test_N5__what_if__every_outcome_is_final_and_told_once(void **state)
@@ -401,6 +426,7 @@ main(void)
 		TEST(test_Z30__will_retry_until__is_when_it_expires),
 		TEST(test_D25__success__is_told_where_notify_says_so),
 		TEST(test_D27__record__every_outcome_is_told_once),
+		TEST(test_D27__record_of_failures_only__is_told_too_also_when_that_fails_at_first),
 		TEST(test_N5__what_if__every_outcome_is_final_and_told_once),
 		TEST(test_D28__success_report_that_fails__keeps_the_message_and_delivers_no_second_time),
 		TEST(test_N26__success_of_mail_without_a_sender__goes_to_postmaster_or_nowhere),
