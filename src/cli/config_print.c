@@ -4,6 +4,8 @@
 #include "cli/config_print.h"
 
 #include "base/mem.h"
+#include "config/snapshot.h"
+#include "message/report_text.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -118,10 +120,82 @@ config_print_check(struct cli *cli)
 	return err < 0 ? cli_complain(cli, EX_CONFIG, "%s", fault.text) : EX_OK;
 }
 
+/* One template as it counts: as bounce_template_file has it, expanded, or built in. */
+static void
+config_print_template(const struct config *config, const char *name, enum report_kind kind)
+{
+	static const char *const fields[][2] = { { "charset", "Charset" }, { "from", "From" },
+		{ "subject", "Subject" }, { "postmaster-subject", "Postmaster-Subject" } };
+	const struct report report = { .kind = kind,
+		.myhostname = config_str(config, NULL, PARAM_MYHOSTNAME),
+		.lifetime_s = config_time_s(config, NULL, PARAM_MAXIMAL_QUEUE_LIFETIME) };
+	bool has_fields = false;
+	struct slice value;
+	struct buf text, key;
+
+	buf_init(&text, 0);
+	(void)printf("%s = <<EOF\n", name);
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		buf_init(&key, 0);
+		buf_addf(&key, "%s %s", name, fields[i][0]);
+		if (config_map_find(config, NULL, PARAM_BOUNCE_TEMPLATE_FILE, buf_slice(&key),
+			    &value) == ERR_OK) {
+			(void)printf("%s: %" SLICE_FMT "\n", fields[i][1], SLICE_ARG(value));
+			has_fields = true;
+		}
+		buf_done(&key);
+	}
+	if (config_map_find(config, NULL, PARAM_BOUNCE_TEMPLATE_FILE, slice_str(name), &value)
+		== ERR_OK) {
+		buf_add(&text, value);
+	} else {
+		for (int copy = 0; copy < 2; copy++)
+			(void)printf("%s: %s\n", copy ? "Postmaster-Subject" : "Subject",
+				report_text_subject(kind, copy != 0));
+		has_fields = true;
+		if (report_text_put(&report, &text) < 0)
+			buf_clear(&text);
+	}
+	if (has_fields)
+		(void)printf("\n");
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] != '\r')
+			(void)putchar(text.ptr[i]);
+	(void)printf("EOF\n\n");
+	buf_done(&text);
+}
+
+static int
+config_print_templates(struct cli *cli)
+{
+	struct config_options options = cli_config_options(cli);
+	struct config *config = NULL;
+	struct buf image, warnings;
+	struct fault fault;
+	enum err err;
+
+	buf_init(&image, 0);
+	buf_init(&warnings, 0);
+	err = config_compile(&options, &image, &warnings, &fault);
+	if (err == ERR_OK)
+		err = config_open(buf_slice(&image), &config, &fault);
+	if (err == ERR_OK) {
+		config_print_template(config, "failure_template", REPORT_FAILURE);
+		config_print_template(config, "delay_template", REPORT_DELAY);
+		config_print_template(config, "success_template", REPORT_SUCCESS);
+		config_print_template(config, "verify_template", REPORT_VERIFY);
+	}
+	config_close(config);
+	buf_done(&image);
+	buf_done(&warnings);
+	return err < 0 ? cli_complain(cli, EX_CONFIG, "%s", fault.text) : EX_OK;
+}
+
 int
 config_print_run(struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = { { "check", no_argument, NULL, 'C' },
+		{ "templates", no_argument, NULL, 'T' },
 		{ NULL, 0, NULL, 0 } };
 	struct config_print print = { .cli = cli };
 	int exit_code = EX_OK;
@@ -144,6 +218,8 @@ config_print_run(struct cli *cli, int argc, char **argv)
 			break;
 		case 'C':
 			return config_print_check(cli);
+		case 'T':
+			return config_print_templates(cli);
 		default:
 			return EX_USAGE;
 		}

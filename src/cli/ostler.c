@@ -36,6 +36,7 @@ static const char ostler_help[] =
 	"  reload                     read the configuration again\n"
 	"  stop                       end the mail system\n"
 	"  config [-n] [-d] [-x] [-h] [NAME...]   parameters; config --check: are they good?\n"
+	"                             config --templates: the texts of reports\n"
 	"\n"
 	"  -c DIR         directory of main.cf and master.cf (or $MAIL_CONFIG)\n"
 	"  -o name=value  overrides main.cf\n"

@@ -53,6 +53,7 @@ compile_list_allowed(enum param_type type)
 		return "192.0.2.1, 192.0.2.0/24, [2001:db8::]/32, /files, tables, each with ! or "
 		       "not";
 	case PARAM_TYPE_MAPS:
+	case PARAM_TYPE_TEMPLATES:
 	case PARAM_TYPE_BOOL:
 	case PARAM_TYPE_INT:
 	case PARAM_TYPE_TIME:

@@ -2,7 +2,8 @@
  * compile_priv.h - what the parts of the compiler share
  *
  * compile.c reads the files and leads; compile_value.c turns settings into rows of values;
- * compile_list.c turns lists and tables into objects of the image.
+ * compile_list.c turns lists and tables, compile_template.c report templates, into objects of the
+ * image.
  */
 #ifndef OSTLER_CONFIG_COMPILE_PRIV_H
 #define OSTLER_CONFIG_COMPILE_PRIV_H
@@ -82,5 +83,9 @@ MUST_USE enum err compile_list(struct compile *compile, const struct value_sourc
 	struct slice text, uint32_t *ret_object);
 
 void compile_list_done(struct compile *compile);
+
+/* compile_template.c: the object of a file of report templates; an empty path leaves none. */
+MUST_USE enum err compile_templates(struct compile *compile, const struct value_source *source,
+	struct slice path, uint32_t *ret_object);
 
 #endif

@@ -239,6 +239,8 @@ compile_value(struct compile *compile, enum param_id id, const struct value_sour
 		err = compile_check_value(id, source, text, value.number, fault);
 	if (err == ERR_OK && compile_has_object(source->param->type))
 		err = compile_list(compile, source, text, &value.object);
+	if (err == ERR_OK && source->param->type == PARAM_TYPE_TEMPLATES)
+		err = compile_templates(compile, source, text, &value.object);
 	if (err < 0)
 		return err;
 	err = image_put_text(&compile->image, text, &value.text);

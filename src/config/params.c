@@ -65,6 +65,8 @@ param_type_name(enum param_type type)
 		return "list of networks";
 	case PARAM_TYPE_MAPS:
 		return "tables";
+	case PARAM_TYPE_TEMPLATES:
+		return "file of templates";
 	}
 	UNREACHED();
 	return "";

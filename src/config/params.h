@@ -23,6 +23,7 @@ enum param_type {
 	PARAM_TYPE_DOMAINS, /* the same; a name also matches the names below it */
 	PARAM_TYPE_NETS,    /* a list of addresses, networks, /files, type:tables */
 	PARAM_TYPE_MAPS,    /* a list of type:tables, asked in turn */
+	PARAM_TYPE_TEMPLATES, /* a file of report templates */
 };
 
 enum param_when { PARAM_LIVE, PARAM_START };

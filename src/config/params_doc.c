@@ -50,6 +50,7 @@ params_doc_allowed(const struct param *param, struct buf *text)
 	case PARAM_TYPE_DOMAINS:
 	case PARAM_TYPE_NETS:
 	case PARAM_TYPE_MAPS:
+	case PARAM_TYPE_TEMPLATES:
 		break;
 	}
 }

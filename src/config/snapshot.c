@@ -522,6 +522,14 @@ config_item(const struct config *config, const struct snapshot_object *object, u
 	return config->image.ptr + object->items + index * (size_t)IMAGE_ITEM_SIZE;
 }
 
+static bool
+config_has_tables(enum param_id id)
+{
+	enum param_type type = param_get(id)->type;
+
+	return type == PARAM_TYPE_MAPS || type == PARAM_TYPE_TEMPLATES;
+}
+
 enum err
 config_map_find(const struct config *config, const struct config_service *service, enum param_id id,
 	struct slice key, struct slice *ret_value)
@@ -529,7 +537,7 @@ config_map_find(const struct config *config, const struct config_service *servic
 	const struct snapshot_object *object = config_object(config, service, id);
 	uint8_t fold[TABLE_KEY_MAX];
 
-	CHECK(param_get(id)->type == PARAM_TYPE_MAPS);
+	CHECK(config_has_tables(id));
 	if (object == NULL || object->item_count == 0 || !config_fold(key, fold, &key))
 		return ERR_NOTFOUND;
 	for (uint32_t i = 0; i < object->item_count; i++) {
@@ -548,7 +556,7 @@ config_map_is_empty(
 {
 	const struct snapshot_object *object = config_object(config, service, id);
 
-	CHECK(param_get(id)->type == PARAM_TYPE_MAPS);
+	CHECK(config_has_tables(id));
 	return object == NULL || object->item_count == 0;
 }
 

@@ -146,7 +146,9 @@ const char *config_command_name(enum config_command command);
 
 /*
  * Tables of a MAPS parameter, asked in turn; keys compare without ASCII case. ERR_NOTFOUND: in
- * none. The caller asks for partial keys (.domain, @domain) itself.
+ * none. The caller asks for partial keys (.domain, @domain) itself. A TEMPLATES parameter has the
+ * keys "failure_template" (its text, expanded, lines in CRLF) and "failure_template subject" (its
+ * fields: charset, from, subject, postmaster-subject), and so on for each template.
  */
 MUST_USE enum err config_map_find(const struct config *config, const struct config_service *service,
 	enum param_id id, struct slice key, struct slice *ret_value);

@@ -51,8 +51,8 @@ table_done(struct table *table)
 	*table = (struct table) { 0 };
 }
 
-static enum err
-table_add(struct table *table, struct slice key, struct slice value)
+enum err
+table_put(struct table *table, struct slice key, struct slice value)
 {
 	struct table_item *item;
 	enum err err;
@@ -138,7 +138,7 @@ table_parse_file(struct table *table, struct slice text, const char *file,
 				origin_text(origin).text, origin_value(buf_slice(&line)).text);
 			break;
 		}
-		err = table_add(table, key, value);
+		err = table_put(table, key, value);
 		if (err < 0) {
 			err = table_fault(reterr_fault, err, origin, key);
 			break;
@@ -187,7 +187,7 @@ table_load_inline(struct table *table, struct slice spec, const struct table_opt
 		err = word_split_pair(word_strip_braces(word), &key, &value);
 		if (err < 0)
 			break;
-		err = table_add(table, key, value);
+		err = table_put(table, key, value);
 		if (err < 0)
 			return table_fault(reterr_fault, err, options->origin, key);
 	}
@@ -214,7 +214,7 @@ table_load(struct table *table, struct slice spec, const struct table_options *o
 		return table_load_file(table, name, options, reterr_fault);
 	if (colon < spec.len && slice_equal_str(type, "static")) {
 		table->is_static = true;
-		err = table_add(table, SLICE_LIT(""), word_strip_braces(name));
+		err = table_put(table, SLICE_LIT(""), word_strip_braces(name));
 		return err < 0 ? table_fault(reterr_fault, err, options->origin, name) : ERR_OK;
 	}
 	return fault_set(reterr_fault, ERR_CONFIG, "%s: unknown table \"%s\" (allowed: %s)",

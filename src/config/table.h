@@ -52,6 +52,9 @@ bool table_is_foreign(struct slice word);
 void table_init(struct table *table);
 void table_done(struct table *table);
 
+/* Appends one entry; a key that is there already keeps its value. ERR_LIMIT, ERR_NOMEM. */
+MUST_USE enum err table_put(struct table *table, struct slice key, struct slice value);
+
 MUST_USE enum err table_load(struct table *table, struct slice spec,
 	const struct table_options *options, struct fault *reterr_fault);
 

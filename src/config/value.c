@@ -164,6 +164,7 @@ value_parse(const struct value_source *source, struct slice text, uint64_t *ret_
 	case PARAM_TYPE_DOMAINS:
 	case PARAM_TYPE_NETS:
 	case PARAM_TYPE_MAPS:
+	case PARAM_TYPE_TEMPLATES:
 		*ret_number = 0;
 		return ERR_OK;
 	}

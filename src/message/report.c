@@ -196,14 +196,58 @@ choose_charset(struct writer *writer)
 static bool
 is_eight_bit(const struct writer *writer)
 {
-	return writer->utf8 || !is_ascii(writer->original) || !is_ascii(writer->report->head);
+	const struct report *report = writer->report;
+
+	return writer->utf8 || !is_ascii(writer->original) || !is_ascii(report->head) ||
+	       (!report->postmaster && !is_ascii(report->template.text));
 }
 
 /* --- the report's own header ------------------------------------------------------------------ */
 
+/* An address without a domain gets ours. */
+static void
+put_template_from(struct writer *writer, struct slice from)
+{
+	size_t start = slice_find(from, '<') < from.len ? slice_find(from, '<') + 1 : 0;
+	size_t end = start;
+	bool has_domain = false;
+
+	for (; end < from.len && from.ptr[end] > ' ' && from.ptr[end] != '>' &&
+		from.ptr[end] != '(';
+		end++)
+		has_domain |= from.ptr[end] == '@';
+	put_str(writer, "From: ");
+	put_clean(writer, slice_head(from, end));
+	if (!has_domain) {
+		put_str(writer, "@");
+		put(writer, writer->report->myhostname);
+	}
+	put_clean(writer, slice_from(from, end));
+	put_str(writer, "\r\n");
+}
+
+static void
+put_subject(struct writer *writer)
+{
+	const struct report *report = writer->report;
+	const struct report_template *template = &report->template;
+	struct slice own = report->postmaster ? template->postmaster_subject : template->subject;
+
+	put_str(writer, "Subject: ");
+	if (own.len > 0)
+		put_clean(writer, own);
+	else
+		put_str(writer, report_text_subject(report->kind, report->postmaster));
+}
+
 static void
 put_from(struct writer *writer)
 {
+	if (writer->report->template.from.len > 0) {
+		put_template_from(writer, writer->report->template.from);
+		return;
+	}
+
 	bool is_obsolete = writer->report->from_obsolete;
 
 	put_str(writer, is_obsolete ? "From: MAILER-DAEMON@"
@@ -220,8 +264,7 @@ put_header(struct writer *writer, struct report_facts *facts)
 
 	put_date(writer, "Date: ", report->now);
 	put_from(writer);
-	put_str(writer, "Subject: ");
-	put_str(writer, report_text_subject(report->kind, report->postmaster));
+	put_subject(writer);
 	put_str(writer, "\r\nTo: ");
 	put_address(writer, report->to);
 	put_str(writer, "\r\n");
@@ -296,13 +339,22 @@ static void
 put_human(struct writer *writer)
 {
 	const struct report *report = writer->report;
+	struct slice own = report->postmaster ? slice_make(NULL, 0) : report->template.text;
 
 	put_part_start(writer, "Notification");
-	put_str(writer, writer->utf8 ? "text/plain; charset=utf-8\r\n"
-				     : "text/plain; charset=us-ascii\r\n");
-	put_encoding(writer, writer->utf8);
-	if (!report->postmaster && writer->err == ERR_OK)
+	put_str(writer, "text/plain; charset=");
+	if (!is_ascii(own))
+		put_clean(writer, report->template.charset);
+	else
+		put_str(writer, writer->utf8 ? "utf-8" : "us-ascii");
+	put_str(writer, "\r\n");
+	put_encoding(writer, writer->utf8 || !is_ascii(own));
+	if (!report->postmaster && report->template.is_set) {
+		put(writer, own);
+		put_str(writer, "\r\n");
+	} else if (!report->postmaster && writer->err == ERR_OK) {
 		writer->err = report_text_put(report, writer->out);
+	}
 	for (size_t i = 0; i < report->recipient_count; i++) {
 		if (i > 0)
 			put_str(writer, "\r\n");

@@ -43,8 +43,16 @@ struct report_recipient {
 	struct slice diagnostic; /* the peer's reply, or empty */
 };
 
+/* An administrator's words instead of ours; empty: ours. */
+struct report_template {
+	struct slice charset, from, subject, postmaster_subject;
+	struct slice text; /* lines in CRLF; is_set without a text: none */
+	bool is_set;
+};
+
 struct report {
 	enum report_kind kind;
+	struct report_template template;
 	bool postmaster;              /* a postmaster copy: no boilerplate, other subject */
 	struct slice myhostname;
 	struct slice mail_name;       /* empty: Ostler */

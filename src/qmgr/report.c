@@ -15,6 +15,8 @@
 #include "message/verp.h"
 #include "route/rewrite.h"
 
+#include <stdio.h>
+
 /* REPORT_TEXT_MAX: of all recipients of a report, which repeats each; with the content that comes
  * back and the marks' STATE it is one batch of the journal. */
 enum { LARGE_HEADER_MAX = 64 * 1024, REPORT_TEXT_MAX = 384 * 1024 };
@@ -364,6 +366,29 @@ order_mark(const struct order *order)
 
 /* --- one report ------------------------------------------------------------------------------- */
 
+/* Rules N49, N50. */
+static void
+fill_template(const struct config *config, enum report_kind kind, struct report_template *to)
+{
+	static const char *const names[] = { [REPORT_FAILURE] = "failure_template",
+		[REPORT_DELAY] = "delay_template", [REPORT_SUCCESS] = "success_template",
+		[REPORT_VERIFY] = "verify_template" };
+	const struct {
+		const char *field;
+		struct slice *to;
+	} fields[] = { { "", &to->text }, { " charset", &to->charset }, { " from", &to->from },
+		{ " subject", &to->subject },
+		{ " postmaster-subject", &to->postmaster_subject } };
+	char key[64];
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		(void)snprintf(key, sizeof(key), "%s%s", names[kind], fields[i].field);
+		if (config_map_find(config, NULL, PARAM_BOUNCE_TEMPLATE_FILE, slice_str(key),
+			    fields[i].to) == ERR_OK)
+			to->is_set = true;
+	}
+}
+
 static void
 report_fill(const struct order *order, bool is_copy, struct report *report)
 {
@@ -372,6 +397,7 @@ report_fill(const struct order *order, bool is_copy, struct report *report)
 	const struct config *config = core->config;
 
 	report->kind = order->kind;
+	fill_template(config, order->kind, &report->template);
 	report->postmaster = is_copy || order->target == TARGET_POSTMASTER;
 	report->myhostname = config_str(config, NULL, PARAM_MYHOSTNAME);
 	report->mail_name = config_str(config, NULL, PARAM_MAIL_NAME);

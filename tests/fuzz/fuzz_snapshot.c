@@ -35,6 +35,7 @@ fuzz_lookups(const struct config *config, const struct config_service *service)
 				config, service, id, (const struct sockaddr *)&address);
 			break;
 		case PARAM_TYPE_MAPS:
+		case PARAM_TYPE_TEMPLATES:
 			if (config_map_find(config, service, id, SLICE_LIT("a.test"), &value)
 				== ERR_OK)
 				CHECK(value.len <= 1024 * 1024);

@@ -199,3 +199,23 @@ def test_sendmail__bv__asks_up_to_rcpt_and_reports(make_ostler, sink):
     assert "delivers to maildir" in human and "forwards to <there@dest.test>" in human
     assert "status=deliverable" in ostler.log() and "status=sent" in ostler.log()
     assert not ostler.maildir("user")
+
+
+# rules: N49 N50 T68
+def test_template__of_the_administrator__is_what_the_sender_reads(make_ostler, sink):
+    sink.rcpt_replies["a@dest.test"] = ["550 5.1.1 no"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"bounce_template_file": "templates"}, start=False)
+    (ostler.etc / "templates").write_text(
+        "failure_template = <<EOF\nSubject: Sorry\n\nI am $myhostname.\nEOF\n"
+        "verify_template = <<EOF\nSubject: As you asked\n\nkept for $maximal_queue_lifetime_days days\nEOF\n")
+    ostler.start()
+    assert sendmail(ostler, "-v", "-f", "own@client.test", "a@dest.test").returncode == 0
+    wait_for(lambda: len(reports(sink)) == 2, what="reports")
+    told = {parsed["Subject"]: parsed.get_payload()[0].get_payload()
+            for parsed, _, _ in (fields_of(m[2]) for m in reports(sink))}
+    assert set(told) == {"Sorry", "As you asked"}
+    assert told["Sorry"].replace("\r", "").startswith("I am ostler.test.\n\n<a@dest.test>: host")
+    assert told["As you asked"].startswith("kept for 5 days")
+    shown = ostler.tool("config", "--templates").stdout
+    assert "failure_template = <<EOF" in shown and "I am ostler.test.\n" in shown
+    assert "Your message has not yet been delivered" in shown

@@ -549,6 +549,71 @@ test_open__any_byte_damaged__is_refused(void **state)
 			< 0);
 }
 
+/* rules: N49 T68 */
+static void
+test_templates__fields_and_text__are_expanded_and_found(void **state)
+{
+	static const struct {
+		const char *key;
+		const char *value;
+	} cases[] = {
+		{ "failure_template subject", "Not delivered: $myhostname" },
+		{ "failure_template from", "MAILER-DAEMON (Post)" },
+		{ "failure_template postmaster-subject", "Copy" },
+		{ "failure_template charset", "utf-8" },
+		{ "failure_template", "Here is box.example.com, $5.\r\n\r\nGr\xc3\xbc\xc3\x9f"
+				      "e: yes\r\n" },
+		{ "delay_template", "90 minutes, 1 hours, 0 days; 432000 5 0\r\n" },
+	};
+	struct world *world = *state;
+	struct slice value;
+
+	world_write(world, "map", "# ours\n\nfailure_template = <<EOF\nCharset: utf-8\n"
+				  "From: MAILER-DAEMON (Post)\nSubject: Not delivered: $myhostname\n"
+				  "Postmaster-Subject: Copy\n\nHere is $myhostname, $$5.\n\n"
+				  "Gr\xc3\xbc\xc3\x9f" "e: yes\nEOF\n"
+				  "delay_template=<<END\n"
+				  "$delay_warning_time_minutes minutes, ${delay_warning_time_hours} hours, "
+				  "$delay_warning_time_days days; $maximal_queue_lifetime_seconds "
+				  "$maximal_queue_lifetime_days $maximal_queue_lifetime_weeks\nEND\n");
+	world_compile(world, "bounce_template_file = map\ndelay_warning_time = 90m\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(config_map_find(world->config, NULL, PARAM_BOUNCE_TEMPLATE_FILE,
+					 slice_str(cases[i].key), &value), ERR_OK);
+		assert_true(slice_equal_str(value, cases[i].value));
+	}
+	assert_int_equal(config_map_find(world->config, NULL, PARAM_BOUNCE_TEMPLATE_FILE,
+				 SLICE_LIT("verify_template"), &value), ERR_NOTFOUND);
+}
+
+/* rules: N49 T68 */
+static void
+test_templates__mistakes__are_refused_with_their_line(void **state)
+{
+	static const struct {
+		const char *file;
+		const char *wanted;
+	} cases[] = {
+		{ "failure_template = <<EOF\n\nhello $nobody\nEOF\n", "map, line 3|nobody" },
+		{ "failure_template = <<EOF\nReply-To: x\n\nhello\nEOF\n",
+			"map, line 2|Reply-To|Postmaster-Subject" },
+		{ "failure_template = <<EOF\nSubject:\n\nhello\nEOF\n", "map, line 2|Subject" },
+		{ "\nfailure_template = <<EOF\nhello\n", "map, line 2|no end|EOF" },
+		{ "bounce_template = <<EOF\nhello\nEOF\n", "map, line 1|bounce_template|verify_template" },
+		{ "delay_template = hello\n", "map, line 1|<<END" },
+		{ "delay_template = <<A\nx\nA\ndelay_template = <<A\nx\nA\n", "map, line 4|each once" },
+		{ "delay_template = <<A\n\nGr\xc3\xbc\xc3\x9f" "e\nA\n", "map, line 3|Charset" },
+		{ "delay_template = <<A\n\n${x\nA\n", "map, line 3|delay_template" },
+	};
+	struct world *world = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		world_write(world, "map", cases[i].file);
+		world_refuse(world, "bounce_template_file = map\n", cases[i].wanted);
+	}
+	world_refuse(world, "bounce_template_file = list\n", "list|no such file");
+}
+
 int
 main(void)
 {
@@ -566,6 +631,8 @@ main(void)
 		WORLD(test_map_find__alias_file__takes_colons),
 		WORLD(test_list_match__files_negation_parents__decide_in_order),
 		WORLD(test_list_match__long_list__is_indexed),
+		WORLD(test_templates__fields_and_text__are_expanded_and_found),
+		WORLD(test_templates__mistakes__are_refused_with_their_line),
 		WORLD(test_net_match__networks__contain_their_edges),
 		WORLD(test_open__any_byte_damaged__is_refused),
 	};

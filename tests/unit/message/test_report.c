@@ -178,6 +178,35 @@ test_N44__original__whole_or_its_header(void **state)
 	assert_null(strstr(format(world), "body of the original"));
 }
 
+/* rules: N49 N50 */
+static void
+test_N49__template__takes_the_place_of_our_words(void **state)
+{
+	struct world *world = *state;
+	const char *text;
+
+	world->report.template = (struct report_template){ .is_set = true,
+		.charset = SLICE_LIT("utf-8"),
+		.from = SLICE_LIT("MAILER-DAEMON (Post)"),
+		.subject = SLICE_LIT("Back"),
+		.postmaster_subject = SLICE_LIT("Copy"),
+		.text = SLICE_LIT("Gr\xc3\xbc\xc3\x9f" "e.\r\n") };
+	text = format(world);
+	expect(text, "From: MAILER-DAEMON@me.test (Post)\r\nSubject: Back\r\n");
+	expect(text, "Content-Transfer-Encoding: 8bit\r\n\r\nThis is a MIME");
+	expect(text, "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
+		     "\r\nGr\xc3\xbc\xc3\x9f" "e.\r\n\r\n<\"a b\"@dest.test>");
+	assert_null(strstr(text, "This is the mail system"));
+	world->report.template.from = SLICE_LIT("The Post <post@x.test>");
+	world->report.postmaster = true;
+	text = format(world);
+	expect(text, "From: The Post <post@x.test>\r\nSubject: Copy\r\n");
+	assert_null(strstr(text, "Gr\xc3"));
+	expect(text, "charset=us-ascii");
+	world->report.template.from = SLICE_LIT("The Post <post>");
+	expect(format(world), "From: The Post <post@me.test>\r\n");
+}
+
 /* rules: N33 */
 static void
 test_N33__unreadable_original__has_a_line_in_its_place(void **state)
@@ -264,6 +293,7 @@ main(void)
 		TEST(test_N40__text__names_each_recipient_and_wraps),
 		TEST(test_N42__machine_part__has_all_fields),
 		TEST(test_N44__original__whole_or_its_header),
+		TEST(test_N49__template__takes_the_place_of_our_words),
 		TEST(test_N33__unreadable_original__has_a_line_in_its_place),
 		TEST(test_N43__utf8__has_the_global_types),
 		TEST(test_N48__kinds__have_their_subjects),
