@@ -317,6 +317,23 @@ put_encoding(struct writer *writer, bool eight_bit)
 
 /* --- part 1: for people ----------------------------------------------------------------------- */
 
+/* Rule N8: of what has gone well, by whom. */
+static void
+put_reason(struct writer *writer, const struct report_recipient *recipient)
+{
+	bool is_via = recipient->remote_mta.len > 0 &&
+		      (recipient->action == REPORT_ACTION_DELIVERED ||
+			      recipient->action == REPORT_ACTION_RELAYED ||
+			      recipient->action == REPORT_ACTION_DELIVERABLE);
+
+	if (is_via && writer->report->kind != REPORT_FAILURE) {
+		put_str(writer, "delivery via ");
+		put_clean(writer, recipient->remote_mta);
+		put_str(writer, ": ");
+	}
+	put_clean(writer, recipient->reason);
+}
+
 static void
 put_human_recipient(struct writer *writer, const struct report_recipient *recipient)
 {
@@ -331,7 +348,7 @@ put_human_recipient(struct writer *writer, const struct report_recipient *recipi
 		put_str(writer, ">)");
 	}
 	put_str(writer, ": ");
-	put_clean(writer, recipient->reason);
+	put_reason(writer, recipient);
 	end_wrapped(writer, start);
 }
 
@@ -450,7 +467,7 @@ put_diagnostic(struct writer *writer, const struct report_recipient *recipient)
 		put_str(writer, "X-");
 		put_str(writer, writer->field_name);
 		put_str(writer, "; ");
-		put_clean(writer, recipient->reason);
+		put_reason(writer, recipient);
 	}
 	end_wrapped(writer, start);
 }

@@ -237,6 +237,24 @@ test_N43__utf8__has_the_global_types(void **state)
 	assert_true(world->facts.eight_bit);
 }
 
+/* rules: N8 */
+static void
+test_N8__success__says_by_whom(void **state)
+{
+	struct world *world = *state;
+
+	world->report.kind = REPORT_SUCCESS;
+	world->recipients[0].action = world->recipients[1].action = REPORT_ACTION_RELAYED;
+	world->recipients[0].diagnostic = slice_make(NULL, 0);
+	world->recipients[0].reason = SLICE_LIT("250 2.0.0 Ok");
+	expect(format(world), "delivery via mx.dest.test:\r\n    250 2.0.0 Ok\r\n");
+	expect(format(world), "Diagnostic-Code: X-Ostler; delivery via mx.dest.test: 250 2.0.0 Ok\r\n");
+	expect(format(world), "<c@dest.test>: lost??X-Evil: 1\r\n");
+	world->recipients[0].action = REPORT_ACTION_DELAYED;
+	world->report.kind = REPORT_DELAY;
+	assert_null(strstr(format(world), "delivery via"));
+}
+
 /* rules: N14 N42 N48 */
 static void
 test_N48__kinds__have_their_subjects(void **state)
@@ -296,6 +314,7 @@ main(void)
 		TEST(test_N49__template__takes_the_place_of_our_words),
 		TEST(test_N33__unreadable_original__has_a_line_in_its_place),
 		TEST(test_N43__utf8__has_the_global_types),
+		TEST(test_N8__success__says_by_whom),
 		TEST(test_N48__kinds__have_their_subjects),
 		TEST(test_boundary__in_the_original__another_is_taken),
 	};
