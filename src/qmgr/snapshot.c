@@ -1,8 +1,9 @@
 /*
  * snapshot.c - files that stay as they are while a tool copies the queue (`ostler snapshot`)
  *
- *   snapshot begin:  NODE `snapshot` appended; durable: files are frozen, the tool is told their
- *                    names and up to which LSN they count
+ *   snapshot begin:  files are frozen, NODE `snapshot` appended; durable: the tool is told their
+ *                    names and up to which LSN they count. In this order: a segment that leaves
+ *                    force before the freeze is not named, so a batch behind it must say so too.
  *   snapshot end:    thawed; says whether they had been frozen all the time
  *
  * The tool reads the files itself, mail comes and goes meanwhile, only its space is not freed. So
@@ -29,7 +30,7 @@ struct snapshot {
 	core_peer peer;   /* 0: it is gone */
 	uint32_t request;
 	uint32_t pid;
-	bool is_frozen;
+	bool is_told;
 	uint64_t limit_s;
 	struct mono began, until;
 };
@@ -39,8 +40,7 @@ snapshot_free(struct snapshot *snapshot)
 {
 	struct core *core = snapshot->core;
 
-	if (snapshot->is_frozen)
-		store_thaw(core->store);
+	store_thaw(core->store);
 	core->snapshot = NULL;
 	mem_free(snapshot);
 	core_mark(core);
@@ -107,8 +107,7 @@ flushed(void *ctx, enum journal_outcome outcome)
 		snapshot_free(snapshot);
 		return;
 	}
-	store_freeze(core->store);
-	snapshot->is_frozen = true;
+	snapshot->is_told = true;
 	snapshot->began = core->now.mono;
 	snapshot->until = mono_add_ns(core->now.mono, snapshot->limit_s * NS_PER_S);
 	tell(snapshot);
@@ -135,6 +134,7 @@ begin(struct peer *peer, uint32_t request, uint64_t limit_s)
 		mem_free(snapshot);
 		return "the journal cannot be written now; try again";
 	}
+	store_freeze(core->store); /* that batch is written later on */
 	core->snapshot = snapshot;
 	core_mark(core);
 	return NULL;
@@ -146,7 +146,7 @@ end(struct peer *peer, uint32_t request)
 	struct core *core = peer->core;
 	struct snapshot *snapshot = core->snapshot;
 
-	if (snapshot == NULL || snapshot->peer != peer->number || !snapshot->is_frozen)
+	if (snapshot == NULL || snapshot->peer != peer->number || !snapshot->is_told)
 		return "the snapshot took too long: files may have changed under it "
 		       "(see --time-limit)";
 	snapshot->request = request;
@@ -195,7 +195,7 @@ snapshot_peer_gone(struct peer *peer)
 	if (snapshot == NULL || snapshot->peer != peer->number)
 		return;
 	snapshot->peer = 0;
-	if (snapshot->is_frozen)
+	if (snapshot->is_told)
 		give_up(snapshot, "given up, its tool is gone");
 }
 
@@ -204,7 +204,7 @@ snapshot_step(struct core *core)
 {
 	struct snapshot *snapshot = core->snapshot;
 
-	if (snapshot != NULL && snapshot->is_frozen && core->now.mono.ns >= snapshot->until.ns)
+	if (snapshot != NULL && snapshot->is_told && core->now.mono.ns >= snapshot->until.ns)
 		give_up(snapshot, "given up, its time is over");
 }
 
@@ -213,7 +213,7 @@ snapshot_due(const struct core *core)
 {
 	const struct snapshot *snapshot = core->snapshot;
 
-	return snapshot != NULL && snapshot->is_frozen ? snapshot->until
+	return snapshot != NULL && snapshot->is_told ? snapshot->until
 						       : (struct mono){ UINT64_MAX };
 }
 

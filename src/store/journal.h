@@ -126,6 +126,7 @@ enum journal_plant {
 	JOURNAL_PLANT_BLIND_SCRUB = 2097152, /* store: the scrub takes all that it reads for good */
 	JOURNAL_PLANT_DROP_UNKNOWN = 4194304, /* store: records of a later release go */
 	JOURNAL_PLANT_DROP_TAIL = 8388608, /* what lies behind the end is not kept */
+	JOURNAL_PLANT_IGNORE_FREEZE = 16777216, /* segments go while somebody copies them */
 };
 
 struct journal_space {

@@ -337,7 +337,9 @@ journal_recycle(struct journal *journal)
 {
 	struct journal_segment *oldest;
 
-	while (!journal->recovery.is_replaying && journal->freezes == 0
+	while (!journal->recovery.is_replaying
+		&& (journal->freezes == 0
+			|| journal_plant_is_on(journal, JOURNAL_PLANT_IGNORE_FREEZE))
 		&& (oldest = TAILQ_FIRST(&journal->segments)) != journal_newest(journal)
 		&& oldest->live <= journal_plant_is_on(journal, JOURNAL_PLANT_FREE_LIVE)
 		&& TAILQ_NEXT(oldest, link)->base < journal->durable) {

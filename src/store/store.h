@@ -222,7 +222,9 @@ void store_set_flags(struct store *store, store_ref ref, uint32_t flags);
 
 /*
  * Files that hold something durable stay as they are from here on, so that somebody can copy them;
- * what is written goes behind that (counted). Space is not freed meanwhile.
+ * what is written goes behind that (counted). Space is not freed meanwhile. A copy is whole once
+ * something that was appended after this is durable: only then does the journal itself say which
+ * segments had left force before.
  */
 void store_freeze(struct store *store);
 void store_thaw(struct store *store);

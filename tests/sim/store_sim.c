@@ -13,7 +13,10 @@
  * stay with their message, whatever becomes of it, and hold it if they are critical.
  *
  * In some runs the disk lies or rots: then what it destroyed may be gone or back, but nothing is ever shown with
- * other bytes, and all ends well. Options: seeds.h.
+ * other bytes, and all ends well.
+ *
+ * At times the store is frozen and somebody copies its files, also while it is stopped: nothing that the
+ * copy needs changes, and a store that starts on the copy has what there was. Options: seeds.h.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -21,6 +24,7 @@
 #include "base/wire.h"
 #include "sim/disk_sim.h"
 #include "sim/seeds.h"
+#include "sim/store_freeze.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -103,6 +107,7 @@ struct sim {
 	uint32_t torn_slot;
 	uint64_t torn_offset, torn_lsn, tails;
 	uint64_t epoch, recoveries, durables, verified;
+	struct freeze freeze;
 };
 
 /* What some changes make of a message. */
@@ -915,10 +920,10 @@ sim_check_schedule(struct sim *sim)
 	}
 }
 
-static void
-sim_start(struct sim *sim)
+static struct store_options
+sim_options(struct sim *sim)
 {
-	struct store_options options = {
+	return (struct store_options){
 		.disk = &sim->disk.disk,
 		.segment_size = SIM_SEGMENT,
 		.size_max = 16 * SIM_SEGMENT,
@@ -926,12 +931,18 @@ sim_start(struct sim *sim)
 		.cache_max = SIM_CACHE,
 		.scrub_interval_s = sim->seed / 3 % 2 * 2,
 		.zeroes_freed = sim->seed / 7 % 3 == 0,
-		.epoch = ++sim->epoch,
+		.epoch = sim->epoch,
 		.uuid = { 1, 2, 3 },
 		.callbacks = &sim_callbacks,
 		.ctx = sim,
 		.planted = sim->planted,
 	};
+}
+
+static void
+sim_start(struct sim *sim)
+{
+	struct store_options options;
 
 	if (sim->disk.lies > sim->lies_judged && sim->disk.flushes_since_lie < 3)
 		sim->is_provable = false;
@@ -946,8 +957,48 @@ sim_start(struct sim *sim)
 		message->sent = 0;
 		message->large = NULL;
 	}
+	sim->epoch++;
+	options = sim_options(sim);
 	sim->store = store_new(&options);
 	store_open(sim->store, sim->now);
+}
+
+/* --- snapshots --------------------------------------------------------------------------------- */
+
+/* A disk that lies has nothing that a copy can be measured by. */
+static void
+sim_freeze_check(struct sim *sim, bool restore)
+{
+	const char *bug = NULL;
+	struct store_options options = sim_options(sim);
+
+	if (!sim->freeze.is_on || sim->disk.lies > 0)
+		return;
+	bug = freeze_check(&sim->freeze, &sim->disk);
+	if (bug == NULL && restore)
+		bug = freeze_restore(&sim->freeze, &sim->disk, &options, sim->now);
+	if (bug != NULL)
+		sim_fail(sim, bug);
+}
+
+/* Begins a snapshot, looks at one, or starts on the copy and ends it. */
+static void
+sim_freeze_step(struct sim *sim)
+{
+	if (sim->freeze.is_waiting)
+		return;
+	if (!sim->freeze.is_on) {
+		if (sim->complete && sim->disk.lies == 0 && rng_one_in(&sim->dice, 12))
+			freeze_begin(&sim->freeze, sim->store, &sim->disk);
+		return;
+	}
+	if (!rng_one_in(&sim->dice, 10)) {
+		sim_freeze_check(sim, false);
+		return;
+	}
+	sim_freeze_check(sim, true);
+	store_thaw(sim->store);
+	freeze_end(&sim->freeze);
 }
 
 /* Stopped by its administrator: what was committed is durable, and a checkpoint has it all. */
@@ -960,6 +1011,7 @@ sim_stop(struct sim *sim)
 	store_stop(sim->store, NS_PER_S, sim->now);
 	while (!store_is_idle(sim->store) && turns++ < 400) {
 		(void)disk_sim_step(&sim->disk);
+		freeze_note(&sim->freeze);
 		sim->now.mono.ns += NS_PER_MS;
 		store_step(sim->store, sim->now);
 	}
@@ -1052,10 +1104,12 @@ sim_crash(struct sim *sim)
 
 	if (sim->opened && rng_one_in(&sim->dice, 4))
 		sim_stop(sim);
+	sim_freeze_check(sim, true); /* behind a clean stop a checkpoint is there, too */
 	if (sim->complete && !sim->broken && rng_one_in(&sim->dice, 3))
 		sim_downgrade(sim);
 	if (sim->opened)
 		sim_note_write(sim);
+	freeze_end(&sim->freeze);
 	disk_sim_die(&sim->disk);
 	if (power)
 		disk_sim_lose_power(&sim->disk);
@@ -1089,6 +1143,7 @@ sim_act(struct sim *sim)
 		sim_crash(sim);
 	} else if (what < 45 || !sim->opened) {
 		(void)disk_sim_step(&sim->disk);
+		freeze_note(&sim->freeze);
 	} else if (what < 60) {
 		sim_send(sim);
 	} else if (what < 90) {
@@ -1103,6 +1158,7 @@ sim_act(struct sim *sim)
 		if (sim->opened)
 			sim_check_schedule(sim);
 		sim_check_twins(sim);
+		sim_freeze_step(sim);
 	}
 	store_step(sim->store, sim->now);
 	while (sim->first < sim->count && sim->messages[sim->first].is_gone
@@ -1263,6 +1319,7 @@ static const struct seeds_plant sim_plants[] = {
 	{ "blind-scrub", JOURNAL_PLANT_BLIND_SCRUB },
 	{ "drop-unknown", JOURNAL_PLANT_DROP_UNKNOWN },
 	{ "drop-tail", JOURNAL_PLANT_DROP_TAIL },
+	{ "ignore-freeze", JOURNAL_PLANT_IGNORE_FREEZE },
 };
 
 int
