@@ -49,6 +49,27 @@ message_new(struct core *core, store_ref ref, enum message_phase phase)
 	return message;
 }
 
+static void
+forget_site(struct message *message)
+{
+	if (message->site != NULL)
+		sched_destination_release(message->site);
+	message->site = NULL;
+	message->site_count = 0;
+}
+
+/* So many of its recipients wait for a dead site; one that waits for two keeps its timer. */
+void
+active_wait(struct message *message, struct sched_destination *site, uint32_t count)
+{
+	if (message->site == NULL) {
+		message->site = site;
+		sched_destination_hold(site);
+	}
+	if (message->site == site)
+		message->site_count += count;
+}
+
 void
 active_forget(struct message *message)
 {
@@ -60,6 +81,8 @@ active_forget(struct message *message)
 	if (message->job != NULL)
 		control_message_done(message->job);
 	sched_message_remove(core->sched, &message->sched);
+	sched_unparked(core->sched, message->queue_id);
+	forget_site(message);
 	HASH_DELETE(by_ref, core->messages, message);
 	core->active_count--;
 	core->recipients_loaded -= message->recipient_count;
@@ -335,11 +358,28 @@ active_inventories_complete(struct core *core)
 	}
 }
 
-/* Rules M8, F5: in due order, while there is room. */
+/* A message that waits for a site that lives again, or for its probe. */
+static void
+load_parked(struct core *core, uint64_t queue_id)
+{
+	store_ref ref = store_find(core->store, queue_id);
+
+	if (ref == 0)
+		sched_unparked(core->sched, queue_id);
+	else if (active_find(core, ref) == NULL)
+		(void)active_load(core, ref);
+}
+
+/* Rules M8, F5: what waits for a site that is back, then in due order, while there is room. */
 void
 active_step(struct core *core)
 {
+	uint64_t queue_id;
+
 	next_suspect(core);
+	while (has_room(core) && core->loading_count < CORE_LOADS_MAX &&
+		sched_unpark(core->sched, &queue_id))
+		load_parked(core, queue_id);
 	while (has_room(core) && core->loading_count < CORE_LOADS_MAX) {
 		store_ref ref = store_due_first(core->store, core->now.wall);
 
@@ -441,8 +481,11 @@ assign(struct message *message, uint32_t number)
 	};
 	if (message->is_flushed)
 		sched_flush_destination(core->sched, to.transport, to.nexthop, to.user);
-	if (!sched_recipient_assign(core->sched, &message->sched, &to, &dead))
-		result_own(message, number, STATE_OPEN, dead.dsn, dead.text, dead.at);
+	if (sched_recipient_assign(core->sched, &message->sched, &to, &dead))
+		return;
+	result_own(message, number, STATE_OPEN, dead.dsn, dead.text, dead.at);
+	if (dead.dead != NULL)
+		active_wait(message, dead.dead, 1);
 }
 
 void
@@ -453,6 +496,7 @@ active_release(struct message *message)
 	message->active_at = core->now.wall;
 	message->reports_failed = 0;
 	message->is_tried = false;
+	forget_site(message);
 	log_event(core->log, EV_qmgr_active, LOG_Z(message->id_text),
 		LOG_S(message->envelope.sender), LOG_U(message->envelope.size),
 		LOG_U(message->recipient_count));
@@ -461,6 +505,7 @@ active_release(struct message *message)
 		if (state_class(&message->state, i) == STATE_OPEN)
 			assign(message, i);
 	message->is_flushed = false;
+	sched_unparked(core->sched, message->queue_id);
 	core_mark(core);
 	/* Rule F14: nothing to deliver, so the stages after delivery begin at once. */
 	done_check(message);

@@ -133,6 +133,31 @@ requeue_durable(struct change *change)
 	end_message(change);
 }
 
+/* Idle from here on: until its timer, or until its site is back. */
+static void
+state_durable(struct change *change)
+{
+	struct core *core = change->core;
+	struct message *message = change->message;
+	struct sched_destination *site = defer_site(message, change);
+	uint64_t look_us = defer_look_us(message);
+	uint64_t queue_id = message->queue_id;
+
+	if (change->is_overtaken)
+		clock_watch_pull(core, message->ref);
+	store_unpin(core->store, message->ref);
+	active_forget(message);
+	if (site == NULL)
+		return;
+	if (sched_destination_is_dead(site) || !sched_destination_is_failing(site)) {
+		store_set_due(core->store, change->ref, look_us);
+		sched_park(core->sched, site, queue_id);
+	} else {
+		store_set_due(core->store, change->ref, defer_soon_us(core));
+	}
+	sched_destination_release(site);
+}
+
 static void
 change_durable(struct change *change)
 {
@@ -153,10 +178,7 @@ change_durable(struct change *change)
 		end_message(change);
 		break;
 	case CHANGE_STATE:
-		if (change->is_overtaken)
-			clock_watch_pull(core, message->ref);
-		store_unpin(core->store, message->ref);
-		active_forget(message);
+		state_durable(change);
 		break;
 	case CHANGE_REPORT:
 		report_durable(change);

@@ -377,7 +377,7 @@ job_summary(struct job *job, struct buf *out)
 static json_t *
 destination_json(const struct sched_destination *destination)
 {
-	static const char *const states[] = { "ready", "dead", "suspended" };
+	static const char *const states[] = { "ready", "dead", "probing", "suspended" };
 	struct sched_status status;
 	json_t *object = json_object();
 

@@ -152,6 +152,7 @@ core_stop(struct core *core, uint64_t grace_ns, struct instant now)
 {
 	core->now = now;
 	core->is_stopping = true;
+	defer_stop(core);
 	store_stop(core->store, grace_ns, now);
 }
 

@@ -106,6 +106,9 @@ struct message {
 	enum message_wish wish;
 	struct job *job;                     /* whose wish it is; may be NULL */
 	struct sched_message sched;
+	/* Held: the first dead destination of this round, and how many recipients wait for it. */
+	struct sched_destination *site;
+	uint32_t site_count;
 	UT_hash_handle by_ref;
 	TAILQ_ENTRY(message) link;           /* core->suspects, ->settling or ->reporting */
 };
@@ -398,6 +401,7 @@ void active_unlocked(struct message *message); /* a lock, or its result, is gone
 void active_inventories_complete(struct core *core);
 void active_forget(struct message *message); /* memory is freed; unpin or end were done */
 void active_release(struct message *message); /* gives it to the scheduler again */
+void active_wait(struct message *message, struct sched_destination *site, uint32_t count);
 void active_wish(struct message *message, enum message_wish wish, struct job *job);
 void active_mark_suspect(struct message *message);
 void active_suspect(struct message *message);
@@ -475,6 +479,11 @@ enum { DEFER_JITTER_PERCENT = 10 };
 uint64_t defer_due_us(struct core *core, const struct message *message);
 void defer_encode(struct message *message, struct change *change);
 void defer_message(struct message *message);
+/* Where it will wait when it is deferred; NULL: by its timer only. Holds the destination. */
+struct sched_destination *defer_site(const struct message *message, const struct change *change);
+uint64_t defer_look_us(const struct message *message); /* when a parked one is looked at */
+uint64_t defer_soon_us(struct core *core); /* after a failure that did not kill its site */
+void defer_stop(struct core *core); /* parked mail will be due after the next start */
 void defer_at_once(struct message *message); /* out of memory, due now: read anew */
 bool requeue_message(struct message *message); /* false: it goes on as it is */
 

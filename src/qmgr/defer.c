@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "qmgr/transports.h"
 
 uint64_t
 message_created_us(const struct message *message)
@@ -66,6 +67,66 @@ defer_message(struct message *message)
 	message->core->deferred++;
 	message_move(message, MESSAGE_ENDING);
 	change_submit(change);
+}
+
+/*
+ * Recipients that all wait for one dead site need no timer of their own. The STATE has one all the
+ * same: after a restart nothing is parked, and each message comes by itself.
+ */
+struct sched_destination *
+defer_site(const struct message *message, const struct change *change)
+{
+	const struct state *state = &message->state;
+
+	if (message->site == NULL || message->site_count != state->class_count[STATE_OPEN] ||
+		state->class_count[STATE_BOUNCE_PENDING] > 0 ||
+		state->class_count[STATE_DELIVERED_PENDING] > 0 ||
+		(change->flags & RECORD_STATE_HELD) != 0 || change->due_us == 0 ||
+		config_enum(message->core->config, NULL, PARAM_SCHEDULER_CONCURRENCY_POLICY) == 0)
+		return NULL;
+	sched_destination_hold(message->site);
+	return message->site;
+}
+
+/* In time for a warning and for its end, and now and then. */
+uint64_t
+defer_look_us(const struct message *message)
+{
+	const struct core *core = message->core;
+	uint64_t max_s = config_time_s(core->config, NULL, PARAM_MAXIMAL_BACKOFF_TIME);
+	uint64_t now_us = core->now.wall.us;
+	uint64_t look_us = now_us + max_s * US_PER_S;
+	uint64_t warn_us = message->envelope.warn_us;
+
+	look_us = num_min_u64(look_us, done_expires_us(message));
+	if (warn_us > 0 && (message->state.flags & STATE_WARNED) == 0)
+		look_us = num_min_u64(look_us, warn_us);
+	return num_max_u64(look_us, message->state.next_attempt_us);
+}
+
+/* A failure that may be the first of a dying site is looked into as soon as a probe would be. */
+uint64_t
+defer_soon_us(struct core *core)
+{
+	uint64_t wait_us = transports_probe_s(core->config) * US_PER_S;
+
+	return core->now.wall.us + wait_us +
+	       rng_below(&core->rng, wait_us * DEFER_JITTER_PERCENT / 100 + 1);
+}
+
+void
+defer_stop(struct core *core)
+{
+	uint64_t min_s = config_time_s(core->config, NULL, PARAM_MINIMAL_BACKOFF_TIME);
+	uint64_t queue_id;
+
+	while (sched_park_empty(core->sched, &queue_id)) {
+		store_ref ref = store_find(core->store, queue_id);
+
+		if (ref != 0 && active_find(core, ref) == NULL)
+			store_set_due(core->store, ref, core->now.wall.us +
+				rng_below(&core->rng, min_s * US_PER_S + 1));
+	}
 }
 
 void

@@ -123,15 +123,30 @@ outcomes_are_sound(const struct lease *lease, struct slice list)
 	return sound;
 }
 
+/* Those of the transaction that were not settled by it. */
+static uint32_t
+open_recipients(const struct lease *lease)
+{
+	uint32_t count, open = 0;
+	const uint32_t *numbers = sched_entry_recipients(lease->entry, &count);
+
+	for (uint32_t i = 0; i < count; i++)
+		open += state_class(&lease->message->state, numbers[i]) == STATE_OPEN;
+	return open;
+}
+
 /* X6 to X8: the site works unless the worker blames it. */
 static void
 feed_back(struct lease *lease, const struct ipc_result *result)
 {
 	struct core *core = lease->message->core;
 	bool site_failed = result->site_dsn.len > 0 && !is_whatif(lease->message);
+	uint32_t open = open_recipients(lease);
 
 	sched_entry_finish(core->sched, lease->entry, !site_failed, result->site_dsn,
 		result->site_reason, core->now.mono);
+	if (site_failed && sched_destination_is_failing(lease->session->destination))
+		active_wait(lease->message, lease->session->destination, open);
 	session_lease_over(lease->session, lease);
 	lease->entry = NULL;
 }

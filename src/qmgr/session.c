@@ -133,8 +133,13 @@ settle_drained(struct core *core, struct sched_entry *entry, const struct sched_
 {
 	struct message *message = sched_entry_owner(entry);
 	bool is_permanent = why->dsn.len > 0 && why->dsn.ptr[0] == '5';
+	uint32_t count;
 
 	settle_recipients(entry, is_permanent ? STATE_BOUNCE_PENDING : STATE_OPEN, why);
+	if (!is_permanent && why->dead != NULL) {
+		(void)sched_entry_recipients(entry, &count);
+		active_wait(message, why->dead, count);
+	}
 	sched_entry_drop(core->sched, entry);
 	done_check(message);
 }
@@ -171,7 +176,10 @@ session_refused(struct session *session, bool is_permanent, struct slice dsn,
 			core->sched, destination, dsn, reason, core->now.mono);
 		if (entry != NULL)
 			settle_drained(core, entry,
-				&(const struct sched_reason){ .dsn = dsn, .text = reason });
+				&(const struct sched_reason){ .dsn = dsn, .text = reason,
+					.dead = sched_destination_is_failing(destination)
+							? destination
+							: NULL });
 	}
 	session_free(session);
 	drain(core);

@@ -2,10 +2,14 @@
 #include "qmgr/transports.h"
 
 #include "base/mem.h"
+#include "base/num.h"
 #include "message/dsn.h"
 #include "qmgr/core_priv.h"
 
 enum { SMTP_PORT = 25, LMTP_PORT = 24, DESTINATIONS_MAX = 100000 };
+
+/* A dead site is probed after 10 s, then ever more rarely, but at least every 5 minutes. */
+enum { PROBE_FIRST_S = 10, PROBE_MAX_S = 300 };
 
 static void
 message_done(void *ctx, struct sched_message *message)
@@ -14,14 +18,28 @@ message_done(void *ctx, struct sched_message *message)
 	done_check(message->owner);
 }
 
+uint64_t
+transports_probe_s(const struct config *config)
+{
+	return num_min_u64(
+		PROBE_FIRST_S, config_time_s(config, NULL, PARAM_MINIMAL_BACKOFF_TIME));
+}
+
 static struct sched_options
 options_of(struct core *core)
 {
 	const struct config *config = core->config;
+	uint64_t min_s = config_time_s(config, NULL, PARAM_MINIMAL_BACKOFF_TIME);
+	uint64_t max_s = config_time_s(config, NULL, PARAM_MAXIMAL_BACKOFF_TIME);
 
 	return (struct sched_options){
 		.destination_max = DESTINATIONS_MAX,
-		.dead_ns = config_time_s(config, NULL, PARAM_MINIMAL_BACKOFF_TIME) * NS_PER_S,
+		.is_adaptive =
+			config_enum(config, NULL, PARAM_SCHEDULER_CONCURRENCY_POLICY) == 1,
+		.probe_first_ns = transports_probe_s(config) * NS_PER_S,
+		.probe_max_ns = num_min_u64(PROBE_MAX_S, num_max_u64(min_s, max_s)) * NS_PER_S,
+		.seed = core->epoch,
+		.dead_ns = min_s * NS_PER_S,
 		.transport_dead_ns =
 			config_time_s(config, NULL, PARAM_TRANSPORT_RETRY_TIME) * NS_PER_S,
 		.message_done = message_done,

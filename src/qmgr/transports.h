@@ -39,6 +39,9 @@ struct transport {
 	UT_hash_handle hh;
 };
 
+/* How long a site is dead before its first probe. */
+uint64_t transports_probe_s(const struct config *config);
+
 void transports_open(struct core *core);
 void transports_update(struct core *core); /* after a change of configuration */
 void transports_close(struct core *core);

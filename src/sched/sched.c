@@ -17,6 +17,8 @@ sched_new(const struct sched_options *options)
 	TAILQ_INIT(&sched->want);
 	TAILQ_INIT(&sched->work);
 	TAILQ_INIT(&sched->drain);
+	TAILQ_INIT(&sched->wake);
+	rng_init(&sched->rng, options->seed);
 	TAILQ_INIT(&sched->all);
 	return sched;
 }
@@ -33,7 +35,10 @@ sched_free(struct sched *sched)
 	struct sched_destination *destination;
 	struct sched_transport *transport;
 	struct sched_entry *entry;
+	uint64_t token;
 
+	while (sched_park_empty(sched, &token))
+		continue;
 	while ((destination = TAILQ_FIRST(&sched->all)) != NULL) {
 		while ((entry = job_first_waiting(destination)) != NULL) {
 			entry_stop_waiting(entry, ENTRY_DRAINED);
@@ -200,6 +205,9 @@ sched_session_ready(struct sched *sched, struct sched_destination *destination)
 	(void)sched;
 	opening_over(destination);
 	destination->ready++;
+	/* It speaks: that is what the probe was to find out. */
+	if (window_state(&destination->window) == WINDOW_PROBING)
+		dest_revive(destination);
 	dest_update(destination);
 }
 
@@ -310,6 +318,7 @@ site_works(struct sched_destination *destination, struct mono now)
 {
 	bool was_dead = destination->dead.reason != NULL;
 
+	destination->probe_wait_ns = 0;
 	window_success(&destination->window);
 	if (was_dead && window_state(&destination->window) == WINDOW_READY)
 		dest_revive(destination);
@@ -406,8 +415,23 @@ sched_drain(struct sched *sched, struct sched_reason *ret_reason)
 
 	text_set(&sched->drained, reason.dsn, reason.text);
 	*ret_reason = text_view(&sched->drained);
+	ret_reason->at = reason.at;
+	ret_reason->dead = destination->refused.reason == NULL && !destination->transport->is_dead
+				   ? destination
+				   : NULL;
 	entry_stop_waiting(entry, ENTRY_DRAINED);
 	return entry;
+}
+
+/* Its timer ran out, or a flush. */
+static void
+dest_wake(struct sched_destination *destination)
+{
+	if (destination->sched->options.is_adaptive &&
+		window_state(&destination->window) == WINDOW_DEAD)
+		dest_probe(destination);
+	else
+		dest_revive(destination);
 }
 
 void
@@ -422,7 +446,7 @@ sched_flush(struct sched *sched)
 			destination = next) {
 			next = TAILQ_NEXT(destination, timer_link);
 			if (window_state(&destination->window) == WINDOW_DEAD)
-				dest_revive(destination);
+				dest_wake(destination);
 		}
 	}
 }
@@ -437,7 +461,7 @@ sched_flush_destination(struct sched *sched, struct sched_transport *transport,
 	transport_revive(transport);
 	destination = dest_get(transport, nexthop, user);
 	if (window_state(&destination->window) == WINDOW_DEAD)
-		dest_revive(destination);
+		dest_wake(destination);
 }
 
 /* --- time and status -------------------------------------------------------------------------- */
@@ -453,7 +477,7 @@ sched_step(struct sched *sched, struct mono now)
 			transport_revive(transport);
 		while ((destination = TAILQ_FIRST(&transport->timers)) != NULL &&
 			destination->due.ns <= now.ns)
-			dest_revive(destination);
+			dest_wake(destination);
 	}
 }
 
@@ -484,6 +508,7 @@ sched_counts(const struct sched *sched, struct sched_counts *ret_counts)
 	*ret_counts = sched->counts;
 	ret_counts->destinations = sched->destination_count;
 	ret_counts->dead = sched->dead_count;
+	ret_counts->parked = HASH_COUNT(sched->parked);
 }
 
 void
@@ -501,6 +526,7 @@ sched_destination_status(
 		.prefetched = destination->prefetched,
 		.sessions = destination->opening + destination->ready,
 		.opening = destination->opening,
+		.parked = destination->parked_count,
 		.dead = text_view(&destination->dead),
 		.due = destination->due,
 	};
@@ -510,6 +536,19 @@ struct sched_destination *
 sched_destination_next(const struct sched *sched, const struct sched_destination *previous)
 {
 	return previous == NULL ? TAILQ_FIRST(&sched->all) : TAILQ_NEXT(previous, all_link);
+}
+
+static void
+check_parked(const struct sched_destination *destination)
+{
+	const struct parked *parked;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH (parked, &destination->parked, link) {
+		CHECK(parked->destination == destination && !parked->is_fetched);
+		count++;
+	}
+	CHECK(count + destination->fetched_count == destination->parked_count);
 }
 
 static void
@@ -532,9 +571,12 @@ check_destination(const struct sched_destination *destination)
 	CHECK(waiting == destination->waiting);
 	CHECK(destination->entries >= waiting + destination->prefetched +
 			window_busy(&destination->window));
-	CHECK((window_state(&destination->window) == WINDOW_DEAD) ==
+	enum window_state state = window_state(&destination->window);
+
+	CHECK((state == WINDOW_DEAD || state == WINDOW_PROBING) ==
 	      (destination->dead.reason != NULL));
-	CHECK(destination->in_timers || window_state(&destination->window) == WINDOW_READY);
+	CHECK(destination->in_timers == (state == WINDOW_DEAD || state == WINDOW_SUSPENDED));
+	check_parked(destination);
 }
 
 void

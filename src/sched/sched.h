@@ -56,6 +56,13 @@ struct sched_options {
 	uint32_t session_max;     /* over all transports; 0: none */
 	uint32_t destination_max; /* W16: above it empty ones are forgotten; 0: never */
 	uint64_t dead_ns;         /* minimal_backoff_time: how long one stays dead (W14) */
+	/*
+	 * scheduler_concurrency_policy = adaptive: a dead destination is probed with one session
+	 * after probe_first_ns, then after waits that double up to probe_max_ns, plus jitter.
+	 */
+	bool is_adaptive;
+	uint64_t probe_first_ns, probe_max_ns;
+	uint64_t seed;            /* of the jitter */
 	uint64_t transport_dead_ns; /* transport_retry_time (X1) */
 	/* refs are 0; may be NULL */
 	void (*message_done)(void *ctx, struct sched_message *message);
@@ -113,6 +120,7 @@ struct sched_reason {
 	struct slice dsn;
 	struct slice text;
 	struct mono at; /* when that was found out; 0: just now */
+	struct sched_destination *dead; /* whose death it is; NULL: something else's */
 };
 
 /*
@@ -215,12 +223,48 @@ void sched_destination_refuse(struct sched *sched, struct sched_destination *des
  */
 struct sched_entry *sched_drain(struct sched *sched, struct sched_reason *ret_reason);
 
-/* X12: revives every dead transport and destination. O(dead ones + transports). */
+/*
+ * X12: revives every dead transport and destination; adaptive: lets all dead ones be probed
+ * at once. O(dead ones + transports).
+ */
 void sched_flush(struct sched *sched);
 
 /* X13, R50, R53: the same for one; an unknown one is a no-op. */
 void sched_flush_destination(struct sched *sched, struct sched_transport *transport,
 	struct slice nexthop, struct slice user);
+
+/* --- parked mail ------------------------------------------------------------------------------ */
+
+/*
+ * A message all of whose recipients wait for one dead destination needs no place in memory: the
+ * caller forgets it and leaves a token here. Tokens come back one for each probe, those first that
+ * have not been used longest, and all when the destination lives, at the pace of its window.
+ *
+ *   (none) --sched_park()--> PARKED --sched_unpark()--> FETCHED --sched_unparked()--> (none)
+ *                               `----------------sched_unparked()-----------------------^
+ */
+
+/* Whether mail for it is refused, but for a probe. */
+bool sched_destination_is_dead(const struct sched_destination *destination);
+
+/* It is dead, or may be about to die: nothing has worked since its last failure. */
+bool sched_destination_is_failing(const struct sched_destination *destination);
+
+/* It is not forgotten until it is released as often. */
+void sched_destination_hold(struct sched_destination *destination);
+void sched_destination_release(struct sched_destination *destination);
+
+/* A token that is there already moves. */
+void sched_park(struct sched *sched, struct sched_destination *destination, uint64_t token);
+
+/* A message to be assigned, or dealt with otherwise, now; false: none. */
+MUST_USE bool sched_unpark(struct sched *sched, uint64_t *ret_token);
+
+/* That is done, or it came back by another way. An unknown token is a no-op. */
+void sched_unparked(struct sched *sched, uint64_t token);
+
+/* Any one, at the end of the process; false: none is left. */
+MUST_USE bool sched_park_empty(struct sched *sched, uint64_t *ret_token);
 
 /* --- time and status -------------------------------------------------------------------------- */
 
@@ -238,6 +282,7 @@ struct sched_counts {
 	uint32_t prefetched;
 	uint32_t sessions;  /* opening ones too */
 	uint32_t opening;
+	uint32_t parked;    /* tokens, FETCHED ones too */
 };
 void sched_counts(const struct sched *sched, struct sched_counts *ret_counts);
 
@@ -252,6 +297,7 @@ struct sched_status {
 	uint32_t prefetched;
 	uint32_t sessions;
 	uint32_t opening;
+	uint32_t parked;
 	struct sched_reason dead; /* empty unless dead */
 	struct mono due;    /* its timer, if dead or suspended */
 };

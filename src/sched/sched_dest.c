@@ -1,7 +1,10 @@
 /* sched_dest.c - destinations: lists they stand in, death, revival, suspension (sched_priv.h) */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "sched/sched_priv.h"
+
+enum { JITTER_PERCENT = 10 };
 
 /* --- reasons ---------------------------------------------------------------------------------- */
 
@@ -27,8 +30,8 @@ text_set(struct text *text, struct slice dsn, struct slice reason)
 struct sched_reason
 text_view(const struct text *text)
 {
-	return (struct sched_reason){ slice_str(text->dsn != NULL ? text->dsn : ""),
-		slice_str(text->reason != NULL ? text->reason : ""), text->at };
+	return (struct sched_reason){ .dsn = slice_str(text->dsn != NULL ? text->dsn : ""),
+		.text = slice_str(text->reason != NULL ? text->reason : ""), .at = text->at };
 }
 
 /* "delivery temporarily suspended: REASON" (W17). */
@@ -58,7 +61,9 @@ idle_sessions(const struct sched_destination *destination)
 static bool
 is_working(const struct sched_destination *destination)
 {
-	return window_state(&destination->window) == WINDOW_READY &&
+	enum window_state state = window_state(&destination->window);
+
+	return (state == WINDOW_READY || state == WINDOW_PROBING) &&
 	       destination->refused.reason == NULL && !destination->transport->is_dead;
 }
 
@@ -116,6 +121,7 @@ dest_update(struct sched_destination *destination)
 {
 	list_in_want(destination, wants_session(destination));
 	list_in_work(destination, can_work(destination));
+	park_update(destination);
 }
 
 void
@@ -165,6 +171,21 @@ start_timer(struct sched_destination *destination, struct mono due)
 		TAILQ_INSERT_AFTER(timers, before, destination, timer_link);
 }
 
+/* Adaptive: growing with each failed probe; jitter only ever adds. */
+static uint64_t
+dead_wait_ns(struct sched_destination *destination)
+{
+	struct sched *sched = destination->sched;
+	uint64_t wait_ns = destination->probe_wait_ns;
+
+	if (!sched->options.is_adaptive)
+		return sched->options.dead_ns;
+	wait_ns = num_min_u64(wait_ns == 0 ? sched->options.probe_first_ns : wait_ns * 2,
+		sched->options.probe_max_ns);
+	destination->probe_wait_ns = wait_ns;
+	return wait_ns + rng_below(&sched->rng, wait_ns * JITTER_PERCENT / 100 + 1);
+}
+
 /* W14: dead for a while; what waits is given back. The window is DEAD already. */
 void
 dest_kill(struct sched_destination *destination, struct slice dsn, struct slice reason,
@@ -172,10 +193,21 @@ dest_kill(struct sched_destination *destination, struct slice dsn, struct slice 
 {
 	struct sched *sched = destination->sched;
 
+	if (destination->dead.reason == NULL)
+		sched->dead_count++;
 	text_set_suspended(&destination->dead, dsn, reason);
 	destination->dead.at = now;
-	sched->dead_count++;
-	start_timer(destination, mono_add_ns(now, sched->options.dead_ns));
+	start_timer(destination, mono_add_ns(now, dead_wait_ns(destination)));
+	dest_drain(destination);
+	dest_update(destination);
+}
+
+/* One message may try; the reason of its death stays until that has succeeded. */
+void
+dest_probe(struct sched_destination *destination)
+{
+	stop_timer(destination);
+	window_probe(&destination->window);
 	dest_drain(destination);
 	dest_update(destination);
 }
@@ -228,6 +260,7 @@ dest_free(struct sched_destination *destination)
 	if (destination->in_drain)
 		TAILQ_REMOVE(&sched->drain, destination, drain_link);
 	stop_timer(destination);
+	park_free(destination);
 	if (destination->dead.reason != NULL)
 		sched->dead_count--;
 	HASH_DELETE(hh, destination->transport->destinations, destination);
@@ -243,7 +276,8 @@ dest_free(struct sched_destination *destination)
 static bool
 is_forgettable(const struct sched_destination *destination)
 {
-	return destination->entries == 0 && destination->opening == 0 && destination->ready == 0;
+	return destination->entries == 0 && destination->opening == 0 && destination->ready == 0 &&
+	       destination->parked_count == 0 && destination->holds == 0;
 }
 
 /* W16: too many: the oldest that nobody needs goes. A few are looked at, no more. */
@@ -305,6 +339,7 @@ dest_get(struct sched_transport *transport, struct slice nexthop, struct slice u
 	destination->name = name;
 	destination->nexthop = mem_strndup((const char *)nexthop.ptr, nexthop.len);
 	TAILQ_INIT(&destination->jobs);
+	TAILQ_INIT(&destination->parked);
 	window_init(&destination->window, &transport->limits.window);
 	HASH_ADD_KEYPTR(
 		hh, transport->destinations, destination->name, strlen(name), destination);

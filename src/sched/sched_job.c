@@ -150,6 +150,15 @@ entry_for(struct sched_job *job, bool is_single)
 	return last;
 }
 
+/* A dead one takes nothing, one that is probed the message that does it. */
+static bool
+dest_takes(const struct sched_destination *destination)
+{
+	enum window_state state = window_state(&destination->window);
+
+	return state != WINDOW_DEAD && (state != WINDOW_PROBING || destination->entries == 0);
+}
+
 bool
 sched_recipient_assign(struct sched *sched, struct sched_message *message,
 	const struct sched_assign *assign, struct sched_reason *ret_dead)
@@ -163,8 +172,9 @@ sched_recipient_assign(struct sched *sched, struct sched_message *message,
 		return false;
 	}
 	destination = dest_get(transport, assign->nexthop, assign->user);
-	if (window_state(&destination->window) == WINDOW_DEAD) {
+	if (!dest_takes(destination)) {
 		*ret_dead = text_view(&destination->dead);
+		ret_dead->dead = destination;
 		return false;
 	}
 	add_number(entry_for(get_job(message, destination), assign->is_single), assign->number);

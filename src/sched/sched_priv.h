@@ -5,6 +5,7 @@
  *
  *   want    of its transport: it can use one more session
  *   work    of the scheduler: a session of its is idle, and an entry may go
+ *   wake    of the scheduler: mail that is parked for it is wanted in memory
  *   drain   of the scheduler: dead or refused, with entries that are to be given back
  *   timers  of its transport: dead or suspended until `due`, the earliest first
  *
@@ -15,6 +16,7 @@
 #ifndef OSTLER_SCHED_SCHED_PRIV_H
 #define OSTLER_SCHED_SCHED_PRIV_H
 
+#include "base/rand.h"
 #include "sched/sched.h"
 
 #include <sys/queue.h>
@@ -57,6 +59,17 @@ struct text {
 	struct mono at; /* 0: not kept */
 };
 
+/* A message outside of memory; FETCHED when it is in no list. */
+struct parked {
+	uint64_t token;
+	struct sched_destination *destination;
+	bool is_fetched;
+	TAILQ_ENTRY(parked) link;
+	UT_hash_handle hh;
+};
+
+TAILQ_HEAD(parked_list, parked);
+
 struct sched_destination {
 	struct sched *sched;
 	struct sched_transport *transport;
@@ -72,7 +85,12 @@ struct sched_destination {
 	struct text dead;             /* why it is dead */
 	struct text refused;          /* why what waits is given back; NULL: it is not */
 	struct mono due;
-	bool in_want, in_work, in_drain, in_timers;
+	uint64_t probe_wait_ns;       /* before the next probe; 0: no failure since a success */
+	struct parked_list parked;    /* the longest unused first */
+	uint32_t parked_count, fetched_count;
+	uint32_t holds;
+	bool in_want, in_work, in_drain, in_timers, in_wake;
+	TAILQ_ENTRY(sched_destination) wake_link;
 	TAILQ_ENTRY(sched_destination) want_link, work_link, drain_link, timer_link;
 	UT_hash_handle hh;            /* transport->destinations, by name */
 	TAILQ_ENTRY(sched_destination) all_link;
@@ -106,6 +124,9 @@ struct sched {
 	struct transport_list want;
 	struct dest_list work;
 	struct dest_list drain;
+	struct dest_list wake;  /* their parked mail is wanted */
+	struct parked *parked;  /* hash by token */
+	struct rng rng;
 	struct dest_list all;
 	uint32_t destination_count;
 	uint32_t dead_count;
@@ -120,6 +141,7 @@ void dest_update(struct sched_destination *destination);
 void dest_kill(struct sched_destination *destination, struct slice dsn, struct slice reason,
 	struct mono now);
 void dest_revive(struct sched_destination *destination);
+void dest_probe(struct sched_destination *destination);
 void dest_suspend(struct sched_destination *destination, struct mono now);
 void dest_drain(struct sched_destination *destination);
 void dest_free(struct sched_destination *destination);
@@ -127,6 +149,10 @@ bool transport_may_work(const struct sched_transport *transport, struct mono now
 void text_set(struct text *text, struct slice dsn, struct slice reason);
 void text_clear(struct text *text);
 struct sched_reason text_view(const struct text *text);
+
+/* sched_park.c */
+void park_update(struct sched_destination *destination);
+void park_free(struct sched_destination *destination);
 
 /* sched_job.c */
 struct sched_entry *job_first_waiting(struct sched_destination *destination);

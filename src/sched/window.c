@@ -57,7 +57,8 @@ window_check(const struct window *window)
 {
 	const struct window_options *options = &window->options;
 
-	CHECK((window->limit >= 1) == (window->state == WINDOW_READY));
+	CHECK((window->limit >= 1) ==
+		(window->state == WINDOW_READY || window->state == WINDOW_PROBING));
 	CHECK(options->limit_max == 0 || window->limit <= options->limit_max
 		|| window->limit <= window->busy);
 	CHECK(window->cohorts <= (uint64_t)(options->cohort_limit + 1) * WINDOW_UNIT
@@ -68,7 +69,9 @@ window_check(const struct window *window)
 static void
 window_enter(struct window *window, enum window_state state, uint32_t limit)
 {
-	CHECK(window->state == WINDOW_READY || state == WINDOW_READY);
+	CHECK(window->state == WINDOW_READY || state == WINDOW_READY ||
+		(window->state == WINDOW_DEAD && state == WINDOW_PROBING) ||
+		(window->state == WINDOW_PROBING && state == WINDOW_DEAD));
 	window->state = state;
 	window->limit = limit;
 	window->success = window->failure = 0;
@@ -117,6 +120,13 @@ uint32_t
 window_busy(const struct window *window)
 {
 	return window->busy;
+}
+
+bool
+window_is_failing(const struct window *window)
+{
+	return window->cohorts > 0 || window->state == WINDOW_DEAD ||
+	       window->state == WINDOW_PROBING;
 }
 
 bool
@@ -177,7 +187,7 @@ window_success(struct window *window)
 {
 	CHECK(window->busy > 0);
 	window->cohorts = 0;
-	if (window->state == WINDOW_DEAD)
+	if (window->state == WINDOW_DEAD || window->state == WINDOW_PROBING)
 		window_revive(window);
 	else if (window->state == WINDOW_READY)
 		window_widen(window);
@@ -208,6 +218,10 @@ window_session_failure(struct window *window)
 {
 	const struct window_options *options = &window->options;
 
+	if (window->state == WINDOW_PROBING) {
+		window_enter(window, WINDOW_DEAD, 0);
+		return true;
+	}
 	if (window->state != WINDOW_READY)
 		return false;
 	/* Rounded up, so that N failures at a window of N are a whole cohort (W9). */
@@ -235,11 +249,20 @@ window_failure(struct window *window)
 }
 
 void
+window_probe(struct window *window)
+{
+	if (window->state == WINDOW_DEAD)
+		window_enter(window, WINDOW_PROBING, 1);
+}
+
+void
 window_revive(struct window *window)
 {
 	uint32_t limit = window->busy > 0 ? window->busy : window->options.initial;
 
-	if (window->state != WINDOW_DEAD)
+	if (window->state == WINDOW_PROBING)
+		limit = window->options.initial;
+	else if (window->state != WINDOW_DEAD)
 		return;
 	window_enter(window, WINDOW_READY, limit);
 	window->cohorts = 0;

@@ -6,12 +6,16 @@
  * that fails a cohort (a full window of failures in sequence) is dead until its timer.
  *
  *   READY ---- window_failure(): cohort failed -----> DEAD
+ *   DEAD ----- window_probe() ----------------------> PROBING
+ *   PROBING -- window_success(), window_revive() ---> READY
+ *   PROBING -- window_failure() --------------------> DEAD
  *   READY ---- window_suspend() --------------------> SUSPENDED
  *   DEAD ----- window_success(), window_revive() ---> READY
  *   SUSPENDED  window_resume() ---------------------> READY
  *
  *   READY      limit >= 1; a transaction may start while busy < limit.
  *   DEAD       limit is 0; nothing starts; the owner runs the timer and calls window_revive().
+ *   PROBING    limit is 1: the transaction that finds out whether the site is back.
  *   SUSPENDED  limit is 0; between two deliveries of a destination with a rate delay.
  *
  * Ownership: embedded by the destination. Units: feedback in millionths, so that runs repeat bit
@@ -26,7 +30,7 @@
 #define WINDOW_UNIT 1000000u /* 1 in feedback and cohorts */
 #define WINDOW_LIMIT_MAX 1000000u
 
-enum window_state { WINDOW_READY, WINDOW_DEAD, WINDOW_SUSPENDED };
+enum window_state { WINDOW_READY, WINDOW_DEAD, WINDOW_PROBING, WINDOW_SUSPENDED };
 
 /* `x`, `x/y` (a constant) or `x/concurrency` (x divided by the window at that moment): rule W4. */
 struct window_feedback {
@@ -68,8 +72,11 @@ void window_init(struct window *window, const struct window_options *options);
 void window_change(struct window *window, const struct window_options *options);
 
 enum window_state window_state(const struct window *window);
-uint32_t window_limit(const struct window *window); /* 0 unless READY */
+uint32_t window_limit(const struct window *window); /* 0 unless READY or PROBING */
 uint32_t window_busy(const struct window *window);
+
+/* Its last event was a failure. */
+bool window_is_failing(const struct window *window);
 
 /* Whether one more transaction may start now. */
 bool window_has_room(const struct window *window);
@@ -93,7 +100,11 @@ bool window_failure(struct window *window);
 /* A session could not be opened: the same event without a transaction. */
 bool window_session_failure(struct window *window);
 
-/* W15: the timer of a dead destination ran out, or a flush. No-op unless DEAD. */
+/* One transaction may find out whether the site works again. No-op unless DEAD. */
+void window_probe(struct window *window);
+
+/* W15: the timer of a dead destination ran out, or a flush; a probe's session is up. No-op unless
+ * DEAD or PROBING. */
 void window_revive(struct window *window);
 
 /* W20: behind each finished transaction / after the delay. */

@@ -12,7 +12,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { JITTER_PERCENT = 10, NAME_SIZE = 24 };
+enum { JITTER_PERCENT = 10, PROBE_FIRST_S = 10, NAME_SIZE = 24 };
 
 enum event_kind { EVENT_UP, EVENT_REFUSED, EVENT_WORKED, EVENT_FAILED, EVENT_RETRY, EVENT_CHANGE };
 
@@ -26,6 +26,9 @@ struct mail {
 	uint32_t count, left;  /* recipients; those that are open */
 	uint32_t one;          /* the site, if there is one recipient */
 	uint32_t *sites;       /* else; DONE: not open any more */
+	struct sched_destination *dead; /* held: it waits for this one */
+	uint32_t dead_count;   /* recipients that do */
+	bool is_parked;
 	bool is_settled;       /* in the list of those to be looked at */
 	struct mail *next;
 };
@@ -51,6 +54,7 @@ struct model {
 	uint64_t sender_count;
 	/* Mail. */
 	uint64_t active;
+	uint64_t parked;
 	struct mail *settled;
 	struct mail *pool;
 	uint64_t grants;
@@ -133,6 +137,10 @@ make_scheduler(struct model *model)
 	const struct scenario *scenario = &model->scenario;
 	struct sched_options options = {
 		.destination_max = (uint32_t)scenario->destinations,
+		.is_adaptive = scenario->adaptive,
+		.probe_first_ns = PROBE_FIRST_S * NS_PER_S,
+		.probe_max_ns = 300 * NS_PER_S,
+		.seed = scenario->seed,
 		.dead_ns = scenario->minimal_backoff_ns,
 		.transport_dead_ns = 60 * NS_PER_S,
 		.message_done = message_done,
@@ -291,8 +299,18 @@ mail_new(struct model *model)
 }
 
 static void
+forget_dead(struct mail *mail)
+{
+	if (mail->dead != NULL)
+		sched_destination_release(mail->dead);
+	mail->dead = NULL;
+	mail->dead_count = 0;
+}
+
+static void
 mail_end(struct model *model, struct mail *mail)
 {
+	forget_dead(mail);
 	mem_free(mail->sites);
 	mail->next = model->pool;
 	model->pool = mail;
@@ -331,6 +349,17 @@ site_of(const struct sched_destination *destination)
 	return (uint32_t)value;
 }
 
+static void
+wait_for(struct mail *mail, struct sched_destination *dead, uint32_t count)
+{
+	if (mail->dead == NULL) {
+		mail->dead = dead;
+		sched_destination_hold(dead);
+	}
+	if (mail->dead == dead)
+		mail->dead_count += count;
+}
+
 static bool
 assign(struct model *model, struct mail *mail, uint32_t number)
 {
@@ -344,6 +373,8 @@ assign(struct model *model, struct mail *mail, uint32_t number)
 	model->totals.decisions++;
 	if (!sched_recipient_assign(model->sched, &mail->sched, &to, &reason)) {
 		model->totals.suspended++;
+		if (reason.dead != NULL)
+			wait_for(mail, reason.dead, 1);
 		return false;
 	}
 	if (receiver->sessions == 0 && !receiver->is_waiting) {
@@ -357,10 +388,12 @@ static void
 admit(struct model *model, struct mail *mail)
 {
 	model->active++;
+	forget_dead(mail);
 	sched_message_add(&mail->sched, mail, model->now_ns / 1000);
 	for (uint32_t i = 0; i < mail->count; i++)
 		if (*mail_site(mail, i) != DONE)
 			(void)assign(model, mail, i);
+	sched_unparked(model->sched, (uintptr_t)mail);
 	if (sched_message_refs(&mail->sched) == 0)
 		message_done(model, &mail->sched);
 }
@@ -369,6 +402,18 @@ admit(struct model *model, struct mail *mail)
 static void
 admit_all(struct model *model)
 {
+	uint64_t token;
+
+	while (model->active < model->scenario.active_limit &&
+		sched_unpark(model->sched, &token)) {
+		struct mail *mail = (struct mail *)(uintptr_t)token;
+
+		CHECK(mail->is_parked);
+		mail->is_parked = false;
+		model->parked--;
+		model->totals.retries++;
+		admit(model, mail);
+	}
 	while (model->active < model->scenario.active_limit) {
 		uint64_t arrival_ns = next_arrival_ns(model);
 		uint64_t retry_ns = events_first_ns(&model->retries);
@@ -397,9 +442,22 @@ defer(struct model *model, struct mail *mail)
 		scenario->minimal_backoff_ns);
 	struct event event = { .kind = EVENT_RETRY, .what = mail };
 
+	if (scenario->adaptive && mail->dead_count == mail->left)
+		wait_ns = PROBE_FIRST_S * NS_PER_S;
 	wait_ns += rng_below(&model->rng, wait_ns * JITTER_PERCENT / 100 + 1);
 	event.at_ns = model->now_ns + wait_ns;
 	events_push(&model->retries, &event);
+}
+
+static void
+park(struct model *model, struct mail *mail)
+{
+	struct sched_destination *dead = mail->dead;
+
+	mail->is_parked = true;
+	model->parked++;
+	sched_park(model->sched, dead, (uintptr_t)mail);
+	forget_dead(mail);
 }
 
 static void
@@ -415,7 +473,10 @@ settle(struct model *model, struct mail *mail)
 		model->totals.expired += mail->left;
 		mail->left = 0;
 	}
-	if (mail->left > 0)
+	if (mail->left > 0 && model->scenario.adaptive && mail->dead_count == mail->left &&
+		sched_destination_is_dead(mail->dead))
+		park(model, mail);
+	else if (mail->left > 0)
 		defer(model, mail);
 	else
 		mail_end(model, mail);
@@ -475,6 +536,8 @@ drain(struct model *model)
 		uint32_t count;
 
 		(void)sched_entry_recipients(entry, &count);
+		if (reason.dead != NULL)
+			wait_for(sched_entry_owner(entry), reason.dead, count);
 		model->sites[site_of(sched_entry_destination(entry))].is_waiting = false;
 		model->totals.suspended += count;
 		model->totals.decisions++;
@@ -602,8 +665,15 @@ refused(struct model *model, struct sched_destination *destination, uint32_t num
 	model->totals.failed++;
 	model->totals.decisions++;
 	model->sites[number].sessions--;
-	if (victim != NULL)
-		sched_entry_drop(model->sched, victim);
+	if (victim == NULL)
+		return;
+	if (sched_destination_is_failing(destination)) {
+		uint32_t count;
+
+		(void)sched_entry_recipients(victim, &count);
+		wait_for(sched_entry_owner(victim), destination, count);
+	}
+	sched_entry_drop(model->sched, victim);
 }
 
 static void
@@ -611,8 +681,11 @@ finish(struct model *model, struct sched_entry *entry, uint32_t number, bool wor
 {
 	struct site *site = &model->sites[number];
 	struct sched_destination *destination = sched_entry_destination(entry);
+	struct mail *mail = sched_entry_owner(entry);
 	struct mono now = { model->now_ns };
+	uint32_t count;
 
+	(void)sched_entry_recipients(entry, &count);
 	model->totals.attempts++;
 	model->totals.failed += !works;
 	model->totals.decisions++;
@@ -620,6 +693,8 @@ finish(struct model *model, struct sched_entry *entry, uint32_t number, bool wor
 		carry(model, entry, site);
 	sched_entry_finish(model->sched, entry, works, SLICE_LIT("4.4.2"),
 		SLICE_LIT("connection lost"), now);
+	if (!works && sched_destination_is_failing(destination))
+		wait_for(mail, destination, count);
 	if (works && !model->scenario.reuse)
 		network_close(site);
 	if (works && model->scenario.reuse) {
@@ -670,7 +745,7 @@ take_point(struct model *model)
 		.at_ns = model->now_ns,
 		.delivered = totals->delivered,
 		.failed = totals->failed,
-		.waiting = model->active + model->retries.count,
+		.waiting = model->active + model->parked + model->retries.count,
 	};
 	struct sched_destination *destination = sched_destination_next(model->sched, NULL);
 	struct sched_counts counts;
@@ -712,8 +787,9 @@ check_end(struct model *model)
 		violate(model, "recipients were lost",
 			totals->delivered + totals->expired + totals->given_up,
 			totals->recipients);
-	if (model->active > 0 || model->retries.count > 0)
-		violate(model, "messages did not end", model->active, model->retries.count);
+	if (model->active > 0 || model->retries.count > 0 || model->parked > 0)
+		violate(model, "messages did not end", model->active,
+			model->retries.count + model->parked);
 	if (counts.waiting + counts.busy + counts.sessions > 0)
 		violate(model, "the scheduler still has work", counts.waiting, counts.sessions);
 }
@@ -731,7 +807,7 @@ static bool
 is_over(const struct model *model)
 {
 	return model->next_number == model->scenario.messages && model->active == 0 &&
-	       model->retries.count == 0 && model->events.count == 0;
+	       model->retries.count == 0 && model->events.count == 0 && model->parked == 0;
 }
 
 void

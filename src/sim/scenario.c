@@ -19,6 +19,7 @@ scenario_init(struct scenario *scenario)
 		.messages = 10000,
 		.sites = 100,
 		.zipf = 1000000,
+		.adaptive = 1,
 		.reuse = 1,
 		.retry = 1,
 		.sessions = 100,
@@ -294,7 +295,7 @@ read_setting(struct scenario *scenario, struct slice key, struct slice value)
 		return num_parse_u64(value, rows[i].min, rows[i].max, rows[i].target);
 	}
 	if (slice_equal_str(key, "policy"))
-		return slice_equal_str(value, "classic") ? ERR_OK : ERR_SYNTAX;
+		return read_choice(value, "classic", "adaptive", &scenario->adaptive);
 	if (slice_equal_str(key, "zipf"))
 		return parse_decimal(value, 6, &scenario->zipf);
 	if (slice_equal_str(key, "positive"))
@@ -406,6 +407,7 @@ scenario_draw(struct scenario *scenario, uint64_t seed)
 	scenario->arrival_ns = rng_below(&rng, 600) * NS_PER_S;
 	scenario->sites = 1 + rng_below(&rng, 30);
 	scenario->zipf = rng_below(&rng, 2000000);
+	scenario->adaptive = rng_below(&rng, 2);
 	scenario->reuse = rng_below(&rng, 2);
 	scenario->sessions = rng_below(&rng, 100);
 	scenario->initial = 1 + rng_below(&rng, 10);

@@ -491,6 +491,15 @@ site_failed(struct world *world, const char *nexthop)
 			}
 }
 
+/* For some seconds each site is gone altogether, so that it dies and is probed. */
+static bool
+site_is_down(const struct world *world, const char *nexthop)
+{
+	uint64_t spell = world->now.wall.us / (20 * US_PER_S);
+
+	return ((uint64_t)nexthop[1] * 7 + spell * 13) % 5 == 0;
+}
+
 /* Where mail lives short, reports would too, and the oracle could not see what was reported. */
 static bool
 reports_must_arrive(const struct world *world, struct slice nexthop)
@@ -875,7 +884,8 @@ waits(const struct worker *worker, const struct transaction *transaction)
 static void
 session_act(struct world *world, int actor, struct worker_session *session)
 {
-	bool fails = !world->is_calm && chance(world, 6) &&
+	bool fails = !world->is_calm &&
+		     (chance(world, 6) || site_is_down(world, session->nexthop)) &&
 		     !reports_must_arrive(world, slice_str(session->nexthop));
 	struct ipc_session_end end = { .session = session->number,
 		.cause = IPC_SESSION_FAILED,

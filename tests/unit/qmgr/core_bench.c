@@ -255,6 +255,12 @@ take_frame(struct bench *bench, uint16_t type, struct slice payload, const union
 		bench->durable += bench->status == IPC_INTAKE_DURABLE;
 	} else if (type == IPC_TYPE_resolve) {
 		resolve(bench, any->resolve.query);
+	} else if (type == IPC_TYPE_session_open && bench->is_down &&
+		   slice_equal_str(any->session_open.nexthop, "d.test")) {
+		tell(bench, PEER_WORKER, IPC_TYPE_session_end,
+			&(struct ipc_session_end){ .session = any->session_open.session,
+				.cause = IPC_SESSION_FAILED, .dsn = SLICE_LIT("4.4.1"),
+				.reason = SLICE_LIT("connect to mx.test: Connection refused") });
 	} else if (type == IPC_TYPE_session_open) {
 		tell(bench, PEER_WORKER, IPC_TYPE_session_ready,
 			&(struct ipc_session_ready){ .session = any->session_open.session,

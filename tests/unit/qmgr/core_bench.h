@@ -48,6 +48,7 @@ struct bench {
 	uint8_t notify;       /* of the next mails' recipients: enum dsn_notify */
 	struct slice verp;    /* of the next mails: delimiters */
 	struct slice attribute; /* encoded, behind those of the next envelopes */
+	bool is_down;         /* d.test takes no session */
 };
 
 /* `overrides` ends with NULL: name=value. */
