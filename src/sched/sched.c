@@ -220,10 +220,17 @@ sched_session_failed(struct sched *sched, struct sched_destination *destination,
 	(void)sched;
 	opening_over(destination);
 	session_gone(destination);
-	victim = job_first_waiting(destination);
+	/* Where other sessions work, no message is to pay for one more. */
+	bool spares = dest_learns(destination) && destination->ready > 0;
+	bool died = dest_learns(destination)
+			    ? learn_session_failure(&destination->learner, &destination->window,
+				      destination->ready, destination->opening, now)
+			    : window_session_failure(&destination->window);
+
+	victim = spares ? NULL : job_first_waiting(destination);
 	if (victim != NULL)
 		entry_stop_waiting(victim, ENTRY_DRAINED);
-	if (window_session_failure(&destination->window))
+	if (died)
 		dest_kill(destination, dsn, reason, now);
 	else if (destination->transport->limits.rate_delay_ns > 0 &&
 		 window_state(&destination->window) == WINDOW_READY)
@@ -289,6 +296,8 @@ sched_take(struct sched *sched, struct sched_destination *destination, bool pref
 		return NULL;
 	if (!prefetch) {
 		window_take(&destination->window);
+		entry->explores = dest_learns(destination) &&
+				  learn_take(&destination->learner, &destination->window);
 		if (transport->limits.transport_rate_delay_ns > 0)
 			transport->not_before =
 				mono_add_ns(now, transport->limits.transport_rate_delay_ns);
@@ -314,17 +323,29 @@ sched_entry_begin(struct sched *sched, struct sched_entry *entry)
 }
 
 static void
-site_works(struct sched_destination *destination, struct mono now)
+site_works(struct sched_destination *destination, bool explores, struct mono now)
 {
 	bool was_dead = destination->dead.reason != NULL;
 
 	destination->probe_wait_ns = 0;
-	window_success(&destination->window);
+	if (dest_learns(destination))
+		learn_success(&destination->learner, &destination->window, explores, now);
+	else
+		window_success(&destination->window);
 	if (was_dead && window_state(&destination->window) == WINDOW_READY)
 		dest_revive(destination);
 	if (destination->transport->limits.rate_delay_ns > 0 &&
 		window_state(&destination->window) == WINDOW_READY)
 		dest_suspend(destination, now);
+}
+
+/* True: it has just died. */
+static bool
+site_fails(struct sched_destination *destination, bool explores, struct mono now)
+{
+	return dest_learns(destination)
+		       ? learn_failure(&destination->learner, &destination->window, explores, now)
+		       : window_failure(&destination->window);
 }
 
 void
@@ -336,8 +357,8 @@ sched_entry_finish(struct sched *sched, struct sched_entry *entry, bool works, s
 	sched_entry_begin(sched, entry);
 	sched->counts.busy--;
 	if (works)
-		site_works(destination, now);
-	else if (window_failure(&destination->window))
+		site_works(destination, entry->explores, now);
+	else if (site_fails(destination, entry->explores, now))
 		dest_kill(destination, dsn, reason, now);
 	else if (destination->transport->limits.rate_delay_ns > 0 &&
 		 window_state(&destination->window) == WINDOW_READY)

@@ -144,9 +144,9 @@ void sched_session_ready(struct sched *sched, struct sched_destination *destinat
 
 /*
  * The opening session could not be had, and the site is to blame (W8). The first waiting entry is
- * the attempt that failed: it is returned, DRAINED, to be deferred with the session's own
- * reason, or
- * NULL. If the destination died of it, the others come out of sched_drain().
+ * the attempt that failed: it is returned, DRAINED, to be deferred with the session's own reason.
+ * NULL: nothing waits, or (adaptive) other sessions of it work and the message goes on waiting. If
+ * the destination died of it, the others come out of sched_drain().
  */
 struct sched_entry *sched_session_failed(struct sched *sched,
 	struct sched_destination *destination, struct slice dsn, struct slice reason,

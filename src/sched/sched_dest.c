@@ -116,6 +116,14 @@ list_in_work(struct sched_destination *destination, bool wanted)
 		TAILQ_REMOVE(&destination->sched->work, destination, work_link);
 }
 
+/* A rate delay leaves nothing to learn: there is one transaction at a time. */
+bool
+dest_learns(const struct sched_destination *destination)
+{
+	return destination->sched->options.is_adaptive &&
+	       destination->transport->limits.rate_delay_ns == 0;
+}
+
 void
 dest_update(struct sched_destination *destination)
 {
@@ -219,6 +227,7 @@ dest_revive(struct sched_destination *destination)
 		destination->sched->dead_count--;
 	text_clear(&destination->dead);
 	stop_timer(destination);
+	learn_start(&destination->learner);
 	if (window_state(&destination->window) == WINDOW_SUSPENDED)
 		window_resume(&destination->window);
 	else
@@ -340,6 +349,7 @@ dest_get(struct sched_transport *transport, struct slice nexthop, struct slice u
 	destination->nexthop = mem_strndup((const char *)nexthop.ptr, nexthop.len);
 	TAILQ_INIT(&destination->jobs);
 	TAILQ_INIT(&destination->parked);
+	learn_start(&destination->learner);
 	window_init(&destination->window, &transport->limits.window);
 	HASH_ADD_KEYPTR(
 		hh, transport->destinations, destination->name, strlen(name), destination);

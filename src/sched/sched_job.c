@@ -245,6 +245,9 @@ sched_entry_return(struct sched *sched, struct sched_entry *entry)
 	CHECK(entry->state == ENTRY_BUSY || entry->state == ENTRY_PREFETCHED);
 	if (entry->state == ENTRY_BUSY) {
 		window_return(&destination->window);
+		if (entry->explores)
+			learn_return(&destination->learner);
+		entry->explores = false;
 		sched->counts.busy--;
 	} else {
 		destination->prefetched--;

@@ -17,6 +17,7 @@
 #define OSTLER_SCHED_SCHED_PRIV_H
 
 #include "base/rand.h"
+#include "sched/learn.h"
 #include "sched/sched.h"
 
 #include <sys/queue.h>
@@ -33,6 +34,7 @@ struct sched_entry {
 	struct sched_job *job;
 	enum entry_state state;
 	bool is_single;
+	bool explores; /* learn.h */
 	uint32_t count, cap;
 	uint32_t *numbers;
 	TAILQ_ENTRY(sched_entry) link; /* of its job, while WAITING */
@@ -77,6 +79,7 @@ struct sched_destination {
 	char *name;
 	void *ctx;
 	struct window window;
+	struct learner learner;       /* adaptive only */
 	struct job_list jobs;         /* in order of admission */
 	uint32_t waiting;             /* entries */
 	uint32_t entries;             /* all that are not gone */
@@ -137,6 +140,7 @@ struct sched {
 /* sched_dest.c */
 struct sched_destination *dest_get(
 	struct sched_transport *transport, struct slice nexthop, struct slice user);
+bool dest_learns(const struct sched_destination *destination);
 void dest_update(struct sched_destination *destination);
 void dest_kill(struct sched_destination *destination, struct slice dsn, struct slice reason,
 	struct mono now);

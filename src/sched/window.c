@@ -249,6 +249,12 @@ window_failure(struct window *window)
 }
 
 void
+window_die(struct window *window)
+{
+	window_enter(window, WINDOW_DEAD, 0);
+}
+
+void
 window_probe(struct window *window)
 {
 	if (window->state == WINDOW_DEAD)

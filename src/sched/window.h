@@ -47,7 +47,7 @@ struct window_options {
 	bool has_rate_delay; /* W20: at most one at a time */
 };
 
-/* Private to window.c; visible only so that it can be embedded. */
+/* Private to window.c and learn.c; visible only so that it can be embedded. */
 struct window {
 	struct window_options options;
 	enum window_state state;
@@ -99,6 +99,9 @@ bool window_failure(struct window *window);
 
 /* A session could not be opened: the same event without a transaction. */
 bool window_session_failure(struct window *window);
+
+/* READY or PROBING: nothing works (learn.h). */
+void window_die(struct window *window);
 
 /* One transaction may find out whether the site works again. No-op unless DEAD. */
 void window_probe(struct window *window);

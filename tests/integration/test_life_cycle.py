@@ -156,7 +156,8 @@ def test_error_retry_discard__need_no_worker(make_ostler, sink):
 def test_flush__dead_site__is_tried_at_once_but_not_for_mail_on_hold(make_ostler, sink):
     sink.stop()
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {
-        **SLOW, "default_destination_concurrency_failed_cohort_limit": "1", "initial_destination_concurrency": "1"})
+        **SLOW, "scheduler_concurrency_policy": "classic",
+        "default_destination_concurrency_failed_cohort_limit": "1", "initial_destination_concurrency": "1"})
     for name in ("a", "b", "held"):
         ostler.send(f"{name}@dest.test")
         wait_for(lambda: f"to=<{name}@dest.test>" in ostler.log(), what="deferral")

@@ -90,6 +90,58 @@ test_run__classic_with_a_slow_greeting__as_published(void **state)
 	assert_in_range(permille(totals.given_up, totals.recipients), 9, 14);
 }
 
+/* The measure of the default policy: under 2 % deferred, at least 95 % of 5 a second used. */
+static void
+test_run__adaptive_at_a_server_that_refuses__learns_the_limit(void **state)
+{
+	struct totals totals = run(LIMITED);
+
+	(void)state;
+	assert_true(permille(totals.given_up, totals.recipients) < 20);
+	assert_true(totals.last_delivery_ns < totals.delivered * NS_PER_S / 5 * 100 / 95);
+	/* With sessions that are used again no message pays for what is refused. */
+	assert_int_equal(run(LIMITED "reuse yes\n").given_up, 0);
+}
+
+/* 200 s with room for five, then for ten: all of it in use again within a minute. */
+static void
+test_run__adaptive__finds_new_room_within_a_minute(void **state)
+{
+	static const char more[] = LIMITED "at 200s all capacity=10\n";
+	struct totals totals = run(more);
+
+	(void)state;
+	assert_true(totals.last_delivery_ns < (200 + (2000 - 1000) / 10 + 30) * NS_PER_S);
+	totals = run(LIMITED "at 200s all capacity=10\nreuse yes\n");
+	assert_true(totals.last_delivery_ns < (200 + (2000 - 1000) / 10 + 30) * NS_PER_S);
+}
+
+/* rules: Z42; one of four hosts is bad: the window does not settle near four. */
+static void
+test_run__adaptive_with_one_bad_host_of_four__keeps_its_window(void **state)
+{
+	struct totals totals = run("messages 5000\nsites 1\nall bad=25% latency=1s spread=10%\n");
+
+	(void)state;
+	assert_true(totals.last_delivery_ns < 5000 * NS_PER_S / 20 * 110 / 100);
+	totals = run("messages 5000\nsites 1\nreuse no\nretry no\n"
+		     "all bad=25% latency=1s spread=10%\n");
+	assert_true(totals.busy_ns / totals.last_delivery_ns >= 10);
+}
+
+static void
+test_run__outage__adaptive_is_through_soon_after_a_probe(void **state)
+{
+	static const char outage[] = "messages 5000\nsites 1\narrival 300s\n"
+				     "all outage=0s+600s\n";
+	struct totals totals = run(outage);
+
+	(void)state;
+	/* The last wait before a probe is 300 s and a tenth at most. */
+	assert_true(totals.last_delivery_ns < (600 + 330 + 20) * NS_PER_S);
+	assert_true(totals.failed < 20);
+}
+
 static void
 test_run__greylisting__one_retry_each(void **state)
 {
@@ -135,6 +187,10 @@ main(void)
 		cmocka_unit_test(test_run__classic_with_constant_feedback__as_the_rules_say),
 		cmocka_unit_test(test_run__classic_at_a_full_connection_queue__as_published),
 		cmocka_unit_test(test_run__classic_with_a_slow_greeting__as_published),
+		cmocka_unit_test(test_run__adaptive_at_a_server_that_refuses__learns_the_limit),
+		cmocka_unit_test(test_run__adaptive__finds_new_room_within_a_minute),
+		cmocka_unit_test(test_run__adaptive_with_one_bad_host_of_four__keeps_its_window),
+		cmocka_unit_test(test_run__outage__adaptive_is_through_soon_after_a_probe),
 		cmocka_unit_test(test_run__greylisting__one_retry_each),
 		cmocka_unit_test(test_run__never_up__expires),
 		cmocka_unit_test(test_run__same_seed__same_result),
