@@ -1596,13 +1596,14 @@ static const struct seeds_plant plants[] = {
 };
 
 static struct config *
-make_config(const char *lifetime)
+make_config(const char *lifetime, const char *policy)
 {
+	char policy_line[64];
 	const char *const overrides[] = { "myhostname=sim.test", "mydestination=",
 		"default_destination_concurrency_limit=3", "initial_destination_concurrency=2",
 		"qmgr_message_active_limit=25", "minimal_backoff_time=1s", "maximal_backoff_time=4s",
 		"default_destination_concurrency_failed_cohort_limit=3",
-		"journal_segment_size=1048576", "expiry_rate=2", lifetime };
+		"journal_segment_size=1048576", "expiry_rate=2", lifetime, policy_line };
 	struct config_options options = { .directory_fd = -1,
 		.overrides = overrides,
 		.override_count = sizeof(overrides) / sizeof(overrides[0]),
@@ -1612,6 +1613,8 @@ make_config(const char *lifetime)
 	struct fault fault = { 0 };
 	struct config *config;
 
+	(void)snprintf(policy_line, sizeof(policy_line), "scheduler_concurrency_policy=%s",
+		policy);
 	buf_init(&image, 0);
 	buf_init(&warnings, 0);
 	if (config_compile(&options, &image, &warnings, &fault) != ERR_OK ||
@@ -1626,14 +1629,16 @@ make_config(const char *lifetime)
 static const char *
 run_seed(uint64_t seed, unsigned planted, bool log)
 {
-	static struct config *configs[2];
+	static struct config *configs[4];
 
 	if (configs[0] == NULL) {
-		configs[0] = make_config("maximal_queue_lifetime=5d");
-		configs[1] = make_config("maximal_queue_lifetime=12s"); /* LIFETIME_S */
+		configs[0] = make_config("maximal_queue_lifetime=5d", "adaptive");
+		configs[1] = make_config("maximal_queue_lifetime=12s", "adaptive"); /* LIFETIME_S */
+		configs[2] = make_config("maximal_queue_lifetime=5d", "classic");
+		configs[3] = make_config("maximal_queue_lifetime=12s", "classic");
 	}
 	is_verbose = log;
-	return run(seed, planted, configs[seed % 4 >= 2]);
+	return run(seed, planted, configs[(seed % 4 >= 2) + 2 * (seed % 3 == 0)]);
 }
 
 int
