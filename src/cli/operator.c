@@ -162,8 +162,9 @@ operator_run(struct request *request, struct cli *cli, const char *command,
 	return EX_OK;
 }
 
-int
-operator_queue(struct cli *cli, bool as_json)
+static int
+operator_list(struct cli *cli, const char *command, const struct selection *selection,
+	bool as_json)
 {
 	struct request request;
 	int exit_code = cli_load(cli);
@@ -176,7 +177,9 @@ operator_queue(struct cli *cli, bool as_json)
 		return EX_CONFIG;
 	operator_init(&request, as_json ? OPERATOR_LINES : OPERATOR_LIST);
 	request.list.null_sender = null_sender;
-	exit_code = operator_run(&request, cli, "queue", NULL, 0);
+	exit_code = operator_run(&request, cli, command,
+		selection != NULL ? selection->words : NULL,
+		selection != NULL ? selection->word_count : 0);
 	if (exit_code == EX_OK && !as_json) {
 		buf_clear(&request.text);
 		if (queue_list_end(&request.list, &request.text) == ERR_OK)
@@ -185,6 +188,12 @@ operator_queue(struct cli *cli, bool as_json)
 	operator_done(&request);
 	mem_free(null_sender);
 	return exit_code;
+}
+
+int
+operator_queue(struct cli *cli, const struct selection *selection, bool as_json)
+{
+	return operator_list(cli, "queue", selection, as_json);
 }
 
 int
@@ -249,30 +258,68 @@ operator_show(struct cli *cli, const char *id, bool with_content)
 	return exit_code;
 }
 
+struct operator_words {
+	const char *command;
+	const char *done;   /* "Deleted: 3 messages" */
+	const char *asked;  /* "delete 3 messages?" */
+};
+
+static const struct operator_words operator_commands[] = {
+	{ "flush", "Flushed", "try delivery of" },
+	{ "hold", "Placed on hold", "put on hold" },
+	{ "release", "Released from hold", "release from hold" },
+	{ "delete", "Deleted", "delete, without any report," },
+	{ "requeue", "Requeued", "requeue" },
+	{ "expire", "Force-expired", "return to their senders" },
+};
+
+static const struct operator_words *
+operator_words_of(const char *command)
+{
+	const struct operator_words *words = operator_commands;
+
+	while (strcmp(words->command, command) != 0)
+		words++;
+	return words;
+}
+
+static json_int_t
+operator_number(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+static const char *
+operator_plural(json_int_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
 /* "Placed on hold: 3 messages", and which IDs there are not. */
 static void
 operator_report(const struct cli *cli, const char *command, struct slice last)
 {
-	static const char *const titles[][2] = { { "hold", "Placed on hold" },
-		{ "release", "Released from hold" }, { "delete", "Deleted" },
-		{ "requeue", "Requeued" } };
 	json_t *object = json_loadb((const char *)last.ptr, last.len, 0, NULL);
-	json_int_t done = json_integer_value(json_object_get(object, "done"));
+	json_int_t done = operator_number(object, "done");
+	json_int_t in_delivery = operator_number(object, "in_delivery"), held;
 	json_t *unknown = json_object_get(object, "unknown");
-	json_int_t held;
 	size_t index;
 	json_t *id;
 
-	for (size_t i = 0; object != NULL && i < sizeof(titles) / sizeof(titles[0]); i++)
-		if (strcmp(command, titles[i][0]) == 0)
-			(void)fprintf(stderr, "%s: %s: %" JSON_INTEGER_FORMAT " message%s\n",
-				cli->program, titles[i][1], done, done == 1 ? "" : "s");
-	held = json_integer_value(json_object_get(object, "still_held"));
+	if (object != NULL)
+		(void)fprintf(stderr, "%s: %s: %" JSON_INTEGER_FORMAT " message%s\n", cli->program,
+			operator_words_of(command)->done, done, operator_plural(done));
+	if (in_delivery > 0)
+		(void)fprintf(stderr,
+			"%s: of these %" JSON_INTEGER_FORMAT
+			" in delivery: what is under way ends first\n",
+			cli->program, in_delivery);
+	held = operator_number(object, "still_held");
 	if (held > 0)
 		(void)cli_complain(cli, EX_OK,
 			"on hold before the queue was copied, and still so: %" JSON_INTEGER_FORMAT
 			" message%s; 'release ALL' once more releases them too",
-			held, held == 1 ? "" : "s");
+			held, operator_plural(held));
 	json_array_foreach(unknown, index, id)
 	{
 		if (json_is_string(id))
@@ -282,15 +329,92 @@ operator_report(const struct cli *cli, const char *command, struct slice last)
 	json_decref(object);
 }
 
-int
-operator_change(struct cli *cli, const char *command, const char *const *ids, size_t id_count)
+static int
+operator_last(struct cli *cli, const char *command, const struct selection *selection,
+	struct request *request)
+{
+	operator_init(request, OPERATOR_LAST);
+	return operator_run(request, cli, command, selection->words, selection->word_count);
+}
+
+/* How many messages a command would concern. */
+static int
+operator_count(
+	struct cli *cli, const char *command, struct selection *selection, json_int_t *ret_count)
 {
 	struct request request;
+	json_t *object;
 	int exit_code;
 
-	operator_init(&request, OPERATOR_LAST);
-	exit_code = operator_run(&request, cli, command, ids, id_count);
-	if (exit_code == EX_OK)
+	selection_add(selection, "count");
+	exit_code = operator_last(cli, command, selection, &request);
+	selection->word_count--;
+	object = json_loadb((const char *)request.last.ptr, request.last.len, 0, NULL);
+	*ret_count = operator_number(object, "done");
+	json_decref(object);
+	operator_done(&request);
+	return exit_code;
+}
+
+static bool
+operator_says_yes(void)
+{
+	char answer[16];
+
+	(void)fflush(stderr);
+	return fgets(answer, sizeof(answer), stdin) != NULL
+	       && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+/* Conditions may mean more than their author thinks. ALL in a script means what it says. */
+static int
+operator_confirm(
+	struct cli *cli, const char *command, struct selection *selection, bool *ret_go_on)
+{
+	bool is_terminal = isatty(STDIN_FILENO) != 0;
+	json_int_t count;
+	int exit_code;
+
+	*ret_go_on = true;
+	if (selection->is_yes || strcmp(command, "flush") == 0
+		|| !(selection->has_conditions || (selection->is_all && is_terminal)))
+		return EX_OK;
+	*ret_go_on = false;
+	exit_code = operator_count(cli, command, selection, &count);
+	if (exit_code != EX_OK)
+		return exit_code;
+	if (!is_terminal && count > 0)
+		return cli_complain(cli, EX_USAGE,
+			"%s: %" JSON_INTEGER_FORMAT
+			" message%s fit%s: nothing was done (-y: do it, -n: list them)",
+			command, count, operator_plural(count), count == 1 ? "s" : "");
+	*ret_go_on = true;
+	if (count == 0)
+		return EX_OK;
+	(void)fprintf(stderr, "%s: %s %" JSON_INTEGER_FORMAT " message%s? [y/N] ", cli->program,
+		operator_words_of(command)->asked, count, operator_plural(count));
+	*ret_go_on = operator_says_yes();
+	return *ret_go_on ? EX_OK : cli_complain(cli, EX_OK, "nothing was done");
+}
+
+int
+operator_change(struct cli *cli, const char *command, struct selection *selection)
+{
+	struct request request;
+	bool goes_on;
+	int exit_code;
+
+	if (selection->is_dry) {
+		selection_add(selection, "dry");
+		return operator_list(cli, command, selection, selection->is_json);
+	}
+	exit_code = operator_confirm(cli, command, selection, &goes_on);
+	if (exit_code != EX_OK || !goes_on)
+		return exit_code;
+	exit_code = operator_last(cli, command, selection, &request);
+	if (exit_code == EX_OK && selection->is_json)
+		(void)fwrite(request.last.ptr, 1, request.last.len, stdout);
+	else if (exit_code == EX_OK)
 		operator_report(cli, command, buf_slice(&request.last));
 	operator_done(&request);
 	return exit_code;

@@ -8,19 +8,22 @@
 #ifndef OSTLER_CLI_OPERATOR_H
 #define OSTLER_CLI_OPERATOR_H
 
-#include "cli/cli.h"
+#include "cli/selection.h"
 
-/* The queue, in mailq's form or as lines of JSON. */
-int operator_queue(struct cli *cli, bool as_json);
+/* The queue, or what of it is selected (may be NULL), in mailq's form or as lines of JSON. */
+int operator_queue(struct cli *cli, const struct selection *selection, bool as_json);
 
-/* Tries delivery now: all, of one site, or of one message (the others NULL). */
+/* Tries delivery now: all, of one site, or of one message (the others NULL). Says nothing. */
 int operator_flush(struct cli *cli, const char *site, const char *id);
 
 /* One message: envelope, state, attempts; its content too if asked for. */
 int operator_show(struct cli *cli, const char *id, bool with_content);
 
-/* hold, release, delete, requeue of queue IDs or ALL. */
-int operator_change(struct cli *cli, const char *command, const char *const *ids, size_t id_count);
+/*
+ * flush, hold, release, delete, requeue or expire of what is selected. With conditions, or ALL, it
+ * asks first unless it is told not to.
+ */
+int operator_change(struct cli *cli, const char *command, struct selection *selection);
 
 int operator_status(struct cli *cli, bool as_json);
 

@@ -9,7 +9,10 @@
 #include "cli/import.h"
 #include "cli/instance.h"
 #include "cli/operator.h"
+#include "cli/shape.h"
 #include "cli/snapshot.h"
+#include "cli/trace.h"
+#include "cli/why.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -19,13 +22,17 @@
 static const char ostler_help[] =
 	"usage: ostler [-c DIR] [-o name=value]... COMMAND\n"
 	"\n"
-	"  queue [--json]             list the queue, as mailq or as postqueue -j does\n"
+	"  queue [CONDITION...] [--json]   list the queue, as mailq or as postqueue -j does\n"
 	"  show ID [--content]        one message: envelope, state, attempts\n"
-	"  flush [--site S | --id ID] try delivery now\n"
-	"  hold ID...|ALL             keep from delivery\n"
-	"  release ID...|ALL          undo hold\n"
-	"  delete ID...|ALL           remove from the queue, without any report\n"
-	"  requeue ID...|ALL          start over: rewritten and routed anew\n"
+	"  why ID|ADDRESS|DOMAIN|SITE [--full] [--json]   what mail waits for\n"
+	"  shape [-s] [-l] [-b N] [-t MINUTES] [--json] [QUEUE...]   ages by destination, sender\n"
+	"  trace [--log FILE] [--json] ID|ADDRESS|MESSAGE-ID   what the log says of it\n"
+	"  flush [WHICH]              try delivery now\n"
+	"  hold WHICH                 keep from delivery\n"
+	"  release WHICH              undo hold\n"
+	"  delete WHICH               remove from the queue, without any report\n"
+	"  requeue WHICH              start over: rewritten and routed anew\n"
+	"  expire [--release] WHICH   return to the sender now, with the last reasons\n"
 	"  import [OPTIONS] DIR       take over a Postfix queue, a Maildir, files (import --help)\n"
 	"  export [--output DIR] ID...|ALL   messages as files (export --help)\n"
 	"  corrupt list|show ID|requeue ID...|delete ID...   mail kept after damage\n"
@@ -37,6 +44,13 @@ static const char ostler_help[] =
 	"  stop                       end the mail system\n"
 	"  config [-n] [-d] [-x] [-h] [NAME...]   parameters; config --check: are they good?\n"
 	"                             config --templates: the texts of reports\n"
+	"\n"
+	"WHICH is ID... or ALL, and conditions that must all hold:\n"
+	"  --sender A  --recipient A  an address, a domain, or <> (no sender)\n"
+	"  --site S                   an open recipient's domain or next hop\n"
+	"  --age T  --size N          at least so old (2h), large (4K); with -: at most\n"
+	"  --reason TEXT              a part of the last reply, or its status (4.7.1)\n"
+	"  -n  only list them   -y  do not ask   --why TEXT  for the log   --json\n"
 	"\n"
 	"  -c DIR         directory of main.cf and master.cf (or $MAIL_CONFIG)\n"
 	"  -o name=value  overrides main.cf\n"
@@ -74,11 +88,17 @@ ostler_take(int *argc, char **argv, const char *option)
 static int
 ostler_queue(struct cli *cli, int argc, char **argv)
 {
-	bool as_json = ostler_take(&argc, argv, "--json");
+	struct selection selection;
+	int exit_code = selection_parse(cli, argc, argv, &selection);
 
-	if (argc > 1)
-		return ostler_usage(cli, "queue: unexpected argument", argv[1]);
-	return operator_queue(cli, as_json);
+	if (exit_code != EX_OK)
+		return exit_code;
+	if (selection.id_count > 0)
+		exit_code = ostler_usage(cli, "queue: unexpected argument", argv[argc - 1]);
+	else
+		exit_code = operator_queue(cli, &selection, selection.is_json);
+	selection_done(&selection);
+	return exit_code;
 }
 
 static int
@@ -92,23 +112,20 @@ ostler_show(struct cli *cli, int argc, char **argv)
 }
 
 static int
-ostler_flush(struct cli *cli, int argc, char **argv)
-{
-	if (argc == 1)
-		return operator_flush(cli, NULL, NULL);
-	if (argc == 3 && strcmp(argv[1], "--site") == 0)
-		return operator_flush(cli, argv[2], NULL);
-	if (argc == 3 && strcmp(argv[1], "--id") == 0)
-		return operator_flush(cli, NULL, argv[2]);
-	return ostler_usage(cli, "flush: nothing, --site S or --id ID is wanted", NULL);
-}
-
-static int
 ostler_change(struct cli *cli, int argc, char **argv)
 {
-	if (argc < 2)
-		return ostler_usage(cli, argv[0], "queue IDs or ALL are wanted");
-	return operator_change(cli, argv[0], (const char *const *)(argv + 1), (size_t)argc - 1);
+	struct selection selection;
+	int exit_code = selection_parse(cli, argc, argv, &selection);
+
+	if (exit_code != EX_OK)
+		return exit_code;
+	if (strcmp(argv[0], "flush") != 0 && selection.id_count == 0 && !selection.is_all
+		&& !selection.has_conditions)
+		exit_code = ostler_usage(cli, argv[0], "queue IDs, conditions or ALL are wanted");
+	else
+		exit_code = operator_change(cli, argv[0], &selection);
+	selection_done(&selection);
+	return exit_code;
 }
 
 static int
@@ -152,11 +169,15 @@ ostler_stop(struct cli *cli, int argc, char **argv)
 static const struct ostler_command ostler_commands[] = {
 	{ "queue", ostler_queue },
 	{ "show", ostler_show },
-	{ "flush", ostler_flush },
+	{ "flush", ostler_change },
 	{ "hold", ostler_change },
 	{ "release", ostler_change },
 	{ "delete", ostler_change },
 	{ "requeue", ostler_change },
+	{ "expire", ostler_change },
+	{ "why", why_run },
+	{ "shape", shape_run },
+	{ "trace", trace_run },
 	{ "import", import_run },
 	{ "export", export_run },
 	{ "corrupt", ostler_files },

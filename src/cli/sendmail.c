@@ -541,7 +541,7 @@ sendmail_act(struct sendmail *sendmail, int argc, char **argv)
 	case SENDMAIL_WHATIF:
 		return sendmail_whatif(sendmail, argc, argv);
 	case SENDMAIL_LIST:
-		return operator_queue(sendmail->cli, false);
+		return operator_queue(sendmail->cli, NULL, false);
 	case SENDMAIL_FLUSH:
 		return operator_flush(sendmail->cli, sendmail->flush_site, sendmail->flush_id);
 	case SENDMAIL_NOTHING:

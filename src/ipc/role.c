@@ -38,6 +38,7 @@ role_sandbox(enum role_kind kind)
 		[ROLE_RESOLVER] = SANDBOX_SOCKETS | SANDBOX_READ_ETC,
 		[ROLE_SMTP] = SANDBOX_SOCKETS,
 		[ROLE_LOCAL] = SANDBOX_READ_ETC, /* the accounts' names */
+		[ROLE_QMGR] = SANDBOX_READ_ETC,  /* those of operators */
 		[ROLE_AGENT] = SANDBOX_READ_ETC | SANDBOX_BECOME,
 	};
 

@@ -42,6 +42,7 @@ message_new(struct core *core, store_ref ref, enum message_phase phase)
 	message->phase = phase;
 	message->ref = ref;
 	message->queue_id = info.queue_id;
+	message->is_flushed = info.due_us == DUE_FLUSHED_US;
 	(void)queue_id_format(info.queue_id, message->id_text);
 	buf_init(&message->large_header, 0);
 	HASH_ADD(by_ref, core->messages, ref, sizeof(message->ref), message);
@@ -366,6 +367,8 @@ load_parked(struct core *core, uint64_t queue_id)
 
 	if (ref == 0)
 		sched_unparked(core->sched, queue_id);
+	else if (control_is_reading(core, ref))
+		store_set_due(core->store, ref, 0); /* it comes when that is done */
 	else if (active_find(core, ref) == NULL)
 		(void)active_load(core, ref);
 }
@@ -454,6 +457,24 @@ settle_double_bounce(struct message *message, uint32_t number, struct slice loca
 	return true;
 }
 
+void
+active_revive(struct core *core, struct slice address)
+{
+	struct slice delimiters = config_str(core->config, NULL, PARAM_RECIPIENT_DELIMITER);
+	struct transport *transport;
+	struct route route;
+	struct slice local;
+
+	address_split(address, &local, NULL);
+	route_resolve(core->config, address, &route);
+	transport = transport_get(core, route.transport);
+	if (transport->sched == NULL)
+		return;
+	sched_flush_destination(core->sched, transport->sched, route.nexthop,
+		address_strip_extension(local, delimiters, NULL));
+	nexthop_forget(core, route.nexthop);
+}
+
 static void
 assign(struct message *message, uint32_t number)
 {
@@ -479,8 +500,8 @@ assign(struct message *message, uint32_t number)
 		.number = number,
 		.is_single = message->envelope.verp.len > 0,
 	};
-	if (message->is_flushed)
-		sched_flush_destination(core->sched, to.transport, to.nexthop, to.user);
+	if (message->revives_sites)
+		active_revive(core, recipient->address);
 	if (sched_recipient_assign(core->sched, &message->sched, &to, &dead))
 		return;
 	result_own(message, number, STATE_OPEN, dead.dsn, dead.text, dead.at);
@@ -504,7 +525,7 @@ active_release(struct message *message)
 	for (uint32_t i = 0; i < message->recipient_count; i++)
 		if (state_class(&message->state, i) == STATE_OPEN)
 			assign(message, i);
-	message->is_flushed = false;
+	message->is_flushed = message->revives_sites = false;
 	sched_unparked(core->sched, message->queue_id);
 	core_mark(core);
 	/* Rule F14: nothing to deliver, so the stages after delivery begin at once. */
@@ -515,8 +536,9 @@ static void
 message_activate(struct message *message)
 {
 	message_move(message, MESSAGE_ACTIVE);
-	if (message->wish != WISH_NONE || message->is_held
-		|| copy_holds(message->core, message->queue_id))
+	if (message->wish != WISH_NONE || message->is_held ||
+		(message->state.flags & STATE_EXPIRE) != 0 ||
+		copy_holds(message->core, message->queue_id))
 		done_check(message);
 	else
 		active_release(message);
@@ -529,8 +551,9 @@ active_wish(struct message *message, enum message_wish wish, struct job *job)
 {
 	struct core *core = message->core;
 
-	if (wish == WISH_FLUSH) {
+	if (wish == WISH_FLUSH || wish == WISH_FLUSH_ALONE) {
 		message->is_flushed = true;
+		message->revives_sites |= wish == WISH_FLUSH_ALONE;
 		return;
 	}
 	message->wish = wish;

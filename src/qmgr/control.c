@@ -1,48 +1,29 @@
 /*
- * control.c - what operators ask for: listing, show, flush, hold, release, delete, requeue, status
+ * control.c - what operators ask for: listing, show, flush, hold, release, delete, requeue, expire
  *
- * Requests come as control_request frames and become jobs. A job walks over messages in slices, one
- * slice per turn, and waits while its reader is slow, so that no request delays deliveries. Answers
- * are lines of JSON (control_json.c). Commands: docs/protocol/control.md.
+ * Requests come as control_request frames and become jobs (control_request.c). A job walks over
+ * messages in slices, one slice per turn, and waits while its reader is slow, so that no request
+ * delays deliveries. Answers are lines of JSON (control_json.c). docs/protocol/control.md.
  *
- *   walk    queue, flush, flush site, and every command with ALL: all messages of the store
- *   list    show, flush id, hold, release, delete, requeue: the given IDs
+ *   walk    all messages of the store; with conditions each is looked at, a few read at a time
+ *   list    the given IDs, in the same manner
  *   at once status, metrics, health; snapshot and upgrade-journal have their own files
+ *
+ * A reader that goes away ends its walk: what was begun is finished.
  */
 #include "qmgr/control_priv.h"
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "qmgr/transports.h"
+#include "route/resolve.h"
 
+#include <string.h>
 #include <sysexits.h>
 
 enum { SLICE_STEPS = 500, OUTSTANDING_MAX = 256, READER_PENDING_MAX = 1024 * 1024 };
 
 #define BLOCKED_NS (20 * NS_PER_MS)
-
-struct command {
-	const char *name;
-	enum job_kind kind;
-	bool changes;
-};
-
-static const struct command commands[] = {
-	{ "queue", JOB_QUEUE, false },
-	{ "show", JOB_SHOW, false },
-	{ "flush", JOB_FLUSH, false },
-	{ "hold", JOB_HOLD, true },
-	{ "release", JOB_RELEASE, true },
-	{ "delete", JOB_DELETE, true },
-	{ "requeue", JOB_REQUEUE, true },
-	{ "status", JOB_STATUS, false },
-	{ "metrics", JOB_METRICS, false },
-	{ "health", JOB_HEALTH, false },
-	{ "snapshot", JOB_SNAPSHOT, true },
-	{ "upgrade-journal", JOB_UPGRADE, true },
-};
-
-static const char may_not[] =
-	"only root, the mail owner and the user that started Ostler may do this";
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
@@ -54,6 +35,19 @@ job_say(struct job *job, struct slice text)
 }
 
 static void
+forget_revived(struct job *job)
+{
+	struct job_revived *revived, *next;
+
+	HASH_ITER(hh, job->revived, revived, next)
+	{
+		HASH_DELETE(hh, job->revived, revived);
+		mem_free(revived->key);
+		mem_free(revived);
+	}
+}
+
+void
 job_end(struct job *job, uint8_t exit_code, struct slice text)
 {
 	struct core *core = job->core;
@@ -63,48 +57,108 @@ job_end(struct job *job, uint8_t exit_code, struct slice text)
 			.exit_code = exit_code, .text = text);
 	LIST_REMOVE(job, link);
 	core->job_count--;
+	forget_revived(job);
+	control_select_done(&job->select);
 	mem_free(job->ids);
+	mem_free(job->who);
+	mem_free(job->why);
 	buf_done(&job->unknown);
-	mem_free(job->site);
 	mem_free(job);
 }
 
-static void
-refuse(struct peer *peer, uint32_t request, uint8_t exit_code, const char *text)
+/* Also when it is only asked what it would change. */
+static bool
+job_changes_ever(const struct job *job)
 {
-	SEND(peer->core, peer->number, control_reply, .request = request, .final = 1,
-		.exit_code = exit_code, .text = slice_str(text));
+	return job->kind != JOB_QUEUE && job->kind != JOB_SHOW && job->kind != JOB_WHY;
+}
+
+static bool
+job_changes(const struct job *job)
+{
+	return job->kind != JOB_QUEUE && job->kind != JOB_SHOW && job->kind != JOB_WHY &&
+	       !job->is_dry;
+}
+
+/* --- the log ---------------------------------------------------------------------------------- */
+
+/* Rule J26: a line per message says what was asked, by whom and why. */
+static void
+log_message(const struct job *job, const struct store_info *info)
+{
+	static const char *const words[JOB_KIND_COUNT] = {
+		[JOB_HOLD] = "placed on hold",
+		[JOB_RELEASE] = "released from hold",
+		[JOB_DELETE] = "deleted",
+		[JOB_REQUEUE] = "to be requeued",
+		[JOB_EXPIRE] = "expired",
+	};
+	char id[QUEUE_ID_TEXT_SIZE];
+
+	if (words[job->kind] == NULL)
+		return;
+	log_event(job->core->log, EV_qmgr_operator, LOG_S(queue_id_format(info->queue_id, id)),
+		LOG_Z(words[job->kind]), LOG_Z(job->who), LOG_Z(job->why != NULL ? ": " : ""),
+		LOG_Z(job->why != NULL ? job->why : ""));
 }
 
 static void
-job_advance(struct job *job, store_ref ref)
+log_command(const struct job *job)
 {
-	job->cursor = ref;
-	job->position++;
+	if (job_changes(job))
+		log_event(job->core->log, EV_qmgr_command, LOG_Z(job->command), LOG_Z(job->who),
+			LOG_U(job->done), LOG_Z(job->done == 1 ? "" : "s"),
+			LOG_Z(job->why != NULL ? ": " : ""),
+			LOG_Z(job->why != NULL ? job->why : ""));
 }
 
 /* --- one message ------------------------------------------------------------------------------ */
 
-static const enum message_wish wishes[JOB_KIND_COUNT] = {
-	[JOB_HOLD] = WISH_HOLD,
-	[JOB_RELEASE] = WISH_RELEASE,
-	[JOB_DELETE] = WISH_REMOVE,
-	[JOB_REQUEUE] = WISH_REQUEUE,
-	[JOB_FLUSH] = WISH_FLUSH,
-};
-
-static bool
-is_read_by_another(const struct job *job, store_ref ref)
+static enum message_wish
+job_wish(const struct job *job)
 {
-	const struct job *other;
+	switch (job->kind) {
+	case JOB_HOLD:
+		return WISH_HOLD;
+	case JOB_RELEASE:
+		return WISH_RELEASE;
+	case JOB_DELETE:
+		return WISH_REMOVE;
+	case JOB_REQUEUE:
+		return WISH_REQUEUE;
+	case JOB_EXPIRE:
+		return job->with_held ? WISH_EXPIRE_HELD : WISH_EXPIRE;
+	case JOB_FLUSH:
+		return job->id_count > 0 ? WISH_FLUSH_ALONE : WISH_FLUSH;
+	case JOB_QUEUE:
+	case JOB_SHOW:
+	case JOB_WHY:
+	case JOB_STATUS:
+	case JOB_METRICS:
+	case JOB_HEALTH:
+	case JOB_SNAPSHOT:
+	case JOB_UPGRADE:
+	case JOB_RELEASE_COPY:
+	case JOB_KIND_COUNT:
+		break;
+	}
+	UNREACHED();
+	return WISH_NONE;
+}
 
-	LIST_FOREACH (other, &job->core->jobs, link)
-		if (other != job && other->reading == ref)
-			return true;
+bool
+control_is_reading(const struct core *core, store_ref ref)
+{
+	const struct job *job;
+
+	LIST_FOREACH (job, &core->jobs, link)
+		for (unsigned i = 0; job->read_count > 0 && i < JOB_READS; i++)
+			if (job->reads[i].ref == ref)
+				return true;
 	return false;
 }
 
-/* Which commands concern a message as it is (rules O40 to O43). */
+/* Which commands concern a message as it is (rules O4, O40 to O44). */
 static bool
 is_concerned(const struct job *job, const struct store_info *info, const struct message *message)
 {
@@ -118,7 +172,7 @@ is_concerned(const struct job *job, const struct store_info *info, const struct 
 		return true;
 	/* Held since it came, which only its bytes say: they are being read, or about to be. */
 	return message != NULL ? message->is_held || message->phase == MESSAGE_LOADING
-			       : info->due_us == 0;
+			       : info->due_us <= DUE_FLUSHED_US;
 }
 
 /* False: not now, try the same message in the next turn. */
@@ -129,14 +183,18 @@ job_change(struct job *job, store_ref ref)
 	struct store_info info;
 	struct message *message;
 
-	if (is_read_by_another(job, ref))
+	if (control_is_reading(core, ref))
 		return false;
 	store_info(core->store, ref, &info);
 	message = active_find(core, ref);
 	if (!is_concerned(job, &info, message))
 		return true;
+	if (job->is_dry) {
+		job->done++;
+		return true;
+	}
 	if (job->kind == JOB_FLUSH && message == NULL && job->id_count == 0) {
-		store_set_due(core->store, ref, 0);
+		store_set_due(core->store, ref, DUE_FLUSHED_US);
 		job->done++;
 		return true;
 	}
@@ -145,9 +203,11 @@ job_change(struct job *job, store_ref ref)
 	else if (message->job != NULL || message->phase == MESSAGE_ENDING)
 		return false;
 	job->done++;
+	job->in_delivery += message->leases > 0;
 	if (job->kind != JOB_FLUSH)
 		job->outstanding++;
-	active_wish(message, wishes[job->kind], job);
+	log_message(job, &info);
+	active_wish(message, job_wish(job), job);
 	return true;
 }
 
@@ -164,55 +224,191 @@ control_message_done(struct job *job)
 	job->outstanding--;
 }
 
+/* --- looking at a message --------------------------------------------------------------------- */
+
+/* What a flush with conditions concerns is revived, each destination once. */
+static void
+revive(struct job *job, struct slice address)
+{
+	struct job_revived *revived;
+	struct route route;
+	struct buf key;
+
+	route_resolve(job->core->config, address, &route);
+	buf_init(&key, 0);
+	buf_addf(&key, "%" SLICE_FMT " %" SLICE_FMT, SLICE_ARG(route.transport),
+		SLICE_ARG(route.nexthop));
+	HASH_FIND(hh, job->revived, key.ptr, key.len, revived);
+	if (revived == NULL && HASH_COUNT(job->revived) < JOB_REVIVED_MAX) {
+		revived = mem_new(sizeof(*revived));
+		revived->key = mem_strndup((const char *)key.ptr, key.len);
+		HASH_ADD_KEYPTR(hh, job->revived, revived->key, key.len, revived);
+		active_revive(job->core, address);
+	}
+	buf_done(&key);
+}
+
+/* Whether the job concerns a message that was looked at. */
+static bool
+job_fits(const struct job *job, store_ref ref, const struct control_view *view)
+{
+	struct store_info info;
+
+	if (!control_select_match(job->core, &job->select, view))
+		return false;
+	store_info(job->core->store, ref, &info);
+	return !job_changes_ever(job) || is_concerned(job, &info, view->message);
+}
+
+/* Mail of a site is too much to be told one by one. */
+static void
+count_for_site(struct job *job, const struct control_view *view)
+{
+	uint64_t arrival_us = view->envelope->arrival_us;
+
+	job->held += strcmp(view->queue_name, "hold") == 0;
+	if (job->oldest_us == 0 || arrival_us < job->oldest_us)
+		job->oldest_us = arrival_us;
+	if (view->due_us > 0 && (job->next_due_us == 0 || view->due_us < job->next_due_us))
+		job->next_due_us = view->due_us;
+}
+
+static void
+job_tell(struct job *job, const struct control_view *view)
+{
+	job->done++;
+	job->bytes += view->envelope->size;
+	if (job->kind == JOB_WHY && job->select.site != NULL)
+		count_for_site(job, view);
+	else if (job->kind == JOB_WHY)
+		control_why_message(job, view);
+	else if (!job->is_count)
+		job_say_message(job, view);
+}
+
+static void
+revive_all(struct job *job, const struct control_view *view)
+{
+	if (job->kind != JOB_FLUSH || job->id_count > 0)
+		return;
+	for (uint32_t i = 0; i < view->recipient_count; i++)
+		if (control_select_recipient(job->core, &job->select, view, i))
+			revive(job, view->recipients[i].address);
+}
+
 static void
 read_done(void *ctx, store_ref ref, enum err err)
 {
-	struct job *job = ctx;
+	struct job_read *read = ctx;
+	struct job *job = read->job;
 	struct core *core = job->core;
+	struct control_view view = { 0 };
+	struct store_info info;
+	bool fits = false;
 
-	job->is_reading = false;
-	job->reading = 0;
-	if (err == ERR_OK)
-		job_visit_idle(job, ref);
-	job_advance(job, ref);
+	read->ref = 0;
+	job->read_count--;
 	core_mark(core);
+	if (err != ERR_OK)
+		return;
+	store_info(core->store, ref, &info);
+	if (control_view_idle(core, ref, &view) && job_fits(job, ref, &view)) {
+		fits = job_changes(job);
+		if (fits)
+			revive_all(job, &view);
+		else
+			job_tell(job, &view);
+	}
+	control_view_done(&view);
+	store_unpin(core->store, ref);
+	if (fits && !job_change(job, ref))
+		job->again[job->again_count++] = info.queue_id;
 }
 
-/* A message must be read to be listed. False: it is being read, or must wait. */
+/* A message must be looked at. False: it must wait. */
 static bool
-job_read(struct job *job, store_ref ref)
+job_look(struct job *job, store_ref ref)
 {
 	struct core *core = job->core;
 	struct message *message = active_find(core, ref);
+	struct job_read *read = job->reads;
 
 	if (message != NULL) {
+		struct control_view view;
+
 		if (message->phase == MESSAGE_LOADING)
 			return false;
-		job_visit_active(job, message);
+		control_view_active(message, &view);
+		if (!job_fits(job, ref, &view))
+			return true;
+		if (job_changes(job))
+			return job_change(job, ref);
+		job_tell(job, &view);
 		return true;
 	}
-	if (is_read_by_another(job, ref))
+	if (control_is_reading(core, ref))
 		return false;
-	job->reading = ref;
-	job->is_reading = true;
-	store_load(core->store, ref, read_done, job);
-	return false;
+	while (read->ref != 0)
+		read++;
+	*read = (struct job_read){ job, ref };
+	job->read_count++;
+	store_load(core->store, ref, read_done, read);
+	return true;
+}
+
+void
+control_why_begin(struct job *job)
+{
+	struct core *core = job->core;
+	struct message *message, *next;
+
+	if (job->id_count > 0)
+		return;
+	if (job->select.site != NULL)
+		control_why_sites(job);
+	HASH_ITER(by_ref, core->messages, message, next)
+	{
+		struct control_view view;
+
+		if (message->phase == MESSAGE_LOADING)
+			continue;
+		job->looked_at++;
+		control_view_active(message, &view);
+		if (job_fits(job, message->ref, &view))
+			job_tell(job, &view);
+	}
+}
+
+static bool
+must_look(const struct job *job)
+{
+	return !job_changes_ever(job) || job->select.needs_bytes ||
+	       (job->is_dry && !job->is_count);
 }
 
 static bool
 job_one(struct job *job, store_ref ref)
 {
-	bool must_read = job->kind == JOB_QUEUE || job->kind == JOB_SHOW || job->site != NULL;
+	struct core *core = job->core;
 	struct store_info info;
 
 	/*
 	 * Until it is durable it belongs to its intake, or to the report that makes it: no listing
 	 * waits for a slow disk.
 	 */
-	store_info(job->core->store, ref, &info);
+	store_info(core->store, ref, &info);
 	if (!info.is_durable)
-		return job->kind == JOB_QUEUE;
-	return must_read ? job_read(job, ref) : job_change(job, ref);
+		return !job_changes(job);
+	if (job->select.is_set &&
+		!control_select_age(&job->select, info.arrival_us, core->now.wall))
+		return true;
+	if (job->kind == JOB_WHY) {
+		/* control_why_begin() has told of those in memory. */
+		if (job->id_count == 0 && active_find(core, ref) != NULL)
+			return true;
+		job->looked_at++;
+	}
+	return must_look(job) ? job_look(job, ref) : job_change(job, ref);
 }
 
 /* --- walking ---------------------------------------------------------------------------------- */
@@ -226,7 +422,7 @@ reader_is_slow(const struct job *job)
 	       out->pending(job->core->options.ctx, job->peer) > READER_PENDING_MAX;
 }
 
-/* The next message of the job; 0: no more. The cursor moves when job_one() is through with it. */
+/* The next message of the job; 0: no more. job_advance() goes on to the one behind it. */
 static store_ref
 job_next(struct job *job)
 {
@@ -249,10 +445,18 @@ job_next(struct job *job)
 }
 
 static void
+job_advance(struct job *job, store_ref ref)
+{
+	job->cursor = ref;
+	job->position++;
+}
+
+static void
 job_finish(struct job *job)
 {
 	struct buf text;
 
+	log_command(job);
 	buf_init(&text, 0);
 	job_summary(job, &text);
 	job_end(job, job->kind == JOB_SHOW && job->done == 0 ? EX_NOINPUT : EX_OK,
@@ -281,22 +485,54 @@ job_release_copy(struct job *job)
 	job_finish(job);
 }
 
+/* Messages that fit and were busy. They may have ended meanwhile. */
+static void
+job_retry(struct job *job)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < job->again_count; i++) {
+		store_ref ref = store_find(job->core->store, job->again[i]);
+
+		if (ref != 0 && !job_change(job, ref))
+			job->again[kept++] = job->again[i];
+	}
+	job->again_count = kept;
+}
+
+static bool
+has_room(const struct job *job)
+{
+	return job->outstanding + job->read_count < OUTSTANDING_MAX &&
+	       job->read_count + job->again_count < JOB_READS && !reader_is_slow(job);
+}
+
+/* Answers of `why` about many messages come in time, and say how far they go. */
+static bool
+is_late(const struct job *job)
+{
+	return job->kind == JOB_WHY && job->id_count == 0 && job->stop_at.ns != 0 &&
+	       job->core->now.mono.ns >= job->stop_at.ns && !job->is_at_end;
+}
+
 static void
 job_step(struct job *job)
 {
 	store_ref ref = 0;
 
 	job->is_blocked = false;
-	if (job->is_reading)
-		return;
 	if (job->kind == JOB_RELEASE_COPY) {
 		job_release_copy(job);
 		return;
 	}
-	for (unsigned i = 0; i < SLICE_STEPS; i++) {
-		if (job->outstanding >= OUTSTANDING_MAX || reader_is_slow(job))
+	job_retry(job);
+	job->is_blocked = job->again_count > 0;
+	job->is_cut = is_late(job);
+	for (unsigned i = 0; i < SLICE_STEPS && !job->is_cut; i++) {
+		if (!has_room(job))
 			return;
 		ref = job_next(job);
+		job->is_at_end = ref == 0;
 		if (ref == 0)
 			break;
 		if (!job_one(job, ref)) {
@@ -305,7 +541,7 @@ job_step(struct job *job)
 		}
 		job_advance(job, ref);
 	}
-	if (ref == 0 && job->outstanding == 0)
+	if (ref == 0 && job->outstanding + job->read_count + job->again_count == 0)
 		job_finish(job);
 }
 
@@ -316,10 +552,12 @@ control_step(struct core *core)
 
 	for (job = LIST_FIRST(&core->jobs); job != NULL; job = next) {
 		next = LIST_NEXT(job, link);
-		if (job->peer == 0 && !job->is_reading && job->outstanding == 0)
-			job_end(job, EX_OK, slice_make(NULL, 0));
-		else
+		if (job->peer != 0) {
 			job_step(job);
+		} else if (job->read_count + job->outstanding == 0) {
+			log_command(job);
+			job_end(job, EX_OK, slice_make(NULL, 0));
+		}
 	}
 }
 
@@ -331,196 +569,16 @@ control_due(const struct core *core)
 	const struct job *job;
 
 	LIST_FOREACH (job, &core->jobs, link) {
-		bool waits = job->is_blocked || reader_is_slow(job);
-
-		if (job->is_reading || job->outstanding > 0)
-			continue;
-		if (!waits)
+		if (job->is_blocked || reader_is_slow(job))
+			due = mono_add_ns(core->now.mono, BLOCKED_NS);
+		else if (!job->is_at_end && !job->is_cut && job->kind != JOB_RELEASE_COPY &&
+			 has_room(job))
 			return core->now.mono;
-		due = mono_add_ns(core->now.mono, BLOCKED_NS);
 	}
 	return due;
 }
 
-/* --- requests --------------------------------------------------------------------------------- */
-
-static const struct command *
-find_command(struct slice name)
-{
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (slice_equal_str(name, commands[i].name))
-			return &commands[i];
-	return NULL;
-}
-
-/* Words: IDs, ALL, or `site NAME`, `id ID` (flush), `content` (show). NULL: fine. */
-static const char *
-read_arguments(struct job *job, struct slice list)
-{
-	struct slice word;
-	bool wants_site = false;
-
-	job->ids = mem_array(list.len / 4 + 1, sizeof(*job->ids));
-	while (ipc_bytes_next(&list, &word) == ERR_OK) {
-		if (wants_site) {
-			job->site = mem_strndup((const char *)word.ptr, word.len);
-			wants_site = false;
-		} else if (job->kind == JOB_FLUSH && slice_equal_str(word, "site")) {
-			wants_site = true;
-		} else if (job->kind == JOB_FLUSH && slice_equal_str(word, "id")) {
-			continue;
-		} else if (job->kind == JOB_SHOW && slice_equal_str(word, "content")) {
-			job->with_content = true;
-		} else if (job->kind == JOB_SHOW && slice_equal_str(word, "base64")) {
-			job->with_content = job->as_base64 = true;
-		} else if (slice_equal_str(word, "ALL")) {
-			job->is_all = true;
-		} else if (queue_id_parse(word, &job->ids[job->id_count]) == ERR_OK) {
-			job->id_count++;
-		} else {
-			return "bad argument: a queue ID or ALL is wanted";
-		}
-	}
-	if (wants_site)
-		return "flush site: the name of a site is missing";
-	if (job->id_count > 0 && (job->is_all || job->site != NULL))
-		return "either queue IDs or ALL, not both";
-	if (job->id_count == 0 && !job->is_all && job->kind != JOB_QUEUE && job->kind != JOB_FLUSH)
-		return "a queue ID or ALL is wanted";
-	return NULL;
-}
-
-static void
-answer_health(struct peer *peer, uint32_t request)
-{
-	const char *trouble = core_trouble(peer->core);
-	struct buf text;
-
-	if (trouble != NULL) {
-		refuse(peer, request, EX_TEMPFAIL, trouble);
-		return;
-	}
-	buf_init(&text, 0);
-	buf_add_str(&text, "ok");
-	if (peer->core->copy.below != 0)
-		buf_addf(&text, "\nthe queue is held: %s; 'ostler release ALL' ends that",
-			copy_reason(peer->core));
-	SEND(peer->core, peer->number, control_reply, .request = request, .final = 1,
-		.text = buf_slice(&text));
-	buf_done(&text);
-}
-
-static void
-answer_at_once(struct peer *peer, uint32_t request, enum job_kind kind)
-{
-	struct buf text;
-
-	buf_init(&text, 0);
-	if (kind == JOB_STATUS)
-		control_status(peer->core, &text);
-	else
-		control_metrics(peer->core, &text);
-	SEND(peer->core, peer->number, control_reply, .request = request, .final = 1,
-		.text = buf_slice(&text));
-	buf_done(&text);
-}
-
-/* What would give out mail of a queue that is held because it is a copy. */
-static const char *
-check_copy(struct job *job)
-{
-	const struct core *core = job->core;
-	bool concerns = job->is_all;
-
-	if (core->copy.below == 0)
-		return NULL;
-	for (size_t i = 0; i < job->id_count; i++)
-		concerns |= copy_holds(core, job->ids[i]);
-	if (job->kind == JOB_RELEASE && job->is_all)
-		job->kind = JOB_RELEASE_COPY;
-	else if (concerns && (job->kind == JOB_RELEASE || job->kind == JOB_REQUEUE
-				     || job->kind == JOB_FLUSH))
-		return "the mail of this queue is held because the queue is a copy of another "
-		       "one; only 'release ALL' ends that";
-	return NULL;
-}
-
-static void
-start_job(struct peer *peer, const struct ipc_control_request *request, enum job_kind kind)
-{
-	struct core *core = peer->core;
-	struct job *job = mem_new(sizeof(*job));
-	const char *problem;
-
-	job->core = core;
-	job->peer = peer->number;
-	job->request = request->request;
-	job->kind = kind;
-	buf_init(&job->unknown, 0);
-	LIST_INSERT_HEAD(&core->jobs, job, link);
-	core->job_count++;
-	problem = read_arguments(job, request->arguments);
-	if (problem != NULL) {
-		job_end(job, EX_USAGE, slice_str(problem));
-		return;
-	}
-	problem = check_copy(job);
-	if (problem != NULL) {
-		job_end(job, EX_UNAVAILABLE, slice_str(problem));
-		return;
-	}
-	if (job->with_content && !peer->may_change) {
-		job_end(job, EX_NOPERM, slice_str(may_not));
-		return;
-	}
-	if (kind == JOB_FLUSH) {
-		nexthop_flush(core);
-		sched_flush(core->sched);
-	}
-	core_mark(core);
-}
-
-static void
-request_snapshot(struct peer *peer, const struct ipc_control_request *request)
-{
-	uint8_t exit_code;
-	const char *problem = snapshot_request(peer, request, &exit_code);
-
-	if (problem != NULL)
-		refuse(peer, request->request, exit_code, problem);
-}
-
-static void
-request_upgrade(struct peer *peer, uint32_t request)
-{
-	const char *problem = upgrade_request(peer, request);
-
-	if (problem != NULL)
-		refuse(peer, request, EX_TEMPFAIL, problem);
-}
-
-void
-control_request(struct peer *peer, const struct ipc_control_request *request)
-{
-	const struct command *command = find_command(request->command);
-
-	if (command == NULL)
-		refuse(peer, request->request, EX_USAGE, "unknown command");
-	else if (command->changes && !peer->may_change)
-		refuse(peer, request->request, EX_NOPERM, may_not);
-	else if (command->kind == JOB_HEALTH)
-		answer_health(peer, request->request);
-	else if (command->kind == JOB_STATUS || command->kind == JOB_METRICS)
-		answer_at_once(peer, request->request, command->kind);
-	else if (command->kind == JOB_SNAPSHOT)
-		request_snapshot(peer, request);
-	else if (command->kind == JOB_UPGRADE)
-		request_upgrade(peer, request->request);
-	else if (peer->core->job_count >= CORE_JOBS_MAX)
-		refuse(peer, request->request, EX_TEMPFAIL, "too many requests at a time");
-	else
-		start_job(peer, request, command->kind);
-}
+/* --- ends ------------------------------------------------------------------------------------- */
 
 /* What was begun is finished; nobody hears of it. */
 void

@@ -17,21 +17,6 @@
 
 enum { STATUS_DESTINATIONS_MAX = 200 };
 
-/* What is listed of a message, wherever it was found. */
-struct listed {
-	const char *queue_name;
-	const char *id_text;
-	const struct envelope *envelope;
-	const struct recipient_entry *recipients;
-	uint32_t recipient_count;
-	const struct state *state;
-	uint64_t due_us;
-	uint64_t large, content_length;
-	struct slice parts; /* sums of large content */
-	struct slice head, body;
-	bool has_body;
-};
-
 static void
 json_free(char *line)
 {
@@ -66,6 +51,18 @@ text(struct slice bytes)
 	json = json_stringn((const char *)clean.ptr, clean.len);
 	buf_done(&clean);
 	return json;
+}
+
+json_t *
+control_json_text(struct slice bytes)
+{
+	return text(bytes);
+}
+
+void
+control_json_set(json_t *object, const char *name, json_t *value)
+{
+	CHECK(json_object_set_new(object, name, value) == 0);
 }
 
 static void
@@ -105,24 +102,57 @@ append_line(json_t *object, struct buf *out)
 
 /* --- one message ------------------------------------------------------------------------------ */
 
+/* When and where a recipient got its last answer, and which. */
+static void
+add_last(json_t *recipient, const struct state_reason *reason)
+{
+	set(recipient, "last_dsn", text(reason->dsn));
+	if (reason->time_us > 0)
+		set_number(recipient, "last_time", reason->time_us / US_PER_S);
+	if (reason->remote_mta.len > 0)
+		set(recipient, "last_host", text(reason->remote_mta));
+	if (reason->diagnostic.len > 0)
+		set(recipient, "last_reply", text(reason->diagnostic));
+}
+
+void
+control_json_last(json_t *object, const struct state_reason *reason)
+{
+	add_last(object, reason);
+	set(object, "last_reason", text(reason->text));
+}
+
+void
+control_json_say(struct job *job, json_t *object)
+{
+	struct buf line;
+
+	buf_init(&line, 0);
+	append_line(object, &line);
+	job_say(job, buf_slice(&line));
+	buf_done(&line);
+}
+
 static json_t *
-recipient_json(const struct listed *listed, uint32_t number, bool in_full)
+recipient_json(const struct control_view *view, uint32_t number, bool in_full)
 {
 	static const char *const words[STATE_CLASS_COUNT] = { "open", "delivered", "delivered",
 		"bounced", "bounced", "removed" };
-	const struct recipient_entry *entry = &listed->recipients[number];
-	enum state_class class = state_class(listed->state, number);
+	const struct recipient_entry *entry = &view->recipients[number];
+	enum state_class class = state_class(view->state, number);
 	json_t *recipient = json_object();
-	struct state_reason reason;
+	struct state_reason reason = { 0 };
 
 	set(recipient, "address", text(entry->address));
 	if (entry->original.len > 0)
 		set(recipient, "orig_address", text(entry->original));
-	if (state_reason(listed->state, number, &reason))
+	if (state_reason(view->state, number, &reason))
 		set(recipient, class == STATE_OPEN ? "delay_reason" : "bounce_reason",
 			text(reason.text));
 	if (in_full)
 		set(recipient, "state", json_string(words[class]));
+	if (in_full && reason.dsn.len > 0)
+		add_last(recipient, &reason);
 	if (in_full && entry->orcpt.len > 0)
 		set(recipient, "orcpt", text(entry->orcpt));
 	if (in_full && entry->notify != 0) {
@@ -137,9 +167,9 @@ recipient_json(const struct listed *listed, uint32_t number, bool in_full)
 }
 
 static void
-add_details(const struct listed *listed, json_t *object)
+add_details(const struct control_view *view, json_t *object)
 {
-	const struct envelope *envelope = listed->envelope;
+	const struct envelope *envelope = view->envelope;
 
 	static const char *const rets[] = { "", "FULL", "HDRS" };
 
@@ -148,12 +178,12 @@ add_details(const struct listed *listed, json_t *object)
 		set_number(object, "created_time_us", envelope->created_us);
 	set(object, "ret", json_string(envelope->ret <= DSN_RET_HDRS ? rets[envelope->ret] : ""));
 	set(object, "body_8bit", json_boolean(envelope->body_8bit != 0));
-	set_number(object, "attempts", listed->state->attempts);
-	set_number(object, "worker_deaths", listed->state->worker_deaths);
-	if (listed->state->last_attempt_us > 0)
-		set_number(object, "last_attempt_time", listed->state->last_attempt_us / US_PER_S);
-	if (listed->due_us > 0)
-		set_number(object, "next_attempt_time", listed->due_us / US_PER_S);
+	set_number(object, "attempts", view->state->attempts);
+	set_number(object, "worker_deaths", view->state->worker_deaths);
+	if (view->state->last_attempt_us > 0)
+		set_number(object, "last_attempt_time", view->state->last_attempt_us / US_PER_S);
+	if (view->due_us > 0)
+		set_number(object, "next_attempt_time", view->due_us / US_PER_S);
 	set(object, "client_name", text(envelope->client_name));
 	set(object, "client_address", text(envelope->client_address));
 	set(object, "client_helo", text(envelope->client_helo));
@@ -167,194 +197,94 @@ add_details(const struct listed *listed, json_t *object)
 
 /* Byte for byte: head, and body or the name of its file. Without both it is not to be had now. */
 static void
-add_base64(const struct listed *listed, json_t *object)
+add_base64(const struct control_view *view, json_t *object)
 {
-	set_base64(object, "head_base64", listed->head);
-	if (listed->large != 0) {
+	set_base64(object, "head_base64", view->head);
+	if (view->large != 0) {
 		char name[STORE_LARGE_NAME_SIZE];
 
-		store_large_name(listed->large, name);
+		store_large_name(view->large, name);
 		set(object, "content_file", json_sprintf("large/%s", name));
-		set_number(object, "content_length", listed->content_length);
-		set_base64(object, "content_sums_base64", listed->parts);
-	} else if (listed->has_body) {
-		set_base64(object, "body_base64", listed->body);
+		set_number(object, "content_length", view->content_length);
+		set_base64(object, "content_sums_base64", view->parts);
+	} else if (view->has_body) {
+		set_base64(object, "body_base64", view->body);
 	}
 }
 
 static void
-add_content(const struct listed *listed, json_t *object)
+add_content(const struct control_view *view, json_t *object)
 {
 	struct buf content;
 
-	if (listed->large != 0) {
+	if (view->large != 0) {
 		char name[STORE_LARGE_NAME_SIZE];
 
-		store_large_name(listed->large, name);
+		store_large_name(view->large, name);
 		set(object, "content_file", json_sprintf("large/%s", name));
-		set(object, "content_head", text(listed->head));
+		set(object, "content_head", text(view->head));
 		return;
 	}
 	buf_init(&content, 0);
-	buf_add(&content, listed->head);
-	if (listed->has_body)
-		buf_add(&content, listed->body);
+	buf_add(&content, view->head);
+	if (view->has_body)
+		buf_add(&content, view->body);
 	set(object, "content", text(buf_slice(&content)));
 	buf_done(&content);
 }
 
-static void
-say(struct job *job, const struct listed *listed)
+void
+job_say_message(struct job *job, const struct control_view *view)
 {
 	bool in_full = job->kind == JOB_SHOW;
 	json_t *object = json_object();
 	json_t *recipients = json_array();
 	struct buf line;
 
-	set(object, "queue_name", json_string(listed->queue_name));
-	set(object, "queue_id", json_string(listed->id_text));
-	set_number(object, "arrival_time", listed->envelope->arrival_us / US_PER_S);
-	set_number(object, "message_size", listed->envelope->size);
-	set(object, "forced_expire", json_boolean((listed->state->flags & STATE_EXPIRE) != 0));
-	set(object, "sender", text(listed->envelope->sender));
-	for (uint32_t i = 0; i < listed->recipient_count; i++) {
-		enum state_class class = state_class(listed->state, i);
+	set(object, "queue_name", json_string(view->queue_name));
+	set(object, "queue_id", json_string(view->id_text));
+	set_number(object, "arrival_time", view->envelope->arrival_us / US_PER_S);
+	set_number(object, "message_size", view->envelope->size);
+	set(object, "forced_expire", json_boolean((view->state->flags & STATE_EXPIRE) != 0));
+	set(object, "sender", text(view->envelope->sender));
+	for (uint32_t i = 0; i < view->recipient_count; i++) {
+		enum state_class class = state_class(view->state, i);
 
 		if (in_full || class == STATE_OPEN || class == STATE_BOUNCE_PENDING)
 			CHECK(json_array_append_new(
-				      recipients, recipient_json(listed, i, in_full)) == 0);
+				      recipients, recipient_json(view, i, in_full)) == 0);
 	}
 	set(object, "recipients", recipients);
-	if (listed->envelope->import_key.len > 0)
-		set(object, "import_key", text(listed->envelope->import_key));
+	if (view->envelope->import_key.len > 0)
+		set(object, "import_key", text(view->envelope->import_key));
 	if (in_full)
-		add_details(listed, object);
+		add_details(view, object);
 	if (in_full && job->as_base64)
-		add_base64(listed, object);
+		add_base64(view, object);
 	else if (in_full && job->with_content)
-		add_content(listed, object);
+		add_content(view, object);
 	buf_init(&line, 0);
 	append_line(object, &line);
-	job->done++;
 	job_say(job, buf_slice(&line));
 	buf_done(&line);
 }
 
-/* --- flush of one site ------------------------------------------------------------------------ */
-
-/* A recipient that is open and goes to this domain or next hop. */
-static bool
-goes_to(const struct job *job, const struct listed *listed)
-{
-	struct slice site = slice_str(job->site);
-	struct slice domain;
-	struct route route;
-
-	for (uint32_t i = 0; i < listed->recipient_count; i++) {
-		if (state_class(listed->state, i) != STATE_OPEN)
-			continue;
-		address_split(listed->recipients[i].address, NULL, &domain);
-		route_resolve(job->core->config, listed->recipients[i].address, &route);
-		if (slice_equal_nocase(domain, site) || slice_equal_nocase(route.nexthop, site))
-			return true;
-	}
-	return false;
-}
-
-void
-job_visit_active(struct job *job, const struct message *message)
-{
-	struct listed listed = {
-		.queue_name = message->is_held ? "hold" : "active",
-		.id_text = message->id_text,
-		.envelope = &message->envelope,
-		.recipients = message->recipients,
-		.recipient_count = message->recipient_count,
-		.state = &message->state,
-		.head = message->head,
-		.large = message->large,
-		.content_length = message->content_length,
-		.parts = message->content_parts,
-	};
-
-	if (job->site != NULL)
-		return; /* it is being tried already */
-	listed.has_body = message->large == 0 &&
-			  store_body(job->core->store, message->ref, &listed.body) == ERR_OK;
-	say(job, &listed);
-}
-
-/* --- one that is idle ------------------------------------------------------------------------- */
-
-struct opened {
-	struct envelope envelope;
-	struct recipient_entry *recipients;
-	struct state state;
-};
-
-static enum err
-open_view(const struct store_view *view, struct opened *opened, uint32_t *ret_count)
-{
-	struct recipient_list_reader reader = recipient_list_read(view->recipients);
-	enum err err = envelope_decode(view->envelope, &opened->envelope);
-
-	if (err == ERR_OK)
-		err = recipient_list_check(view->recipients, ret_count);
-	if (err != ERR_OK)
-		return err;
-	opened->recipients = mem_array(*ret_count + 1, sizeof(*opened->recipients));
-	for (uint32_t i = 0; err == ERR_OK && i < *ret_count; i++)
-		err = recipient_list_next(&reader, &opened->recipients[i]);
-	if (err == ERR_OK && view->state.len > 0)
-		err = state_decode(view->state, *ret_count, &opened->state);
-	else if (err == ERR_OK)
-		err = state_init(&opened->state, *ret_count);
-	for (size_t i = 0; err == ERR_OK && i < view->result_count; i++)
-		err = state_apply(&opened->state, view->results[i]);
-	return err;
-}
-
-void
-job_visit_idle(struct job *job, store_ref ref)
-{
-	struct core *core = job->core;
-	struct store_view view;
-	struct store_info info;
-	struct opened opened = { 0 };
-	struct listed listed = { 0 };
-	char id[QUEUE_ID_TEXT_SIZE];
-
-	store_view(core->store, ref, &view);
-	store_info(core->store, ref, &info);
-	if (open_view(&view, &opened, &listed.recipient_count) == ERR_OK) {
-		(void)queue_id_format(view.queue_id, id);
-		listed.queue_name = info.flags & RECORD_STATE_HELD ||
-				copy_holds(core, view.queue_id)
-			? "hold" : "deferred";
-		listed.id_text = id;
-		listed.envelope = &opened.envelope;
-		listed.recipients = opened.recipients;
-		listed.state = &opened.state;
-		listed.due_us = info.due_us;
-		listed.large = view.large;
-		listed.content_length = view.content_length;
-		listed.parts = view.content_parts;
-		listed.head = view.head;
-		listed.has_body = view.large == 0 &&
-				  store_body(core->store, ref, &listed.body) == ERR_OK;
-		if (job->site == NULL)
-			say(job, &listed);
-		else if (goes_to(job, &listed)) {
-			store_set_due(core->store, ref, 0);
-			job->done++;
-		}
-	}
-	state_done(&opened.state);
-	mem_free(opened.recipients);
-	store_unpin(core->store, ref);
-}
-
 /* --- the last line ---------------------------------------------------------------------------- */
+
+/* How far an answer goes, and what was found of a site's mail. */
+static void
+add_found(const struct job *job, json_t *object)
+{
+	set(object, "complete", json_boolean(!job->is_cut));
+	set_number(object, "looked_at", job->looked_at);
+	set_number(object, "messages", store_count(job->core->store));
+	if (job->oldest_us == 0)
+		return;
+	set_number(object, "held", job->held);
+	set_number(object, "oldest_arrival_time", job->oldest_us / US_PER_S);
+	if (job->next_due_us > 0)
+		set_number(object, "next_attempt_time", job->next_due_us / US_PER_S);
+}
 
 void
 job_summary(struct job *job, struct buf *out)
@@ -364,9 +294,15 @@ job_summary(struct job *job, struct buf *out)
 	struct slice rest = buf_slice(&job->unknown), word;
 
 	set_number(object, "done", job->done);
+	if (job->bytes > 0)
+		set_number(object, "bytes", job->bytes);
+	if (job->in_delivery > 0)
+		set_number(object, "in_delivery", job->in_delivery);
 	while (slice_word(&rest, " ", &word))
 		CHECK(json_array_append_new(unknown, text(word)) == 0);
 	set(object, "unknown", unknown);
+	if (job->kind == JOB_WHY)
+		add_found(job, object);
 	if (job->kind == JOB_RELEASE_COPY)
 		set_number(object, "still_held", job->still_held);
 	append_line(object, out);

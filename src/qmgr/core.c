@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "qmgr/transports.h"
 
+#include <string.h>
+
 enum { CACHE_MAX = 64 * 1024 * 1024 };
 
 /* --- start and end ---------------------------------------------------------------------------- */
@@ -116,6 +118,7 @@ core_free(struct core *core)
 	control_free(core);
 	session_free_all(core);
 	nexthop_free_all(core);
+	pace_free_all(core);
 	change_free_all(core);
 	active_free_all(core);
 	snapshot_forget(core);
@@ -260,7 +263,7 @@ core_peer_find(struct core *core, core_peer number)
 
 void
 core_peer_up(struct core *core, core_peer number, enum core_peer_kind kind, uint32_t pid,
-	bool survivor, bool may_change, struct instant now)
+	bool survivor, const struct core_user *user, struct instant now)
 {
 	struct peer *peer = mem_new(sizeof(*peer));
 
@@ -270,7 +273,8 @@ core_peer_up(struct core *core, core_peer number, enum core_peer_kind kind, uint
 	peer->kind = kind;
 	peer->pid = pid;
 	peer->is_survivor = survivor && (kind == CORE_PEER_SMTP || kind == CORE_PEER_LOCAL);
-	peer->may_change = may_change;
+	peer->rights = user != NULL ? user->rights : 0;
+	peer->user = user != NULL ? mem_strndup(user->name, strlen(user->name)) : NULL;
 	LIST_INIT(&peer->sessions);
 	LIST_INIT(&peer->leases);
 	HASH_ADD(by_number, core->peers, number, sizeof(peer->number), peer);
@@ -300,6 +304,7 @@ core_peer_down(struct core *core, core_peer number, struct instant now)
 	lease_worker_died(peer);
 	control_peer_gone(peer);
 	snapshot_peer_gone(peer);
+	mem_free(peer->user);
 	mem_free(peer);
 	core_mark(core);
 }

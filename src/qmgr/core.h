@@ -46,6 +46,15 @@ enum core_peer_kind {
 	CORE_PEER_TOOL,     /* control requests: tools and admin */
 };
 
+/* What the user of a tool may do. */
+enum core_right { CORE_MAY_LIST = 1, CORE_MAY_FLUSH = 2, CORE_MAY_CHANGE = 4 };
+enum { CORE_MAY_ALL = CORE_MAY_LIST | CORE_MAY_FLUSH | CORE_MAY_CHANGE };
+
+struct core_user {
+	unsigned rights;  /* enum core_right */
+	const char *name; /* for the log */
+};
+
 enum {
 	CORE_CREDIT = 16 * 1024 * 1024,     /* bytes of content under way per intake peer */
 	CORE_INVENTORY_S = 5,               /* how long a survivor may take for its inventory */
@@ -86,6 +95,7 @@ enum core_plant {
 	CORE_PLANT_CLOCK_IDS = 8192,   /* queue IDs are made of the clock alone */
 	CORE_PLANT_CLOCK_UNSEEN = 16384, /* a step of the clock is not noticed */
 	CORE_PLANT_EXPIRE_FAST = 32768, /* expiry_rate is not looked at */
+	CORE_PLANT_EXPIRE_SILENT = 65536, /* what an operator expires is dropped without a report */
 };
 
 enum { CORE_MACHINE_SIZE = 16 };
@@ -125,10 +135,10 @@ bool core_hears_workers(const struct core *core);
 
 /*
  * A peer is there. `survivor`: it worked for the former queue manager and sends its inventory
- * first. `may_change`: a tool whose user may change the queue.
+ * first. `user`: of a tool; NULL: a role, which asks for nothing. Copied.
  */
 void core_peer_up(struct core *core, core_peer peer, enum core_peer_kind kind, uint32_t pid,
-	bool survivor, bool may_change, struct instant now);
+	bool survivor, const struct core_user *user, struct instant now);
 void core_peer_down(struct core *core, core_peer peer, struct instant now);
 
 /* A frame of a peer, decoded here. */

@@ -30,6 +30,7 @@ struct nexthop;
 struct transport;
 struct ptr_query;
 struct import_key;
+struct pace;
 struct snapshot;
 
 /*
@@ -62,8 +63,17 @@ enum message_wish {
 	WISH_RELEASE,
 	WISH_REMOVE,
 	WISH_REQUEUE,
-	WISH_FLUSH,
+	WISH_EXPIRE,
+	WISH_EXPIRE_HELD,  /* the same, and on hold it is released for that */
+	WISH_FLUSH,        /* with all or many others */
+	WISH_FLUSH_ALONE,  /* by name: it revives its sites (rule F9) */
 };
+
+/*
+ * The due time of an idle message that a flush of many asked for: a second into 1970, which nothing
+ * else gives. Being the due time it outlives the message's stay in memory (rules M13, R48).
+ */
+#define DUE_FLUSHED_US US_PER_S
 
 struct message {
 	struct core *core;
@@ -90,7 +100,8 @@ struct message {
 	uint32_t changes;                    /* waiting for the journal */
 	unsigned reports_failed;             /* in this round, bit = enum report_kind (D7, L44) */
 	bool is_held;                        /* by an operator: wanted */
-	bool is_flushed;                     /* rule F9: revives its sites, once */
+	bool is_flushed;                     /* defer_transports does not count (rule R48) */
+	bool revives_sites;                  /* rule F9: its sites are alive again, once */
 	bool has_died;                       /* a worker died with it in this round */
 	bool is_tried;                       /* something was attempted in this round */
 	bool is_forced;                      /* too old, but untried: one attempt was forced */
@@ -214,7 +225,8 @@ struct peer {
 	bool is_leaving; /* it takes no session any more: its process stops */
 	bool is_survivor;        /* its inventory is not complete */
 	bool is_condemned;       /* it came too late, and is to be killed */
-	bool may_change;
+	unsigned rights;         /* enum core_right */
+	char *user;              /* for the log */
 	struct mono inventory_by;
 	uint32_t inventory_count;
 	uint32_t session_count;
@@ -312,6 +324,9 @@ struct core {
 	uint64_t query_next;
 	struct ptr_query *ptrs;
 
+	struct pace *paces; /* hash by transport and next hop */
+	struct mono paces_purged;
+
 	uint32_t lease_count;
 	uint32_t lock_count;
 	struct change_list changes;  /* in flight, or refused */
@@ -402,6 +417,7 @@ void active_inventories_complete(struct core *core);
 void active_forget(struct message *message); /* memory is freed; unpin or end were done */
 void active_release(struct message *message); /* gives it to the scheduler again */
 void active_wait(struct message *message, struct sched_destination *site, uint32_t count);
+void active_revive(struct core *core, struct slice address); /* its destination, X13 */
 void active_wish(struct message *message, enum message_wish wish, struct job *job);
 void active_mark_suspect(struct message *message);
 void active_suspect(struct message *message);
@@ -417,6 +433,7 @@ void nexthop_forget_session(struct session *session);
 void nexthop_resolver_gone(struct core *core);
 void nexthop_resolver_up(struct core *core);
 void nexthop_flush(struct core *core);
+void nexthop_forget(struct core *core, struct slice text); /* asks anew for one next hop */
 void nexthop_ptr(struct peer *peer, const struct ipc_ptr *ptr);
 void nexthop_ptr_result(struct core *core, const struct ipc_ptr_result *result);
 void nexthop_free_all(struct core *core);
@@ -448,6 +465,11 @@ void lease_step(struct core *core); /* kills survivors that say nothing */
 void lease_keep_result(struct lease *lease, const struct ipc_result *result);
 void lease_replay_results(struct message *message); /* its bytes are there now */
 void lease_drop_locks(struct message *message);     /* it cannot be read */
+
+/* pace.c */
+void pace_note(struct core *core, struct slice transport, struct slice nexthop);
+double pace_per_s(struct core *core, struct slice transport, struct slice nexthop);
+void pace_free_all(struct core *core);
 
 /* result.c */
 void result_frame(struct peer *peer, const struct ipc_result *result);
@@ -511,6 +533,7 @@ void control_peer_gone(struct peer *peer);
 void control_step(struct core *core);
 void control_message_owed(struct job *job);
 void control_message_done(struct job *job);
+bool control_is_reading(const struct core *core, store_ref ref); /* it is pinned soon */
 struct mono control_due(const struct core *core);
 void control_free(struct core *core);
 

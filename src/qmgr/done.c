@@ -189,19 +189,27 @@ may_expire(struct message *message)
 	return false;
 }
 
+/* Rule R46: what was never tried has the operator's wish as its reason. */
 static void
 expire_recipients(struct message *message)
 {
+	bool is_wanted = (message->state.flags & STATE_EXPIRE) != 0;
+	bool is_dropped =
+		is_wanted && (message->core->options.planted & CORE_PLANT_EXPIRE_SILENT) != 0;
+	struct state_reason none = { .dsn = slice_str(is_wanted ? "4.7.0" : "4.4.7"),
+		.text = slice_str(is_wanted ? "message is administratively expired"
+					    : "delivery time expired") };
+
 	log_event(message->core->log, EV_qmgr_expired, LOG_Z(message->id_text),
-		LOG_S(message->envelope.sender));
+		LOG_S(message->envelope.sender), LOG_Z(is_wanted ? "force-expired" : "expired"));
 	for (uint32_t i = 0; i < message->recipient_count; i++) {
 		struct state_reason reason;
 
 		if (state_class(&message->state, i) == STATE_OPEN) {
 			if (!state_reason(&message->state, i, &reason))
-				reason = (struct state_reason){ .dsn = SLICE_LIT("4.4.7"),
-					.text = SLICE_LIT("delivery time expired") };
-			CHECK(state_set(&message->state, i, STATE_BOUNCE_PENDING, &reason));
+				reason = none;
+			CHECK(state_set(&message->state, i,
+				is_dropped ? STATE_REMOVED : STATE_BOUNCE_PENDING, &reason));
 		}
 	}
 }
@@ -221,31 +229,38 @@ give_up_successes(struct message *message)
 static void
 force_attempt(struct message *message)
 {
-	message->is_forced = message->is_flushed = true;
+	message->is_forced = message->is_flushed = message->revives_sites = true;
 	message_move(message, MESSAGE_ACTIVE);
 	active_release(message);
 }
 
 enum age { AGE_FINE, AGE_EXPIRED, AGE_FORCED, AGE_WAITS };
 
-/* Rule D42: equality expires. Recipients become failures; a failed report keeps them so (D46). */
+/*
+ * Rule D42: equality expires. Rule D41: an operator's wish needs neither age nor attempt.
+ * Recipients become failures; a failed report keeps them so (D46).
+ */
 static enum age
 stage_expire(struct message *message)
 {
-	if (message->is_held || message->core->now.wall.us < done_expires_us(message))
+	bool is_wanted = (message->state.flags & STATE_EXPIRE) != 0;
+
+	if (message->is_held || copy_holds(message->core, message->queue_id) ||
+		(!is_wanted && message->core->now.wall.us < done_expires_us(message)))
 		return AGE_FINE;
-	if (message->state.class_count[STATE_OPEN] > 0 && !all_tried_lately(message)) {
+	if (!is_wanted && message->state.class_count[STATE_OPEN] > 0 &&
+		!all_tried_lately(message)) {
 		if (message->is_forced)
 			return AGE_FINE;
 		force_attempt(message);
 		return AGE_FORCED;
 	}
-	if (message->state.class_count[STATE_DELIVERED_PENDING] > 0 ||
-		done_is_record_owed(message))
+	if (!is_wanted && (message->state.class_count[STATE_DELIVERED_PENDING] > 0 ||
+				  done_is_record_owed(message)))
 		give_up_successes(message);
 	if (message->state.class_count[STATE_OPEN] == 0)
 		return AGE_FINE;
-	if (!may_expire(message))
+	if (!is_wanted && !may_expire(message))
 		return AGE_WAITS;
 	expire_recipients(message);
 	return AGE_EXPIRED;
@@ -314,6 +329,14 @@ settle_wish(struct message *message)
 	switch (wish) {
 	case WISH_NONE:
 	case WISH_FLUSH:
+	case WISH_FLUSH_ALONE:
+		return false;
+	case WISH_EXPIRE_HELD:
+		message->is_held = false;
+		__attribute__((fallthrough));
+	case WISH_EXPIRE:
+		/* The mark is durable with the next STATE, or needless when all are reported. */
+		message->state.flags |= STATE_EXPIRE;
 		return false;
 	case WISH_HOLD:
 		message->is_held = true;

@@ -268,6 +268,18 @@ nexthop_flush(struct core *core)
 }
 
 void
+nexthop_forget(struct core *core, struct slice text)
+{
+	struct nexthop *nexthop, *next;
+
+	HASH_ITER(hh, core->nexthops, nexthop, next)
+	{
+		if (slice_equal_str(text, nexthop->text))
+			nexthop->is_known = false;
+	}
+}
+
+void
 nexthop_free_all(struct core *core)
 {
 	struct nexthop *nexthop, *next;

@@ -16,6 +16,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -281,6 +283,7 @@ peer_kind(uint8_t role, enum core_peer_kind *ret_kind)
 static void
 role_peer(struct qmgr *qmgr, const struct ipc_role_peer *announced, int fd)
 {
+	static const struct core_user admin = { CORE_MAY_LIST, "admin" };
 	enum core_peer_kind kind;
 	struct qmgr_peer *peer;
 
@@ -292,7 +295,7 @@ role_peer(struct qmgr *qmgr, const struct ipc_role_peer *announced, int fd)
 		qmgr, fd, role_name((enum role_kind)announced->kind), announced->pid,
 		kind == CORE_PEER_SMTP || kind == CORE_PEER_LOCAL);
 	core_peer_up(qmgr->core, peer->number, kind, announced->pid, announced->survivor != 0,
-		false, loop_now(qmgr->role->loop));
+		kind == CORE_PEER_TOOL ? &admin : NULL, loop_now(qmgr->role->loop));
 }
 
 static void
@@ -308,13 +311,44 @@ master_frame(struct role *role, uint16_t type, struct slice payload, int fd)
 
 /* --- tools ------------------------------------------------------------------------------------ */
 
-/* Who may change the queue: root, and the user that Ostler runs as. */
+/*
+ * The name of a user, for lists of users and the log. /etc/passwd is all that the sandbox lets us
+ * ask; others are named by their number.
+ */
+static void
+user_name(uid_t uid, char *name, size_t size)
+{
+	char scratch[4096];
+	struct passwd entry, *found = NULL;
+
+	if (getpwuid_r(uid, &entry, scratch, sizeof(scratch), &found) == 0 && found != NULL)
+		(void)snprintf(name, size, "%s", found->pw_name);
+	else
+		(void)snprintf(name, size, "%u", (unsigned)uid);
+}
+
+/* Rule O7: root and the user that Ostler runs as may do all, others what lists of users say. */
+static unsigned
+user_rights(const struct qmgr *qmgr, uid_t uid, const char *name)
+{
+	unsigned rights = 0;
+
+	if (uid == 0 || uid == geteuid())
+		return CORE_MAY_ALL;
+	if (config_list_match(qmgr->config, NULL, PARAM_AUTHORIZED_MAILQ_USERS, slice_str(name)))
+		rights |= CORE_MAY_LIST;
+	if (config_list_match(qmgr->config, NULL, PARAM_AUTHORIZED_FLUSH_USERS, slice_str(name)))
+		rights |= CORE_MAY_FLUSH;
+	return rights;
+}
+
 static void
 tool_accept(struct qmgr *qmgr, int fd)
 {
 	struct ucred who = { 0 };
 	socklen_t size = sizeof(who);
 	struct qmgr_peer *peer;
+	char name[64], text[96];
 
 	if (qmgr->tool_count >= TOOLS_MAX ||
 		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) {
@@ -324,8 +358,11 @@ tool_accept(struct qmgr *qmgr, int fd)
 	peer = peer_new(qmgr, fd, "tool", (uint32_t)who.pid, false);
 	peer->is_tool = true;
 	qmgr->tool_count++;
+	user_name(who.uid, name, sizeof(name));
+	(void)snprintf(text, sizeof(text), "%s (uid %u)", name, (unsigned)who.uid);
 	core_peer_up(qmgr->core, peer->number, CORE_PEER_TOOL, (uint32_t)who.pid, false,
-		who.uid == 0 || who.uid == geteuid(), loop_now(qmgr->role->loop));
+		&(struct core_user){ user_rights(qmgr, who.uid, name), text },
+		loop_now(qmgr->role->loop));
 }
 
 static void

@@ -3,9 +3,13 @@
  *
  * Copy and end of the old one are one batch. The copy keeps its time of arrival, so that it still
  * expires when its sender was promised (rule O43 lets it count from the requeue: created_us does).
- * Recipients that are finished do not come along.
+ * Recipients that are finished do not come along; the others are rewritten and filtered for
+ * duplicates as new ones are.
  */
 #include "qmgr/core_priv.h"
+
+#include "message/recipient_filter.h"
+#include "route/rewrite.h"
 
 enum problem { NO_PROBLEM, WAIT, REFUSED };
 
@@ -51,13 +55,41 @@ get_body(struct message *message, struct slice *ret_body)
 }
 
 static enum err
+rewrite_open(const struct message *message, struct recipient_filter *filter, struct buf *list)
+{
+	const struct config *config = message->core->config;
+	enum err err = ERR_OK;
+	struct buf rewritten;
+	uint32_t count = 0;
+
+	buf_init(&rewritten, 0);
+	for (uint32_t i = 0; err == ERR_OK && i < message->recipient_count; i++) {
+		struct rewrite_result result;
+
+		if (state_class(&message->state, i) != STATE_OPEN)
+			continue;
+		buf_clear(&rewritten);
+		err = rewrite_recipient(config, &message->recipients[i], &rewritten, &result);
+		if (err == ERR_OK)
+			err = recipient_filter_pass(filter, buf_slice(&rewritten), list, &count);
+	}
+	buf_done(&rewritten);
+	return err;
+}
+
+/* Rule O43: what is open is rewritten as if it came now, by the tables of today. */
+static enum err
 open_recipients(const struct message *message, struct buf *list)
 {
-	enum err err = ERR_OK;
+	const struct config *config = message->core->config;
+	struct recipient_filter filter = { 0 };
+	enum err err;
 
-	for (uint32_t i = 0; err == ERR_OK && i < message->recipient_count; i++)
-		if (state_class(&message->state, i) == STATE_OPEN)
-			err = recipient_list_put(list, &message->recipients[i]);
+	recipient_filter_begin(&filter,
+		config_bool(config, NULL, PARAM_ENABLE_ORIGINAL_RECIPIENT),
+		config_int(config, NULL, PARAM_DUPLICATE_FILTER_LIMIT));
+	err = rewrite_open(message, &filter, list);
+	recipient_filter_done(&filter);
 	return err;
 }
 
@@ -94,6 +126,7 @@ requeue_message(struct message *message)
 	struct core *core = message->core;
 	struct slice body;
 	enum problem problem = get_body(message, &body);
+	enum err err;
 
 	if (message->state.class_count[STATE_BOUNCE_PENDING] > 0) {
 		refuse(message, "a report about it could not be made");
@@ -115,8 +148,10 @@ requeue_message(struct message *message)
 	change->reports[0].id = id;
 	change->report_count = 1;
 	change->is_end = true;
-	if (fill_copy(message, change, body) != ERR_OK) {
-		refuse(message, "out of memory");
+	err = fill_copy(message, change, body);
+	if (err != ERR_OK) {
+		refuse(message, err == ERR_NOMEM ? "out of memory"
+						 : "its recipients cannot be rewritten");
 		change_drop(change);
 		return false;
 	}

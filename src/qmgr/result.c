@@ -143,6 +143,9 @@ feed_back(struct lease *lease, const struct ipc_result *result)
 	bool site_failed = result->site_dsn.len > 0 && !is_whatif(lease->message);
 	uint32_t open = open_recipients(lease);
 
+	pace_note(core,
+		sched_transport_name(sched_destination_transport(lease->session->destination)),
+		sched_destination_nexthop(lease->session->destination));
 	sched_entry_finish(core->sched, lease->entry, !site_failed, result->site_dsn,
 		result->site_reason, core->now.mono);
 	if (site_failed && sched_destination_is_failing(lease->session->destination))

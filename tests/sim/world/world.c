@@ -4,7 +4,7 @@
  * Disk, clock, clients, operators, workers and resolver are simulated; frames are the real ones. At
  * random moments the queue manager or a worker is killed, or the power of the whole machine fails;
  * workers and the resolver stall, a worker lies (it tells results that it was not asked for), an
- * operator holds, releases, deletes, requeues and flushes; the machine is cloned, or its queue is
+ * operator holds, releases, deletes, requeues, expires and flushes; the machine is cloned, or its queue is
  * marked as a copy. Then faults end, time goes on, and the oracle judges:
  *
  *   - every recipient of an acknowledged message was delivered or reported, exactly once; more often
@@ -93,6 +93,7 @@ struct message {
 	bool is_removed; /* an operator has said so: it may be gone */
 	bool is_held;	 /* since it came, and no operator has let it go */
 	bool is_warned;  /* a delay is to be told */
+	bool is_expired; /* an operator has had it returned */
 	uint64_t arrival_us;
 	uint64_t queue_id;
 	uint64_t txn;
@@ -681,6 +682,8 @@ check_expiry(struct world *world, const struct message *message, const struct re
 	uint64_t needed_us =
 		message->arrival_us + (LIFETIME_S - BACKOFF_MAX_S) * (uint64_t)US_PER_S;
 
+	if (message->is_expired)
+		return;
 	if (!world->is_short_lived)
 		fail(world, "a recipient expired before its time");
 	else if (!world->sets_clock && recipient->tried_us < needed_us)
@@ -1036,7 +1039,7 @@ connect_actor(struct world *world, int actor, bool survivor)
 	world->peers[actor] = ++world->next_peer;
 	if (!survivor)
 		world->pids[actor] = ++world->next_pid;
-	core_peer_up(world->core, world->peers[actor], kind, world->pids[actor], survivor, false,
+	core_peer_up(world->core, world->peers[actor], kind, world->pids[actor], survivor, NULL,
 		world->now);
 }
 
@@ -1374,6 +1377,7 @@ static void
 command(struct world *world, const char *what, const char *which)
 {
 	core_peer tool = ++world->next_peer;
+	static const struct core_user operator = { CORE_MAY_ALL, "operator" };
 	struct ipc_control_request request = { .request = 1, .command = slice_str(what) };
 	struct buf words, bytes;
 
@@ -1383,7 +1387,7 @@ command(struct world *world, const char *what, const char *which)
 		ipc_bytes_put(&words, slice_str(which));
 	request.arguments = buf_slice(&words);
 	ipc_encode(&bytes, IPC_TYPE_control_request, false, &request);
-	core_peer_up(world->core, tool, CORE_PEER_TOOL, (uint32_t)tool, false, true, world->now);
+	core_peer_up(world->core, tool, CORE_PEER_TOOL, (uint32_t)tool, false, &operator, world->now);
 	core_frame(world->core, tool, IPC_TYPE_control_request,
 		slice_from(buf_slice(&bytes), IPC_HEADER_SIZE), world->now);
 	core_step(world->core, world->now);
@@ -1395,8 +1399,9 @@ command(struct world *world, const char *what, const char *which)
 static void
 operate(struct world *world)
 {
-	static const char *const commands[] = { "hold", "release", "requeue", "flush", "delete" };
-	const char *what = commands[rng_below(&world->rng, 5)];
+	static const char *const commands[] = { "hold", "release", "requeue", "flush", "delete",
+		"expire" };
+	const char *what = commands[rng_below(&world->rng, 6)];
 	char id[QUEUE_ID_TEXT_SIZE];
 	struct message *message;
 
@@ -1410,6 +1415,8 @@ operate(struct world *world)
 		message->is_removed = true;
 	if (strcmp(what, "release") == 0)
 		message->is_held = false;
+	if (strcmp(what, "expire") == 0)
+		message->is_expired = true;
 	say("operator: %s %s\n", what, id);
 	command(world, what, strcmp(what, "flush") == 0 ? NULL : id);
 }
@@ -1470,10 +1477,11 @@ say_counts(const struct world *world)
 
 /* NOTIFY wants no report of failure, and there was one. */
 static bool
-may_end_unheard(const struct world *world, const struct recipient *recipient)
+may_end_unheard(const struct world *world, const struct message *message,
+	const struct recipient *recipient)
 {
 	return recipient->notify != 0 && (recipient->notify & DSN_NOTIFY_FAILURE) == 0 &&
-	       (recipient->is_refused || world->is_short_lived);
+	       (recipient->is_refused || world->is_short_lived || message->is_expired);
 }
 
 /* Reports came where they were asked for, once. */
@@ -1516,7 +1524,7 @@ judge(struct world *world)
 
 			judge_told(world, message, recipient);
 			if (message->is_acknowledged && !message->is_removed && ends == 0
-				&& !may_end_unheard(world, recipient)) {
+				&& !may_end_unheard(world, message, recipient)) {
 				say("lost: r%u-%u\n", m, r);
 				fail(world, "an acknowledged recipient got lost");
 			}
@@ -1589,6 +1597,7 @@ static const struct seeds_plant plants[] = {
 	{ "done-early", CORE_PLANT_DONE_EARLY }, /* rules: D40 */
 	{ "unlock-early", CORE_PLANT_UNLOCK_EARLY }, /* rules: F13 */
 	{ "forget-hold", CORE_PLANT_FORGET_HOLD },
+	{ "expire-silent", CORE_PLANT_EXPIRE_SILENT },
 	{ "warn-again", CORE_PLANT_WARN_AGAIN },
 	{ "forget-success", CORE_PLANT_FORGET_SUCCESS },
 	{ "report-never", CORE_PLANT_REPORT_NEVER },

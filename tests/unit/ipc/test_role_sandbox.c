@@ -150,7 +150,8 @@ static const struct {
 	{ "open elsewhere", try_open, 0, true },
 	{ "create elsewhere", try_make, 0, true },
 	{ "read /etc", try_etc,
-		ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_LOCAL) | ROLE_BIT(ROLE_AGENT), true },
+		ROLE_BIT(ROLE_QMGR) | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_LOCAL) |
+			ROLE_BIT(ROLE_AGENT), true },
 };
 
 static void

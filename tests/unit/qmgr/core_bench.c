@@ -334,6 +334,7 @@ start_core(struct bench *bench)
 	static const enum core_peer_kind kinds[] = { [PEER_INTAKE] = CORE_PEER_INTAKE,
 		[PEER_RESOLVER] = CORE_PEER_RESOLVER, [PEER_WORKER] = CORE_PEER_SMTP,
 		[PEER_TOOL] = CORE_PEER_TOOL };
+	static const struct core_user operator = { CORE_MAY_ALL, "bench (uid 7)" };
 	struct core_options options = { .log = &bench->log, .disk = &bench->disk.disk,
 		.config = bench->config, .out = &core_out, .ctx = bench, .seed = 7 };
 
@@ -343,7 +344,7 @@ start_core(struct bench *bench)
 	CHECK(core_is_open(bench->core));
 	for (core_peer peer = PEER_INTAKE; peer <= PEER_TOOL; peer++)
 		core_peer_up(bench->core, peer, kinds[peer], (uint32_t)peer, false,
-			peer == PEER_TOOL, bench->now);
+			peer == PEER_TOOL ? &operator : NULL, bench->now);
 	tell(bench, PEER_INTAKE, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = 1 });
 	bench_run(bench);
 }
@@ -430,9 +431,10 @@ bench_run(struct bench *bench)
 		while (read_frame(bench))
 			acts = true;
 		core_step(bench->core, bench->now);
-		quiet = acts ? 0 : quiet + 1;
 		/* Records gather for some milliseconds; the wall clock stands still meanwhile. */
 		uint64_t due = core_due(bench->core).ns;
+
+		quiet = acts || due <= bench->now.mono.ns ? 0 : quiet + 1;
 
 		/* What is due by the wall clock never comes this way: an end to that. */
 		if (!acts && due > bench->now.mono.ns && due - bench->now.mono.ns <= GATHER_NS &&
@@ -516,20 +518,37 @@ bench_mail(struct bench *bench, const char *sender, const char *recipients)
 }
 
 void
-bench_command(struct bench *bench, const char *command, uint64_t queue_id)
+bench_ask(struct bench *bench, const char *command, const char *const *words)
 {
 	struct ipc_control_request request = { .request = 1, .command = slice_str(command) };
-	char text[QUEUE_ID_TEXT_SIZE];
-	struct buf words;
+	struct buf list;
 
-	buf_init(&words, 0);
-	if (queue_id != 0)
-		ipc_bytes_put(&words, queue_id_format(queue_id, text));
-	request.arguments = buf_slice(&words);
+	buf_init(&list, 0);
+	for (; *words != NULL; words++)
+		ipc_bytes_put(&list, slice_str(*words));
+	request.arguments = buf_slice(&list);
 	buf_clear(&bench->answer);
 	tell(bench, PEER_TOOL, IPC_TYPE_control_request, &request);
-	buf_done(&words);
+	buf_done(&list);
 	bench_run(bench);
+}
+
+void
+bench_command(struct bench *bench, const char *command, uint64_t queue_id)
+{
+	char text[QUEUE_ID_TEXT_SIZE];
+	const char *const words[] = { text, NULL };
+
+	if (queue_id != 0)
+		(void)queue_id_format(queue_id, text);
+	bench_ask(bench, command, queue_id != 0 ? words : words + 1);
+}
+
+bool
+bench_answered(const struct bench *bench, const char *text)
+{
+	return bench->answer.len > 0 &&
+	       memmem(bench->answer.ptr, bench->answer.len, text, strlen(text)) != NULL;
 }
 
 static unsigned

@@ -76,6 +76,10 @@ void bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corru
 
 /* A tool's request; the answer is in `answer`. */
 void bench_command(struct bench *bench, const char *command, uint64_t queue_id);
+/* The same with words that end with NULL. */
+void bench_ask(struct bench *bench, const char *command, const char *const *words);
+/* Whether the answer holds a text. */
+bool bench_answered(const struct bench *bench, const char *text);
 
 /* How often a text is in the log, or an address among the attempts. */
 unsigned bench_logged(const struct bench *bench, const char *text);

@@ -1,0 +1,18 @@
+/*
+ * trace.h - `ostler trace`: what the log says of a message, by queue ID, address or message ID
+ *
+ * The log file and its rotations (FILE.1, FILE-20250101, each also .gz) are read with the rights
+ * of the user: first to find the queue IDs that belong together (requeued mail, reports), at last
+ * to print their lines.
+ *
+ * Errors:  exit codes of sysexits.h.
+ * Threads: none; it blocks.
+ */
+#ifndef OSTLER_CLI_TRACE_H
+#define OSTLER_CLI_TRACE_H
+
+#include "cli/cli.h"
+
+int trace_run(struct cli *cli, int argc, char **argv);
+
+#endif
