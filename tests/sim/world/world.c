@@ -229,7 +229,9 @@ say_line(struct log *log, enum log_event_id id, enum log_level level, struct sli
 
 	(void)level;
 	say("  core: %" SLICE_FMT "\n", SLICE_ARG(text));
-	if (id == EV_qmgr_expired) {
+	/* What an operator wants returned needs neither an attempt nor its turn. */
+	if (id == EV_qmgr_expired &&
+		memmem(text.ptr, text.len, "force-expired", 13) == NULL) {
 		count_expiry(world);
 		check_tried(world, slice_head(text, slice_find(text, ':')));
 	}
