@@ -279,6 +279,9 @@ state_set(struct state *state, uint32_t number, enum state_class to,
 	if (reason != NULL || from == STATE_OPEN) {
 		uint32_t place = reason == NULL ? 0 : reason_take(state, reason);
 
+		/* Nobody else has it: its time is that of this attempt. */
+		if (place != 0 && place == recipient->reason && state->reasons[place - 1].refs == 2)
+			state->reasons[place - 1].time_us = reason->time_us;
 		reason_release(state, recipient->reason);
 		recipient->reason = place;
 	}

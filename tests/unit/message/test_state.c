@@ -120,6 +120,21 @@ test_reason__of_another_time__is_not_shared(void **state_)
 
 /* rules: L20 R25 */
 static void
+test_reason__of_the_same_recipient__has_the_time_of_the_last_attempt(void **state_)
+{
+	struct state state;
+	struct state_reason got, later = reason;
+
+	(void)state_;
+	later.time_us = reason.time_us + 1;
+	assert_int_equal(state_init(&state, 1), ERR_OK);
+	assert_true(state_set(&state, 0, STATE_OPEN, &reason));
+	assert_true(state_set(&state, 0, STATE_OPEN, &later));
+	assert_true(state_reason(&state, 0, &got) && got.time_us == later.time_us);
+	state_done(&state);
+}
+
+static void
 test_result__applies_whole_or_not_at_all(void **state_)
 {
 	struct state_result results[2] = { { .number = 0, .class = STATE_DELIVERED },
@@ -248,6 +263,8 @@ main(void)
 		cmocka_unit_test(test_set__only_the_steps_of_the_picture),
 		cmocka_unit_test(test_encode__is_read_back__no_prefix_is),
 		cmocka_unit_test(test_reason__of_another_time__is_not_shared),
+		cmocka_unit_test(
+			test_reason__of_the_same_recipient__has_the_time_of_the_last_attempt),
 		cmocka_unit_test(test_result__applies_whole_or_not_at_all),
 		cmocka_unit_test(test_encode__many_long_reasons__the_journal_can_take_it),
 		cmocka_unit_test(
