@@ -400,7 +400,7 @@ static void
 queue_open(struct queue *queue, int dir, uint64_t size_min)
 {
 	static const struct store_callbacks callbacks = { queue_opened, queue_complete,
-		queue_notice };
+		queue_notice, NULL };
 	struct store_options options = { .segment_size = SEGMENT, .size_max = 65536 * MIB,
 		.size_min = size_min, .cache_max = 64 * MIB, .epoch = rand_seed(),
 		.callbacks = &callbacks, .ctx = queue };

@@ -89,7 +89,7 @@ check_notice(void *ctx, const char *text)
 }
 
 static const struct store_callbacks check_callbacks = { check_opened, check_complete,
-	check_notice };
+	check_notice, NULL };
 
 /* --- what it would change ---------------------------------------- */
 

@@ -10,8 +10,17 @@ send(struct intake_client *client, enum ipc_type type, const void *message)
 }
 
 static void
+stop_waiting(struct intake_txn *txn)
+{
+	if (txn->waiting.len > 0)
+		TAILQ_REMOVE(&txn->client->waiting, txn, link);
+	buf_done(&txn->waiting);
+}
+
+static void
 forget(struct intake_txn *txn)
 {
+	stop_waiting(txn);
 	if (txn->txn != 0)
 		HASH_DELETE(hh, txn->client->open, txn);
 	txn->txn = 0;
@@ -46,6 +55,7 @@ intake_client_init(struct intake_client *client, struct role *role,
 	void (*changed)(struct intake_client *client))
 {
 	*client = (struct intake_client){ .role = role, .changed = changed, .txn_next = 1 };
+	TAILQ_INIT(&client->waiting);
 	loop_timer_init(&client->query_timer, role->loop, query_time_up, client);
 }
 
@@ -56,6 +66,19 @@ ask_for_ids(struct intake_client *client)
 		return;
 	client->is_asked = true;
 	send(client, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = INTAKE_IDS_LOW });
+}
+
+/* Whether a queue manager that did not get all of it has it nevertheless. */
+static void
+ask(struct intake_txn *txn)
+{
+	struct intake_client *client = txn->client;
+
+	stop_waiting(txn);
+	send(client, IPC_TYPE_intake_query,
+		&(struct ipc_intake_query){ .txn = txn->txn, .queue_id = txn->queue_id });
+	if (!client->query_timer.is_set)
+		loop_timer_set_ns(&client->query_timer, INTAKE_QUERY_S * NS_PER_S);
 }
 
 void
@@ -71,10 +94,10 @@ intake_client_qmgr_up(struct intake_client *client)
 		ask_for_ids(client);
 	HASH_ITER(hh, client->open, txn, next)
 	{
-		if (txn->is_committed)
-			send(client, IPC_TYPE_intake_query,
-				&(struct ipc_intake_query){
-					.txn = txn->txn, .queue_id = txn->queue_id });
+		if (txn->waiting.len > 0 && !txn->has_parts)
+			txn->epoch = client->epoch; /* nobody has seen it yet */
+		else if (txn->is_committed)
+			ask(txn);
 	}
 	client->changed(client);
 }
@@ -113,6 +136,34 @@ take_result(struct intake_client *client, const struct ipc_intake_result *result
 		answer(txn, (enum ipc_intake_status)result->status, result->text);
 }
 
+static void
+spend(struct intake_client *client, uint64_t bytes)
+{
+	client->credit -= (int64_t)bytes;
+}
+
+static void
+send_commit(struct intake_txn *txn, const struct ipc_intake_commit *commit)
+{
+	spend(txn->client, ipc_commit_cost(commit));
+	send(txn->client, IPC_TYPE_intake_commit, commit);
+}
+
+static void
+send_waiting(struct intake_client *client)
+{
+	struct ipc_intake_commit commit;
+	struct intake_txn *txn;
+
+	while (intake_client_has_credit(client) &&
+		(txn = TAILQ_FIRST(&client->waiting)) != NULL) {
+		CHECK(ipc_decode(IPC_TYPE_intake_commit, buf_slice(&txn->waiting), &commit) ==
+			ERR_OK);
+		send_commit(txn, &commit);
+		stop_waiting(txn);
+	}
+}
+
 bool
 intake_client_frame(struct intake_client *client, uint16_t type, const union ipc_any *any)
 {
@@ -124,6 +175,7 @@ intake_client_frame(struct intake_client *client, uint16_t type, const union ipc
 		take_result(client, &any->intake_result);
 	else
 		return false;
+	send_waiting(client);
 	client->changed(client);
 	return true;
 }
@@ -170,12 +222,6 @@ register_txn(struct intake_txn *txn)
 	HASH_ADD(hh, client->open, txn, sizeof(txn->txn), txn);
 }
 
-static void
-spend(struct intake_client *client, size_t bytes)
-{
-	client->credit -= (int64_t)bytes;
-}
-
 void
 intake_txn_part(struct intake_txn *txn, struct slice content)
 {
@@ -196,19 +242,20 @@ intake_txn_commit(struct intake_txn *txn, struct ipc_intake_commit *commit)
 	register_txn(txn);
 	txn->queue_id = commit->queue_id;
 	txn->is_committed = true;
-	/* What an old qmgr had in parts is unknown to the new one: the query says so. */
-	if (txn->epoch != client->epoch || !channel_is_open(&client->role->qmgr)) {
-		if (channel_is_open(&client->role->qmgr))
-			send(client, IPC_TYPE_intake_query,
-				&(struct ipc_intake_query){
-					.txn = txn->txn, .queue_id = txn->queue_id });
-		else if (!client->query_timer.is_set)
-			loop_timer_set_ns(&client->query_timer, INTAKE_QUERY_S * NS_PER_S);
-		return;
-	}
-	spend(client, commit->content.len);
 	commit->txn = txn->txn;
-	send(client, IPC_TYPE_intake_commit, commit);
+	/* What an old qmgr had in parts is unknown to the new one: the query says so. */
+	if (txn->has_parts && txn->epoch != client->epoch &&
+		channel_is_open(&client->role->qmgr)) {
+		ask(txn);
+	} else if (intake_client_has_credit(client)) {
+		send_commit(txn, commit);
+	} else {
+		ipc_encode(&txn->waiting, IPC_TYPE_intake_commit, false, commit);
+		buf_consume(&txn->waiting, IPC_HEADER_SIZE);
+		TAILQ_INSERT_TAIL(&client->waiting, txn, link);
+		if (!channel_is_open(&client->role->qmgr) && !client->query_timer.is_set)
+			loop_timer_set_ns(&client->query_timer, INTAKE_QUERY_S * NS_PER_S);
+	}
 }
 
 void

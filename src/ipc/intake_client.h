@@ -1,10 +1,10 @@
 /*
  * intake_client.h - the way of new mail to qmgr, for every role that brings mail (driver)
  *
- * Content may be sent while credit is left; more is owed. A commit is answered once: durable,
- * refused, or, when qmgr died in between, what its successor knows of it (asked by queue ID,
- * INTAKE_QUERY_S at most). What had been sent in parts to a dead qmgr is lost: such a transaction
- * is refused at its end.
+ * A frame may be sent while credit is left; what it takes beyond that is owed. A commit waits here
+ * for credit and is answered once: durable, refused, or, when qmgr died in between, what its
+ * successor knows of it (asked by queue ID, INTAKE_QUERY_S at most). What had been sent in parts to
+ * a dead qmgr is lost: such a transaction is refused at its end.
  *
  * Ownership: embedded in the process's struct; transactions are embedded in what sends them.
  * Callbacks: `answer` from the channel or the timer, never inside a call.
@@ -29,6 +29,8 @@ struct intake_txn {
 	uint32_t epoch; /* the qmgr that has its parts */
 	bool has_parts;
 	bool is_committed;
+	struct buf waiting; /* payload of the commit, until there is credit */
+	TAILQ_ENTRY(intake_txn) link; /* in `waiting` of the client, if there is a payload */
 	void (*answer)(
 		struct intake_txn *txn, enum ipc_intake_status status, struct slice text);
 	UT_hash_handle hh;
@@ -43,6 +45,7 @@ struct intake_client {
 	uint64_t txn_next;
 	uint32_t epoch; /* counts qmgrs */
 	struct intake_txn *open; /* hash by txn */
+	TAILQ_HEAD(, intake_txn) waiting; /* commits without credit, oldest first */
 	struct loop_timer query_timer;
 	void (*changed)(struct intake_client *client); /* credit or IDs came, qmgr came or went */
 };

@@ -88,6 +88,13 @@ ipc_decode(uint16_t type, struct slice payload, void *ret_message)
 #define IPC_U64(field, meaning)
 #define IPC_BYTES(field, meaning)
 
+uint64_t
+ipc_commit_cost(const struct ipc_intake_commit *commit)
+{
+	return commit->envelope.len + commit->recipients.len + commit->head.len +
+	       commit->content.len;
+}
+
 const char *
 ipc_type_name(uint16_t type)
 {

@@ -133,6 +133,9 @@ const char *ipc_type_name(uint16_t type);
 /* Whether the type may carry a descriptor. */
 bool ipc_type_has_fd(uint16_t type);
 
+/* What a commit takes of the intake's credit; an intake_data takes its content. */
+uint64_t ipc_commit_cost(const struct ipc_intake_commit *commit);
+
 /* One host of a site. A unix-domain next hop has family AF_UNIX and its path as name. */
 struct ipc_host {
 	struct slice name;    /* as looked up, for logs and TLS */

@@ -278,51 +278,54 @@ forward_head(struct local_job *job, uint64_t id, struct buf *head)
 	buf_add(head, job->ipc.head);
 }
 
-/* Large content goes in parts; what credit does not allow now waits in the channel, bounded. */
+/* Large content goes in parts, as far as credit allows; false: it cannot be read. */
 static bool
 send_large(struct local_job *job)
 {
 	static uint8_t bytes[IPC_CONTENT_PART_MAX];
 
-	for (uint64_t at = 0; at < job->ipc.content_length;) {
-		ssize_t got = pread(job->fd, bytes, sizeof(bytes), (off_t)at);
+	while (job->forward_at < job->ipc.content_length &&
+		intake_client_has_credit(&job->worker->intake)) {
+		ssize_t got = pread(job->fd, bytes, sizeof(bytes), (off_t)job->forward_at);
 
 		if (got <= 0)
 			return false;
 		intake_txn_part(&job->txn, slice_make(bytes, (size_t)got));
-		at += (uint64_t)got;
+		job->forward_at += (uint64_t)got;
 	}
 	return true;
 }
 
 static void
-start_forward(struct local_job *job, const struct local_target *target)
+fail_forward(struct local_job *job, const char *why)
 {
-	uint64_t id = intake_client_id(&job->worker->intake);
+	intake_txn_abort(&job->txn);
+	job->is_forwarding = false;
+	decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", why);
+}
+
+static void
+commit_forward(struct local_job *job)
+{
+	const struct local_target *target = &job->plan.targets[job->target];
 	struct envelope envelope = job->envelope;
 	struct buf list, bytes, head;
 
-	if (id == 0 || !intake_client_has_credit(&job->worker->intake)) {
-		decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", "forwarding: the queue takes no mail");
-		return;
-	}
 	buf_init(&list, 0);
 	buf_init(&bytes, 0);
 	buf_init(&head, 0);
-	forward_head(job, id, &head);
+	forward_head(job, job->forward_id, &head);
 	if (job->plan.owner != NULL)
 		envelope.sender = slice_str(job->plan.owner);
 	envelope_stamp(&envelope, loop_now(job->worker->role->loop).wall.us,
 		config_time_s(job->worker->config, NULL, PARAM_DELAY_WARNING_TIME));
 	envelope.hop_count++;
 	if (forward_recipients(job, slice_str(target->address), &list) != ERR_OK ||
-		envelope_encode(&envelope, &bytes) != ERR_OK ||
-		(job->fd >= 0 && !send_large(job))) {
-		intake_txn_abort(&job->txn);
-		decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", "forwarding: bad address or content");
+		envelope_encode(&envelope, &bytes) != ERR_OK) {
+		fail_forward(job, "forwarding: bad address");
 	} else {
 		struct ipc_intake_commit commit = {
-			.queue_id = id,
+			.queue_id = job->forward_id,
 			.envelope = buf_slice(&bytes),
 			.recipients = buf_slice(&list),
 			.head = buf_slice(&head),
@@ -332,12 +335,34 @@ start_forward(struct local_job *job, const struct local_target *target)
 			.dotted = job->ipc.dotted,
 		};
 
-		job->is_forwarding = true;
 		intake_txn_commit(&job->txn, &commit);
 	}
 	buf_done(&list);
 	buf_done(&bytes);
 	buf_done(&head);
+}
+
+/* Sends what credit allows, and the end of it when all else is sent. */
+static void
+go_on_forwarding(struct local_job *job)
+{
+	if (job->fd >= 0 && !send_large(job))
+		fail_forward(job, "forwarding: queue file read error");
+	else if (job->fd < 0 || job->forward_at == job->ipc.content_length)
+		commit_forward(job);
+}
+
+static void
+start_forward(struct local_job *job)
+{
+	job->forward_id = intake_client_id(&job->worker->intake);
+	if (job->forward_id == 0 || !channel_is_open(&job->worker->role->qmgr)) {
+		decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", "forwarding: the queue takes no mail");
+		return;
+	}
+	job->forward_at = 0;
+	job->is_forwarding = true;
+	go_on_forwarding(job);
 }
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -437,7 +462,7 @@ start_target(struct local_job *job)
 		start_maildir(job, target);
 		break;
 	case LOCAL_TARGET_FORWARD:
-		start_forward(job, target);
+		start_forward(job);
 		break;
 	case LOCAL_TARGET_BOUNCE:
 	case LOCAL_TARGET_DEFER: {
@@ -471,4 +496,14 @@ void
 local_job_start(struct local_job *job)
 {
 	job_next(job);
+}
+
+void
+local_job_credit(struct local_job *job)
+{
+	if (!job->is_forwarding || job->txn.is_committed)
+		return;
+	go_on_forwarding(job);
+	if (!job->is_forwarding)
+		job_next(job);
 }

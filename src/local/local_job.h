@@ -65,6 +65,7 @@ struct local_job {
 	/* Forwarding. */
 	struct intake_txn txn;
 	bool is_forwarding;
+	uint64_t forward_id, forward_at; /* queue ID, and how much of large content was sent */
 	LIST_ENTRY(local_job) link;
 };
 
@@ -84,5 +85,7 @@ struct local_job *local_job_new(
 	struct local_worker *worker, struct slice payload, int fd, struct wall now);
 void local_job_free(struct local_job *job);
 void local_job_start(struct local_job *job);
+/* Credit came: large content that is being forwarded goes on. */
+void local_job_credit(struct local_job *job);
 
 #endif

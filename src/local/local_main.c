@@ -300,7 +300,15 @@ qmgr_down(struct role *role)
 static void
 intake_changed(struct intake_client *intake)
 {
-	(void)intake;
+	struct local *local =
+		(struct local *)((char *)intake - offsetof(struct local, worker.intake));
+	struct local_job *job, *next;
+
+	for (job = LIST_FIRST(&local->jobs);
+		job != NULL && intake_client_has_credit(intake); job = next) {
+		next = LIST_NEXT(job, link);
+		local_job_credit(job);
+	}
 }
 
 static void

@@ -40,6 +40,7 @@ store_complete(void *ctx)
 	struct core *core = ctx;
 
 	core->is_complete = true;
+	core->ended_until = mono_add_ns(core->now.mono, CORE_ENDED_S * NS_PER_S);
 	core->inventory_by = mono_add_ns(core->now.mono, CORE_INVENTORY_S * NS_PER_S);
 	intake_complete(core);
 	core->options.out->complete(core->options.ctx);
@@ -54,8 +55,14 @@ store_notice(void *ctx, const char *text)
 	log_event(core->log, EV_store_notice, LOG_Z(text));
 }
 
+static void
+store_ended(void *ctx, uint64_t queue_id)
+{
+	ended_note(ctx, queue_id);
+}
+
 static const struct store_callbacks store_callbacks = { store_opened, store_complete,
-	store_notice };
+	store_notice, store_ended };
 
 static struct store *
 open_store(struct core *core)
@@ -99,6 +106,7 @@ core_new(const struct core_options *options)
 	TAILQ_INIT(&core->import_order);
 	LIST_INIT(&core->jobs);
 	STAILQ_INIT(&core->unanswered);
+	STAILQ_INIT(&core->ended_order);
 	core->session_next = 1;
 	core->query_next = 1;
 	core->store = open_store(core);
@@ -124,6 +132,7 @@ core_free(struct core *core)
 	snapshot_forget(core);
 	store_free(core->store);
 	intake_forget(core);
+	ended_free_all(core);
 	import_key_free_all(core);
 	transports_close(core);
 	mem_free(core);
@@ -445,6 +454,7 @@ core_step(struct core *core, struct instant now)
 	core->queue_is_full = is_at_queue_limit(core);
 	lease_step(core);
 	intake_step(core);
+	ended_step(core);
 	snapshot_step(core);
 	done_step(core);
 	if (core_may_deliver(core) && !core->is_stopping) {

@@ -56,7 +56,11 @@ struct core_user {
 };
 
 enum {
-	CORE_CREDIT = 16 * 1024 * 1024,     /* bytes of content under way per intake peer */
+	CORE_CREDIT = 16 * 1024 * 1024,     /* bytes of messages under way per intake peer */
+	CORE_INTAKES_MAX = 16 * 1024,       /* transactions, and questions, of an intake peer */
+	CORE_ID_BLOCKS_MAX = 64,            /* queue ID blocks on their way to an intake peer */
+	CORE_ENDED_S = 10,                  /* how long ends are remembered at a start */
+	CORE_ENDED_MAX = 128 * 1024,        /* and how many */
 	CORE_INVENTORY_S = 5,               /* how long a survivor may take for its inventory */
 	CORE_INVENTORY_MAX = 64 * 1024,     /* items in the inventory of a survivor */
 	CORE_LOADS_MAX = 64,                /* messages being read from the log at a time */

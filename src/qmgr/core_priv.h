@@ -31,6 +31,7 @@ struct transport;
 struct ptr_query;
 struct import_key;
 struct pace;
+struct ended;
 struct snapshot;
 
 /*
@@ -231,6 +232,9 @@ struct peer {
 	uint32_t inventory_count;
 	uint32_t session_count;
 	struct intake *intakes;  /* hash by txn */
+	int64_t credit;          /* intake: bytes it may send; the last frame may take more */
+	uint32_t block_count;    /* intake: queue ID blocks on their way to it */
+	uint32_t query_count;    /* intake: questions in core->unanswered */
 	LIST_HEAD(, session) sessions;
 	LIST_HEAD(, lease) leases;
 	UT_hash_handle by_number;
@@ -338,6 +342,10 @@ struct core {
 	struct import_key_list import_order; /* those that are durable, oldest first */
 	uint32_t import_count;       /* of them */
 
+	struct ended *ended;         /* hash by queue ID: messages that ended a moment ago */
+	STAILQ_HEAD(, ended) ended_order;
+	struct mono ended_until;
+
 	LIST_HEAD(, job) jobs;       /* control requests */
 	uint32_t job_count;
 
@@ -405,6 +413,12 @@ void snapshot_forget(struct core *core);
 /* upgrade.c */
 /* NULL: it is or will be answered; else what is wrong. */
 const char *upgrade_request(struct peer *peer, uint32_t request);
+
+/* ended.c */
+void ended_note(struct core *core, uint64_t queue_id);
+bool ended_find(const struct core *core, uint64_t queue_id);
+void ended_step(struct core *core);
+void ended_free_all(struct core *core);
 
 /* active.c */
 void active_step(struct core *core); /* admission (rules M8, F) */

@@ -7,7 +7,8 @@
  * Queue IDs are leased in blocks of one microsecond each. The floor, the time of the newest block,
  * is a value of the journal; a block is handed out only when its floor is durable, so no ID is ever
  * used twice, whatever the clock does. Bytes under way are bounded by credit: what a peer sends is
- * given back to it when it is durable or dropped.
+ * given back to it when it is durable or dropped. A peer that sends more, or asks for more than it
+ * can use, breaks the protocol: what a broken one can cost is bounded too.
  */
 #include "base/check.h"
 #include "base/hash.h"
@@ -47,6 +48,12 @@ struct block_wait {
 
 static void intake_store(struct intake *intake);
 
+static void
+bad_peer(struct peer *peer, const char *why)
+{
+	peer->core->options.out->bad_peer(peer->core->options.ctx, peer->number, why);
+}
+
 /* --- queue IDs -------------------------------------------------------------------------------- */
 
 static void
@@ -54,16 +61,20 @@ block_durable(void *ctx, enum journal_outcome outcome)
 {
 	struct block_wait *wait = ctx;
 	struct core *core = wait->core;
+	struct peer *peer = core_peer_find(core, wait->peer);
 	uint64_t first = queue_id_make(wait->time_us, 0);
+
+	if (peer != NULL)
+		peer->block_count--;
 
 	if (outcome != JOURNAL_DURABLE) {
 		/* The peer asks again; ours is asked for again by whoever needs it. */
 		if (wait->peer == 0)
 			core->own_asked = false;
-		else if (core_peer_find(core, wait->peer) != NULL)
+		else if (peer != NULL)
 			SEND(core, wait->peer, id_block, .first = 0, .count = 0);
 	} else if (wait->peer != 0) {
-		if (core_peer_find(core, wait->peer) != NULL)
+		if (peer != NULL)
 			SEND(core, wait->peer, id_block, .first = first,
 				.count = QUEUE_ID_SEQUENCE_MAX + 1);
 	} else {
@@ -161,10 +172,15 @@ intake_id_request(struct peer *peer, const struct ipc_id_request *request)
 
 	/* Several blocks when many are wanted; a refusal is an empty block, and the peer waits. */
 	do {
+		if (peer->block_count >= CORE_ID_BLOCKS_MAX) {
+			bad_peer(peer, "asks for too many queue IDs");
+			return;
+		}
 		if (lease_block(peer->core, peer->number) != ERR_OK) {
 			SEND(peer->core, peer->number, id_block, .first = 0, .count = 0);
 			return;
 		}
+		peer->block_count++;
 		have += QUEUE_ID_SEQUENCE_MAX + 1;
 	} while (have < request->count && have < 16 * (QUEUE_ID_SEQUENCE_MAX + 1));
 }
@@ -174,29 +190,47 @@ intake_id_request(struct peer *peer, const struct ipc_id_request *request)
 void
 intake_hello(struct peer *peer)
 {
+	peer->credit = CORE_CREDIT;
 	SEND(peer->core, peer->number, credit, .bytes = CORE_CREDIT);
 }
 
 static void
 give_credit(struct intake *intake)
 {
-	if (intake->credit > 0 && intake->peer != 0)
+	struct peer *peer = core_peer_find(intake->core, intake->peer);
+
+	if (intake->credit > 0 && peer != NULL) {
+		peer->credit += (int64_t)intake->credit;
 		SEND(intake->core, intake->peer, credit, .bytes = intake->credit);
+	}
 	intake->credit = 0;
 }
 
+/* Pays for a frame of that many bytes, and finds or makes its transaction; NULL: bad peer. */
 static struct intake *
-intake_get(struct peer *peer, uint64_t txn)
+intake_get(struct peer *peer, uint64_t txn, uint64_t cost)
 {
 	struct intake *intake;
 
+	if (peer->credit <= 0) {
+		bad_peer(peer, "sends more than its credit");
+		return NULL;
+	}
 	HASH_FIND(hh, peer->intakes, &txn, sizeof(txn), intake);
-	if (intake != NULL)
+	if (intake == NULL && HASH_COUNT(peer->intakes) >= CORE_INTAKES_MAX) {
+		bad_peer(peer, "has too many transactions");
+		return NULL;
+	}
+	peer->credit -= (int64_t)cost;
+	if (intake != NULL) {
+		intake->credit += cost;
 		return intake;
+	}
 	intake = mem_new(sizeof(*intake));
 	intake->core = peer->core;
 	intake->peer = peer->number;
 	intake->txn = txn;
+	intake->credit = cost;
 	buf_init(&intake->content, IPC_CONTENT_INLINE_MAX + IPC_PAYLOAD_MAX);
 	buf_init(&intake->envelope, 0);
 	buf_init(&intake->recipients, 0);
@@ -269,7 +303,6 @@ static void
 add_content(struct intake *intake, struct slice part)
 {
 	intake->received += part.len;
-	intake->credit += part.len;
 	if (intake->is_failed)
 		return;
 	if (goes_large(intake, part.len)) {
@@ -293,11 +326,12 @@ add_content(struct intake *intake, struct slice part)
 void
 intake_part(struct peer *peer, const struct ipc_intake_data *data)
 {
-	struct intake *intake = intake_get(peer, data->txn);
+	struct intake *intake = intake_get(peer, data->txn, data->content.len);
 
+	if (intake == NULL)
+		return;
 	if (intake->is_committed) {
-		peer->core->options.out->bad_peer(
-			peer->core->options.ctx, peer->number, "content behind its commit");
+		bad_peer(peer, "content behind its commit");
 		return;
 	}
 	add_content(intake, data->content);
@@ -423,9 +457,13 @@ commit_problem(struct core *core, const struct intake *intake,
 		return "content length is wrong";
 	if (queue_id_time_us(commit->queue_id) > core->floor_us)
 		return "queue ID was never leased";
-	if (store_find(core->store, commit->queue_id) != 0)
-		return "queue ID is in use";
 	return NULL;
+}
+
+static bool
+is_used(const struct core *core, uint64_t queue_id)
+{
+	return store_find(core->store, queue_id) != 0 || ended_find(core, queue_id);
 }
 
 /* True: it is here already, or may be in a moment; the sender was told. */
@@ -456,29 +494,34 @@ void
 intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 {
 	struct core *core = peer->core;
-	struct intake *intake = intake_get(peer, commit->txn);
-	bool whole = intake->received == 0 && commit->content.len <= IPC_CONTENT_INLINE_MAX;
+	struct intake *intake = intake_get(peer, commit->txn, ipc_commit_cost(commit));
 	struct envelope envelope;
 	const char *problem;
 
+	if (intake == NULL)
+		return;
 	if (intake->is_committed) {
-		core->options.out->bad_peer(core->options.ctx, peer->number, "commit twice");
+		bad_peer(peer, "commit twice");
 		return;
 	}
-	if (whole) {
+	if (intake->received == 0 && commit->content.len <= IPC_CONTENT_INLINE_MAX) {
 		intake->received = commit->content.len;
-		intake->credit = commit->content.len;
 	} else {
 		add_content(intake, commit->content);
 	}
 	problem = commit_problem(core, intake, commit, &envelope);
 	if (problem != NULL) {
-		core->options.out->bad_peer(core->options.ctx, peer->number, problem);
+		bad_peer(peer, problem);
 		return;
 	}
 	intake->is_committed = true;
 	intake->queue_id = commit->queue_id;
 	intake->commit = *commit;
+	/* Whoever took it, it need not be this peer: its client comes again, with another ID. */
+	if (is_used(core, commit->queue_id)) {
+		intake_refuse(intake, ERR_FAULTED);
+		return;
+	}
 	if (was_imported(intake, envelope.import_key))
 		return;
 	if (intake->is_failed || core->is_stopping || !core_accepts(core)) {
@@ -501,8 +544,14 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 static void
 query_keep(struct peer *peer, const struct ipc_intake_query *query)
 {
-	struct query *kept = MEM_NEW(struct query);
+	struct query *kept;
 
+	if (peer->query_count >= CORE_INTAKES_MAX) {
+		bad_peer(peer, "asks for too many messages");
+		return;
+	}
+	peer->query_count++;
+	kept = MEM_NEW(struct query);
 	kept->peer = peer->number;
 	kept->queue_id = query->queue_id;
 	kept->txn = query->txn;
@@ -518,9 +567,11 @@ intake_complete(struct core *core)
 		struct peer *peer = core_peer_find(core, kept->peer);
 
 		STAILQ_REMOVE_HEAD(&core->unanswered, link);
-		if (peer != NULL)
+		if (peer != NULL) {
+			peer->query_count--;
 			intake_query(peer, &(struct ipc_intake_query){
 						   .txn = kept->txn, .queue_id = kept->queue_id });
+		}
 		mem_free(kept);
 	}
 }
@@ -539,16 +590,16 @@ intake_forget(struct core *core)
 void
 intake_query(struct peer *peer, const struct ipc_intake_query *query)
 {
-	store_ref ref = store_find(peer->core->store, query->queue_id);
-	uint8_t status = ref != 0 ? IPC_INTAKE_DURABLE : IPC_INTAKE_UNKNOWN;
+	bool was_taken = is_used(peer->core, query->queue_id);
+	uint8_t status = was_taken ? IPC_INTAKE_DURABLE : IPC_INTAKE_UNKNOWN;
 
-	if (ref == 0 && !peer->core->is_complete) {
+	if (!was_taken && !peer->core->is_complete) {
 		query_keep(peer, query);
 		return;
 	}
 	SEND(peer->core, peer->number, intake_result, .txn = query->txn,
 		.queue_id = query->queue_id, .status = status,
-		.text = slice_str(ref != 0 ? "" : "Error: queue file write error"));
+		.text = slice_str(was_taken ? "" : "Error: queue file write error"));
 }
 
 /* A block of our own is there: reports that waited for an ID go on. */

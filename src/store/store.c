@@ -374,6 +374,13 @@ store_apply(struct store *store, const struct summary_entry *entry)
 	}
 }
 
+void
+store_tell_end(struct store *store, uint64_t queue_id)
+{
+	if (store->options.callbacks->ended != NULL)
+		store->options.callbacks->ended(store->options.ctx, queue_id);
+}
+
 static void
 store_entry_came(void *ctx, const struct summary_entry *entry)
 {
@@ -381,6 +388,8 @@ store_entry_came(void *ctx, const struct summary_entry *entry)
 
 	if (entry->type == RECORD_DONE && !TAILQ_EMPTY(&store->brokens))
 		lost_broken_forget(store, entry->queue_id);
+	if (entry->type == RECORD_DONE)
+		store_tell_end(store, entry->queue_id);
 	store_apply(store, entry);
 }
 

@@ -45,6 +45,8 @@ struct store_callbacks {
 	/* All messages are in the index and in the schedule. */
 	void (*complete)(void *ctx);
 	void (*notice)(void *ctx, const char *text); /* for the administrator's log */
+	/* An end is durable, or recovery reads one; NULL: nobody asks. */
+	void (*ended)(void *ctx, uint64_t queue_id);
 };
 
 struct store_options {

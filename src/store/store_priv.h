@@ -194,6 +194,8 @@ void store_items_fold(
 	struct store *store, struct cache_entry *entry, const struct cache_item *state);
 /* What is under large/ is known: the journal can be opened. */
 void store_listed(struct store *store);
+/* For those who remember ends. */
+void store_tell_end(struct store *store, uint64_t queue_id);
 /* The end of a message: its refs, records, files and waiters. */
 void store_message_end(struct store *store, store_ref ref);
 

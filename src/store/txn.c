@@ -255,6 +255,7 @@ txn_change_durable(struct store *store, const struct store_change *change)
 			else
 				large_doom(store, entry->large);
 		}
+		store_tell_end(store, entry->queue_id);
 		store_message_end(store, change->ref);
 		return;
 	case RECORD_NODE:

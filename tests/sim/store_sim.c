@@ -585,7 +585,7 @@ sim_notice(void *ctx, const char *text)
 	}
 }
 
-static const struct store_callbacks sim_callbacks = { sim_opened, sim_complete, sim_notice };
+static const struct store_callbacks sim_callbacks = { sim_opened, sim_complete, sim_notice, NULL };
 
 /* --- transactions ------------------------------------------------------------------------------ */
 

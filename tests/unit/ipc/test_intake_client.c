@@ -38,9 +38,9 @@ ignore_change(struct intake_client *client)
 static void
 ignore_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice text)
 {
-	(void)txn;
-	(void)status;
+	assert_int_equal(status, IPC_INTAKE_TEMPORARY);
 	(void)text;
+	loop_stop(txn->client->role->loop);
 }
 
 static void
@@ -82,11 +82,88 @@ test_credit__overdrawn__is_owed(void **state)
 	loop_free(role.loop);
 }
 
+/* Frames of a type that the client has sent by now. */
+static unsigned
+sent(int fd, uint16_t wanted)
+{
+	static uint8_t bytes[64 * 1024];
+	unsigned count = 0;
+	ssize_t got;
+
+	channel_flush_all(NULL);
+	got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	for (ssize_t at = 0; at < got; at += IPC_HEADER_SIZE + wire_load_u32(bytes + at))
+		count += wire_load_u16(bytes + at + 4) == wanted;
+	return count;
+}
+
+static void
+test_commit__without_credit__waits_for_it(void **state)
+{
+	static const uint8_t content[1000];
+	struct role role = { .loop = loop_new() };
+	struct intake_client client;
+	struct intake_txn txns[2] = { { .client = &client, .answer = ignore_answer },
+		{ .client = &client, .answer = ignore_answer } };
+	struct ipc_intake_commit commit = { .queue_id = 1,
+		.content = slice_make(content, sizeof(content)) };
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	channel_open(&role.qmgr, role.loop, pair[0], ignore_frame, ignore_closed, NULL);
+	intake_client_init(&client, &role, ignore_change);
+	intake_client_qmgr_up(&client);
+	intake_txn_commit(&txns[0], &commit);
+	intake_txn_commit(&txns[1], &commit);
+	assert_int_equal(sent(pair[1], IPC_TYPE_intake_commit), 0);
+	give(&client, 1);
+	assert_int_equal(sent(pair[1], IPC_TYPE_intake_commit), 1);
+	intake_txn_abort(&txns[1]);
+	give(&client, 5000);
+	assert_int_equal(sent(pair[1], IPC_TYPE_intake_commit), 0);
+	intake_txn_abort(&txns[0]);
+	loop_timer_done(&client.query_timer);
+	channel_close(&role.qmgr);
+	(void)close(pair[1]);
+	loop_free(role.loop);
+}
+
+/* Its parts went to a queue manager that died; the new one never answers the question. */
+static void
+test_commit__parts_are_lost_and_no_answer_comes__ends_in_time(void **state)
+{
+	struct role role = { .loop = loop_new() };
+	struct intake_client client;
+	struct intake_txn txn = { .client = &client, .answer = ignore_answer };
+	struct ipc_intake_commit commit = { .queue_id = 1 };
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	channel_open(&role.qmgr, role.loop, pair[0], ignore_frame, ignore_closed, NULL);
+	intake_client_init(&client, &role, ignore_change);
+	intake_client_qmgr_up(&client);
+	intake_txn_part(&txn, SLICE_LIT("one"));
+	intake_client_qmgr_up(&client);
+	intake_txn_commit(&txn, &commit);
+	assert_int_equal(sent(pair[1], IPC_TYPE_intake_query), 1);
+	assert_true(client.query_timer.is_set);
+	loop_run(role.loop);
+	assert_int_equal(txn.txn, 0);
+	loop_timer_done(&client.query_timer);
+	channel_close(&role.qmgr);
+	(void)close(pair[1]);
+	loop_free(role.loop);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_credit__overdrawn__is_owed),
+		cmocka_unit_test(test_commit__without_credit__waits_for_it),
+		cmocka_unit_test(test_commit__parts_are_lost_and_no_answer_comes__ends_in_time),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

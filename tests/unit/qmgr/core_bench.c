@@ -68,8 +68,12 @@ out_kill(void *ctx, uint32_t pid)
 static void
 out_bad_peer(void *ctx, core_peer peer, const char *why)
 {
-	(void)ctx;
+	struct bench *bench = ctx;
+
 	(void)peer;
+	bench->bad_peer = why;
+	if (bench->is_accusing)
+		return;
 	(void)fprintf(stderr, "bad peer: %s\n", why);
 	abort();
 }
@@ -401,6 +405,12 @@ void
 bench_restart(struct bench *bench)
 {
 	core_stop(bench->core, 0, bench->now);
+	bench_kill(bench);
+}
+
+void
+bench_kill(struct bench *bench)
+{
 	bench_run(bench);
 	core_free(bench->core);
 	drop_peers(bench);
@@ -470,16 +480,20 @@ bench_pass(struct bench *bench, uint64_t seconds)
 
 /* --- what tests do ---------------------------------------------------------------------------- */
 
-uint64_t
-bench_offer(struct bench *bench, const char *sender, const char *recipients)
+void
+bench_say(struct bench *bench, enum ipc_type type, const void *message)
+{
+	tell(bench, PEER_INTAKE, type, message);
+}
+
+static void
+commit(struct bench *bench, uint64_t txn, uint64_t id, const char *sender, const char *recipients)
 {
 	static const char content[] = "Subject: t\r\n\r\nbody\r\n";
 	struct slice rest = slice_str(recipients), word;
 	struct envelope envelope;
 	struct buf bytes, list;
-	uint64_t id = bench->id_next++;
 
-	CHECK(id < bench->id_end);
 	buf_init(&bytes, 0);
 	buf_init(&list, 0);
 	envelope_init(&envelope);
@@ -498,12 +512,27 @@ bench_offer(struct bench *bench, const char *sender, const char *recipients)
 		CHECK(recipient_list_put(&list, &entry) == ERR_OK);
 	}
 	tell(bench, PEER_INTAKE, IPC_TYPE_intake_commit,
-		&(struct ipc_intake_commit){ .txn = id, .queue_id = id,
+		&(struct ipc_intake_commit){ .txn = txn, .queue_id = id,
 			.envelope = buf_slice(&bytes), .recipients = buf_slice(&list),
 			.content = slice_str(content), .content_length = sizeof(content) - 1,
 			.content_hash = hash_bytes(slice_str(content)) });
 	buf_done(&bytes);
 	buf_done(&list);
+}
+
+void
+bench_commit(struct bench *bench, uint64_t txn, uint64_t queue_id, const char *recipients)
+{
+	commit(bench, txn, queue_id, "s@x.test", recipients);
+}
+
+uint64_t
+bench_offer(struct bench *bench, const char *sender, const char *recipients)
+{
+	uint64_t id = bench->id_next++;
+
+	CHECK(id < bench->id_end);
+	commit(bench, id, id, sender, recipients);
 	bench_run(bench);
 	return id;
 }

@@ -40,6 +40,8 @@ struct bench {
 	uint64_t id_next, id_end;
 	uint64_t durable; /* transactions of the intake that are */
 	enum ipc_intake_status status; /* of the last one */
+	bool is_accusing;  /* a bad peer is no failure of the test */
+	const char *bad_peer; /* what the last one did */
 	struct bench_work works[BENCH_WORKS_MAX]; /* held back by wait... */
 	struct frame *frames; /* not read yet, oldest first */
 	uint64_t created_us;  /* of the next mail; 0: none is written */
@@ -56,6 +58,8 @@ void bench_start(struct bench *bench, const char *const *overrides);
 void bench_stop(struct bench *bench);
 /* The queue manager is killed and started anew; the worker dies with it. */
 void bench_restart(struct bench *bench);
+/* The same without a clean stop: recovery reads the journal. */
+void bench_kill(struct bench *bench);
 void bench_configure(struct bench *bench, const char *const *overrides);
 
 /* Until nothing happens without time passing; the wall clock stands still. */
@@ -70,6 +74,10 @@ uint64_t bench_mail(struct bench *bench, const char *sender, const char *recipie
 
 /* The same, but it may be refused: `status` says so. */
 uint64_t bench_offer(struct bench *bench, const char *sender, const char *recipients);
+
+/* A frame of the intake; nothing runs. And a commit of `queue_id` with one recipient. */
+void bench_say(struct bench *bench, enum ipc_type type, const void *message);
+void bench_commit(struct bench *bench, uint64_t txn, uint64_t queue_id, const char *recipients);
 
 /* Ends all held back transactions: `kind` for each recipient, and whether the content was damaged. */
 void bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt);

@@ -107,7 +107,8 @@ world_dir(const struct world *world, const char *name)
 void
 world_begin_open(struct world *world)
 {
-	static const struct store_callbacks callbacks = { world_opened, world_complete, world_notice };
+	static const struct store_callbacks callbacks = { world_opened, world_complete, world_notice,
+		NULL };
 	struct store_options options = { .segment_size = SEGMENT, .size_max = (world->is_roomy ? 32 : 8) * SEGMENT,
 		.size_min = (world->is_roomy ? 24 : 3) * SEGMENT, .cache_max = 2 * BODY, .epoch = world->now.mono.ns, .uuid = { 5 },
 		.callbacks = &callbacks, .ctx = world, .scrub_interval_s = 7 * 24 * 3600,
