@@ -3,7 +3,8 @@
  *
  * A change is submitted once its message's memory says the new thing; what others may see of it (an
  * acknowledgement, `removed`, the next stage) happens in change_durable() and nowhere else. What
- * the journal refuses is kept and tried again every CHANGE_RETRY_NS.
+ * the journal refuses for now is kept and tried again every CHANGE_RETRY_NS; what it can never take
+ * (ERR_LIMIT) ends in hold and a line in the log.
  */
 #include "qmgr/core_priv.h"
 
@@ -263,12 +264,37 @@ try_commit(struct change *change)
 	return store_txn_commit(&txn, change_settled, change);
 }
 
+/*
+ * It will not fit later either. What a RESULT says is in the STATE of the held message too, which
+ * may fit. Anything else stays as it is in memory, so that nothing is taken for done; the next
+ * start begins again at what the journal has.
+ */
+static void
+give_up(struct change *change)
+{
+	struct message *message = change->message;
+
+	if (!message->is_held)
+		log_event(change->core->log, EV_qmgr_change_too_long, LOG_Z(message->id_text));
+	change->in_flight = false;
+	message->is_held = true;
+	if (change->kind == CHANGE_RESULT)
+		change_durable(change);
+	else
+		change->is_stuck = true;
+}
+
 void
 change_submit(struct change *change)
 {
+	enum err err;
+
 	CHECK(!change->in_flight);
 	change->in_flight = true;
-	if (try_commit(change) != ERR_OK)
+	err = try_commit(change);
+	if (err == ERR_LIMIT)
+		give_up(change);
+	else if (err != ERR_OK)
 		keep_for_retry(change);
 }
 
@@ -283,7 +309,7 @@ change_step(struct core *core)
 	core->refused_count = 0;
 	for (change = TAILQ_FIRST(&core->changes); change != NULL; change = next) {
 		next = TAILQ_NEXT(change, link);
-		if (!change->in_flight)
+		if (!change->in_flight && !change->is_stuck)
 			change_submit(change);
 	}
 }

@@ -212,6 +212,7 @@ struct change {
 	unsigned report_count;
 	bool in_flight;
 	bool is_overtaken;       /* the clock was set since its due time was thought out */
+	bool is_stuck;           /* the journal can never take it */
 	TAILQ_ENTRY(change) link;
 };
 

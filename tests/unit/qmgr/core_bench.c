@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define GATHER_NS (20 * NS_PER_MS)
+#define SAID "host mx.test said so"
 
 enum { PEER_INTAKE = 1, PEER_RESOLVER, PEER_WORKER, PEER_TOOL };
 
@@ -126,14 +127,14 @@ kind_of(struct slice address)
 }
 
 static void
-put_outcome(struct buf *list, uint32_t number, enum ipc_outcome_kind kind)
+put_outcome(struct buf *list, uint32_t number, enum ipc_outcome_kind kind, struct slice reason)
 {
 	static const char *const dsns[] = { [IPC_OUTCOME_DELIVERED] = "2.0.0",
 		[IPC_OUTCOME_BOUNCED] = "5.1.1", [IPC_OUTCOME_DEFERRED] = "4.2.0" };
 
 	ipc_outcome_put(list, &(struct ipc_outcome){ .number = number, .kind = (uint8_t)kind,
 					  .dsn = slice_str(dsns[kind]),
-					  .reason = SLICE_LIT("host mx.test said so") });
+					  .reason = reason });
 }
 
 static void
@@ -181,19 +182,24 @@ do_work(struct bench *bench, struct slice payload, const struct ipc_work *work)
 {
 	struct ipc_recipient recipient;
 	struct envelope envelope;
-	struct buf outcomes;
+	struct buf outcomes, said;
 	bool waits = false, lost = false;
 
 	CHECK(envelope_decode(work->envelope, &envelope) == ERR_OK);
 	buf_addf(&bench->senders, "%" SLICE_FMT ">", SLICE_ARG(envelope.sender));
 	buf_init(&outcomes, 0);
+	buf_init(&said, 0);
 	for (struct slice list = work->recipients; ipc_recipient_next(&list, &recipient) == ERR_OK;) {
 		buf_add(&bench->attempts, recipient.address);
 		buf_add_str(&bench->attempts, " ");
 		buf_addf(&bench->senders, "%" SLICE_FMT ",", SLICE_ARG(recipient.address));
 		waits |= slice_starts(recipient.address, SLICE_LIT("wait"));
 		lost |= slice_starts(recipient.address, SLICE_LIT("lost"));
-		put_outcome(&outcomes, recipient.number, kind_of(recipient.address));
+		buf_clear(&said);
+		buf_add_str(&said, SAID);
+		for (int i = 0; slice_starts(recipient.address, SLICE_LIT("later-long")) && i < 12; i++)
+			buf_addf(&said, " to number %u", recipient.number);
+		put_outcome(&outcomes, recipient.number, kind_of(recipient.address), buf_slice(&said));
 	}
 	buf_add_str(&bench->senders, " ");
 	if (waits) {
@@ -202,6 +208,7 @@ do_work(struct bench *bench, struct slice payload, const struct ipc_work *work)
 		keep_report(bench, work);
 		end_work(bench, work, buf_slice(&outcomes), lost, false);
 	}
+	buf_done(&said);
 	buf_done(&outcomes);
 }
 
@@ -222,7 +229,7 @@ bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt)
 		for (struct slice list = work.recipients;
 			ipc_recipient_next(&list, &recipient) == ERR_OK;)
 			if (slice_starts(recipient.address, SLICE_LIT("wait")) || !is_corrupt)
-				put_outcome(&outcomes, recipient.number, kind);
+				put_outcome(&outcomes, recipient.number, kind, SLICE_LIT(SAID));
 		end_work(bench, &work, buf_slice(&outcomes), false, is_corrupt);
 		buf_done(&outcomes);
 		buf_done(&held->bytes);
