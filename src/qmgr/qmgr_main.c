@@ -26,7 +26,9 @@
 #include <unistd.h>
 #include <uthash.h>
 
-enum { TOOLS_MAX = 64 };
+/* Tools at a time: in all, of them kept for those who may change the queue, of any other user. */
+enum { TOOLS_MAX = 64, TOOLS_RESERVED = 16, TOOLS_PER_USER = 8 };
+enum { TOOL_PENDING_MAX = 1024 * 1024 }; /* unread bytes at which a tool's requests wait */
 #define SPACE_NS (1 * NS_PER_S)
 #define STOP_NS (5 * NS_PER_S)
 
@@ -38,6 +40,7 @@ struct qmgr_peer {
 	struct channel channel;
 	const char *name; /* of its role, or "tool" */
 	uint32_t pid;
+	uid_t uid; /* of a tool */
 	bool is_tool;
 	bool is_worker; /* it may speak only when all messages are known */
 	bool is_bad;  /* a tool is closed in the hook, a role when it is dead */
@@ -210,6 +213,8 @@ peer_frame(void *ctx, uint16_t type, struct slice payload, int fd)
 
 	if (fd >= 0)
 		(void)close(fd);
+	if (peer->is_tool && channel_pending(&peer->channel) > TOOL_PENDING_MAX)
+		channel_pause(&peer->channel, true);
 	if (!peer->is_bad)
 		core_frame(peer->qmgr->core, peer->number, type, payload,
 			loop_now(peer->qmgr->role->loop));
@@ -340,6 +345,28 @@ user_rights(const struct qmgr *qmgr, uid_t uid, const char *name)
 	if (config_list_match(qmgr->config, NULL, PARAM_AUTHORIZED_FLUSH_USERS, slice_str(name)))
 		rights |= CORE_MAY_FLUSH;
 	return rights;
+/* Root, and the user that Ostler runs as. */
+static bool
+tool_may_change(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+/* Nobody's tools keep the administrator's out. */
+static bool
+tool_has_place(struct qmgr *qmgr, uid_t uid)
+{
+	struct qmgr_peer *peer, *next;
+	unsigned others = 0, own = 0;
+
+	if (tool_may_change(uid))
+		return qmgr->tool_count < TOOLS_MAX;
+	HASH_ITER(hh, qmgr->peers, peer, next)
+	{
+		others += peer->is_tool && !tool_may_change(peer->uid);
+		own += peer->is_tool && peer->uid == uid;
+	}
+	return others < TOOLS_MAX - TOOLS_RESERVED && own < TOOLS_PER_USER;
 }
 
 static void
@@ -350,19 +377,21 @@ tool_accept(struct qmgr *qmgr, int fd)
 	struct qmgr_peer *peer;
 	char name[64], text[96];
 
-	if (qmgr->tool_count >= TOOLS_MAX ||
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0 ||
+		!tool_has_place(qmgr, who.uid)) {
 		(void)close(fd);
 		return;
 	}
 	peer = peer_new(qmgr, fd, "tool", (uint32_t)who.pid, false);
 	peer->is_tool = true;
+	peer->uid = who.uid;
 	qmgr->tool_count++;
 	user_name(who.uid, name, sizeof(name));
 	(void)snprintf(text, sizeof(text), "%s (uid %u)", name, (unsigned)who.uid);
 	core_peer_up(qmgr->core, peer->number, CORE_PEER_TOOL, (uint32_t)who.pid, false,
 		&(struct core_user){ user_rights(qmgr, who.uid, name), text },
 		loop_now(qmgr->role->loop));
+		tool_may_change(who.uid), loop_now(qmgr->role->loop));
 }
 
 static void
@@ -387,6 +416,9 @@ close_bad_peers(struct qmgr *qmgr)
 	{
 		if (peer->is_bad && peer->is_tool)
 			peer_closed(peer);
+		else if (peer->is_tool && core_is_open(qmgr->core) &&
+			 channel_pending(&peer->channel) <= TOOL_PENDING_MAX)
+			channel_pause(&peer->channel, false);
 	}
 	while ((peer = LIST_FIRST(&qmgr->gone)) != NULL) {
 		LIST_REMOVE(peer, gone_link);

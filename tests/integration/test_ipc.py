@@ -7,6 +7,8 @@ import os
 import pathlib
 import socket
 import struct
+import subprocess
+import sys
 
 import pytest
 from conftest import needs_local, wait_for
@@ -57,3 +59,34 @@ def test_role__breaks_the_protocol__is_ended_and_the_next_one_works(ostler, sink
     ostler.send(["a@dest.test", "bob@local.test"])
     wait_for(lambda: sink.recipients() == ["a@dest.test"] and ostler.maildir("bob"), what="delivery")
     wait_for(lambda: ostler.queue() == [], what="empty queue")
+
+
+HOLD_OPEN = """
+import socket, sys, time
+held = []
+for _ in range(70):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    held.append(s)
+time.sleep(1)
+closed = 0
+for s in held:
+    s.setblocking(False)
+    try:
+        closed += s.recv(1) == b""
+    except BlockingIOError:
+        pass
+print(closed, flush=True)
+time.sleep(60)
+"""
+
+
+def test_tools__a_user_holds_all_he_can_get__others_are_still_served(ostler):
+    path = ostler.dir / "queue" / ostler.values.get("control_socket", "public/control")
+    user = subprocess.Popen([sys.executable, "-c", HOLD_OPEN, path], user=65534, stdout=subprocess.PIPE, text=True)
+    try:
+        assert int(user.stdout.readline()) == 70 - 8
+        assert ostler.queue() == []
+    finally:
+        user.kill()
+        user.wait()
