@@ -105,7 +105,10 @@ cli_open_queue(struct cli *cli)
 	cli->queue_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (cli->queue_fd < 0)
 		exit_code = cli_complain(cli, errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE,
-			"queue_directory %s: %s", path, strerrordesc_np(errno));
+			"queue_directory %s: %s%s", path, strerrordesc_np(errno),
+			errno != ENOENT ? ""
+					: "; -c DIR (sendmail and mailq: -C DIR) or MAIL_CONFIG "
+					  "chooses the instance");
 	mem_free(path);
 	return exit_code;
 }

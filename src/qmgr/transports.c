@@ -6,7 +6,7 @@
 #include "message/dsn.h"
 #include "qmgr/core_priv.h"
 
-enum { SMTP_PORT = 25, LMTP_PORT = 24, DESTINATIONS_MAX = 100000 };
+enum { DESTINATIONS_MAX = 100000 };
 
 /* A dead site is probed after 10 s, then ever more rarely, but at least every 5 minutes. */
 enum { PROBE_FIRST_S = 10, PROBE_MAX_S = 300 };
@@ -122,7 +122,8 @@ transport_update(struct core *core, struct transport *transport)
 	transport->protocol = transport->kind == TRANSPORT_LOCAL ? IPC_PROTOCOL_LOCAL
 			      : is_lmtp				 ? IPC_PROTOCOL_LMTP
 								 : IPC_PROTOCOL_SMTP;
-	transport->port = is_lmtp ? LMTP_PORT : SMTP_PORT;
+	transport->port = (uint16_t)config_int(
+		config, service, is_lmtp ? PARAM_LMTP_TCP_PORT : PARAM_SMTP_TCP_PORT);
 	transport->use_mx = !is_lmtp;
 	transport->is_deferred = config_list_match(config, NULL, PARAM_DEFER_TRANSPORTS, name);
 	if (transport->kind == TRANSPORT_SMTP || transport->kind == TRANSPORT_LOCAL) {

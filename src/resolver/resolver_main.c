@@ -103,13 +103,8 @@ resolve(struct resolver *resolver, const struct ipc_resolve *wanted)
 		.ops = &ops,
 		.ctx = resolver,
 	};
-	uint64_t smtp_port = config_int(resolver->config, NULL, PARAM_SMTP_TCP_PORT);
-	uint64_t lmtp_port = config_int(resolver->config, NULL, PARAM_LMTP_TCP_PORT);
-	uint16_t port = wanted->port == 25 ? (uint16_t)smtp_port
-			: wanted->port == 24 ? (uint16_t)lmtp_port
-					     : wanted->port;
 
-	lookup_start(&options, wanted->query, wanted->nexthop, port, wanted->use_mx != 0);
+	lookup_start(&options, wanted->query, wanted->nexthop, wanted->port, wanted->use_mx != 0);
 }
 
 /* --- names of clients: the name's own addresses must have the client's among them ------------- */

@@ -2,6 +2,7 @@
 #include "smtpd/pickup_submission.h"
 
 #include "base/check.h"
+#include "message/address.h"
 #include "message/envelope.h"
 #include "message/received.h"
 #include "message/recipient_filter.h"
@@ -128,8 +129,22 @@ put_import(struct pickup_submission *submission, struct envelope *envelope)
 		envelope->flags |= ENVELOPE_HOLD;
 }
 
+/* Addresses beyond ASCII need SMTPUTF8 on the way (RFC 6531 3.2); a program cannot ask for it. */
+static bool
+needs_utf8(struct slice sender, struct slice recipients)
+{
+	struct recipient_list_reader reader = recipient_list_read(recipients);
+	struct recipient_entry entry;
+	bool needs = address_is_utf8(sender);
+
+	while (!needs && recipient_list_next(&reader, &entry) == ERR_OK)
+		needs = address_is_utf8(entry.address);
+	return needs;
+}
+
 static void
-put_envelope(struct pickup_submission *submission, struct buf *bytes, struct slice sender)
+put_envelope(struct pickup_submission *submission, struct buf *bytes, struct slice sender,
+	struct slice recipients)
 {
 	const struct submission *given = &submission->reader.submission;
 	uint64_t now_us = loop_now(submission->role->loop).wall.us;
@@ -154,6 +169,7 @@ put_envelope(struct pickup_submission *submission, struct buf *bytes, struct sli
 		envelope.flags |= ENVELOPE_RECORD;
 	if (given->flags & SUBMISSION_WHATIF)
 		envelope.flags |= ENVELOPE_WHATIF;
+	envelope.smtputf8 = needs_utf8(sender, recipients);
 	put_import(submission, &envelope);
 	CHECK(envelope_encode(&envelope, bytes) == ERR_OK);
 }
@@ -270,7 +286,8 @@ commit(struct pickup_submission *submission)
 		log_event(&submission->role->log.log, EV_pickup_from, LOG_Z(submission->id_text),
 			LOG_U(submission->uid), LOG_S(buf_slice(&sender)));
 		put_head(submission, &head, buf_slice(&sender));
-		put_envelope(submission, &envelope, buf_slice(&sender));
+		put_envelope(
+			submission, &envelope, buf_slice(&sender), buf_slice(&recipients));
 		struct ipc_intake_commit frame = {
 			.queue_id = submission->queue_id,
 			.envelope = buf_slice(&envelope),

@@ -51,6 +51,7 @@ class Sink:
     def __init__(self):
         self.port = free_port()
         self.messages = []
+        self.smtputf8 = []  # of each message: was it asked for?
         self.rcpt_replies, self.data_replies = {}, []
         self.controller = None
 
@@ -70,6 +71,7 @@ class Sink:
             if not reply.startswith("2"):
                 return reply
         sender = "" if envelope.mail_from in (None, "<>") else envelope.mail_from
+        self.smtputf8.append(envelope.smtp_utf8)
         self.messages.append((sender, list(envelope.rcpt_tos), envelope.content))
         return "250 2.0.0 Ok: queued as SINK"
 

@@ -105,3 +105,17 @@ def test_config__values_and_errors(make_ostler):
     bad = instance.tool("config", "--check", check=False)
     assert bad.returncode == 78
     assert "hopcount_limit = many" in bad.stderr and "main.cf, line" in bad.stderr
+
+
+def test_sendmail__address_beyond_ascii__asks_for_smtputf8(ostler, sink):
+    subprocess.run([BUILD / "sendmail", "-C", ostler.etc, "-f", "s@client.test", "jürgen@dest.test"],
+                   input=b"Subject: t\n\nhello\n", check=True, timeout=30)
+    wait_for(lambda: sink.recipients() == ["jürgen@dest.test"], what="delivery")
+    assert sink.smtputf8 == [True]
+
+
+def test_mailq__no_queue_here__says_how_an_instance_is_chosen(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "MAIL_CONFIG"}
+    done = subprocess.run([BUILD / "mailq"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 69 and "No such file" in done.stderr
+    assert "MAIL_CONFIG" in done.stderr and "-C DIR" in done.stderr

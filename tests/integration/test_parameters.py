@@ -112,3 +112,13 @@ def test_double_bounce_sender__its_mail_is_discarded(ostler, sink):
     wait_for(lambda: "relay=none" in ostler.log() and ": removed" in ostler.log(), what="its end")
     assert "dsn=2.0.0, status=sent (undeliverable postmaster notification discarded)" in ostler.log()
     assert sink.messages == [] and ostler.maildir("double-bounce") == []
+
+
+# Of a next hop without a port each service has its own.
+def test_smtp_tcp_port__of_one_service__is_used_by_it_alone(make_ostler, sink):
+    ostler = make_ostler("", {"transport_maps": "inline:{ dest.test=other:[127.0.0.1] }", "smtp_tcp_port": "1"}, start=False)
+    path = ostler.etc / "master.cf"
+    path.write_text(path.read_text() + f"other unix - - n - - smtp\n  -o smtp_tcp_port={sink.port}\n")
+    ostler.start()
+    ostler.send("a@dest.test")
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
