@@ -1,8 +1,8 @@
 /*
  * smtp_body.c - what goes into the socket: commands, then the content as it is, or stuffed
  *
- * Content without a leading dot goes out with one writev() straight from the work's memory, behind
- * the commands. Stuffed and large content pass through a piece of bounded size.
+ * Content that needs no change goes out with one writev() straight from the work's memory, behind
+ * the commands. Stuffed and large content pass through a piece of bounded size (smtp_text.h).
  */
 #include "base/check.h"
 #include "smtp/smtp_worker.h"
@@ -26,28 +26,13 @@ body_is_corrupt(struct smtp_session *session)
 	       hash_bytes(work->ipc.content) != work->ipc.content_hash;
 }
 
-/* Appends with a dot in front of each dot that begins a line; *at_line: the last byte ended one. */
-static void
-stuff(struct buf *out, struct slice bytes, bool *at_line)
-{
-	while (bytes.len > 0) {
-		size_t end = slice_find(bytes, '\n');
-		size_t len = end < bytes.len ? end + 1 : bytes.len;
-
-		if (*at_line && bytes.ptr[0] == '.')
-			buf_add_str(out, ".");
-		buf_add(out, slice_head(bytes, len));
-		*at_line = end < bytes.len;
-		bytes = slice_from(bytes, len);
-	}
-}
-
 void
 body_begin(struct smtp_session *session)
 {
 	buf_clear(&session->piece);
 	session->piece_at = session->body_at = 0;
 	session->file_at = 0;
+	session->text = (struct smtp_text){ 0 };
 	session->body_prepared = false;
 	if (session->current->fd >= 0) {
 		if (session->file_hash == NULL)
@@ -62,7 +47,6 @@ read_piece(struct smtp_session *session)
 {
 	static uint8_t bytes[SMTP_PIECE];
 	struct work *work = session->current;
-	bool at_line = session->file_at == 0;
 	ssize_t got = pread(work->fd, bytes, sizeof(bytes), (off_t)session->file_at);
 
 	buf_clear(&session->piece);
@@ -73,22 +57,14 @@ read_piece(struct smtp_session *session)
 
 	hash_stream_add(session->file_hash, part);
 	if (session->file_at == 0)
-		buf_add(&session->piece, work->ipc.head);
-	if (!at_line) {
-		uint8_t before = 0;
-
-		at_line = pread(work->fd, &before, 1, (off_t)session->file_at - 1) == 1 &&
-			  before == '\n';
-	}
+		smtp_text_stuff(&session->text, &session->piece, work->ipc.head);
 	session->file_at += part.len;
-	if (work->ipc.dotted)
-		stuff(&session->piece, part, &at_line);
-	else
-		buf_add(&session->piece, part);
+	smtp_text_stuff(&session->text, &session->piece, part);
 	if (session->file_at < work->ipc.content_length)
 		return ERR_OK;
 	if (body_is_corrupt(session) || session->file_at > work->ipc.content_length)
 		return ERR_CORRUPT;
+	smtp_text_end(&session->text, &session->piece);
 	buf_add(&session->piece, END);
 	return ERR_OK;
 }
@@ -98,15 +74,20 @@ static void
 prepare(struct smtp_session *session)
 {
 	struct work *work = session->current;
-	bool at_line = true;
 
 	if (session->body_prepared)
 		return;
 	session->body_prepared = true;
-	if (work->fd >= 0 || !work->ipc.dotted)
+	if (work->fd >= 0)
 		return;
-	stuff(&session->piece, work->ipc.head, &at_line);
-	stuff(&session->piece, work->ipc.content, &at_line);
+	/* Who says that no line begins with a dot need not be right. */
+	if (!work->ipc.dotted && smtp_text_is_clean(work->ipc.head) &&
+		smtp_text_is_clean(work->ipc.content))
+		return;
+	work->ipc.dotted = 1;
+	smtp_text_stuff(&session->text, &session->piece, work->ipc.head);
+	smtp_text_stuff(&session->text, &session->piece, work->ipc.content);
+	smtp_text_end(&session->text, &session->piece);
 	buf_add(&session->piece, END);
 }
 

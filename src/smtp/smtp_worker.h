@@ -24,6 +24,7 @@
 #include "ipc/role.h"
 #include "message/envelope.h"
 #include "smtp/smtp_proto.h"
+#include "smtp/smtp_text.h"
 
 #include <sys/queue.h>
 #include <uthash.h>
@@ -97,6 +98,7 @@ struct smtp_session {
 	size_t body_at;             /* of head + content + end, when written as they are */
 	uint64_t file_at;
 	struct hash_stream *file_hash;
+	struct smtp_text text; /* where stuffing is in the content */
 	bool body_prepared;
 	/* Why no host could be used. */
 	char fail_dsn[SMTP_REPLY_DSN_SIZE];
