@@ -165,7 +165,7 @@ trace_print(struct trace *trace, struct slice id, struct slice line)
 static void
 trace_line(struct trace *trace, struct slice line)
 {
-	struct slice id = slice_make("", 0), text;
+	struct slice id = slice_make("", 0), text = line;
 	bool has_id = trace_split(line, &id, &text);
 	bool names = trace->is_address && trace_names_subject(trace, line);
 

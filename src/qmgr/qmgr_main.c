@@ -332,24 +332,26 @@ user_name(uid_t uid, char *name, size_t size)
 		(void)snprintf(name, size, "%u", (unsigned)uid);
 }
 
+/* Root, and the user that Ostler runs as. */
+static bool
+user_is_administrator(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
 /* Rule O7: root and the user that Ostler runs as may do all, others what lists of users say. */
 static unsigned
 user_rights(const struct qmgr *qmgr, uid_t uid, const char *name)
 {
 	unsigned rights = 0;
 
-	if (uid == 0 || uid == geteuid())
+	if (user_is_administrator(uid))
 		return CORE_MAY_ALL;
 	if (config_list_match(qmgr->config, NULL, PARAM_AUTHORIZED_MAILQ_USERS, slice_str(name)))
 		rights |= CORE_MAY_LIST;
 	if (config_list_match(qmgr->config, NULL, PARAM_AUTHORIZED_FLUSH_USERS, slice_str(name)))
 		rights |= CORE_MAY_FLUSH;
 	return rights;
-/* Root, and the user that Ostler runs as. */
-static bool
-tool_may_change(uid_t uid)
-{
-	return uid == 0 || uid == geteuid();
 }
 
 /* Nobody's tools keep the administrator's out. */
@@ -359,11 +361,11 @@ tool_has_place(struct qmgr *qmgr, uid_t uid)
 	struct qmgr_peer *peer, *next;
 	unsigned others = 0, own = 0;
 
-	if (tool_may_change(uid))
+	if (user_is_administrator(uid))
 		return qmgr->tool_count < TOOLS_MAX;
 	HASH_ITER(hh, qmgr->peers, peer, next)
 	{
-		others += peer->is_tool && !tool_may_change(peer->uid);
+		others += peer->is_tool && !user_is_administrator(peer->uid);
 		own += peer->is_tool && peer->uid == uid;
 	}
 	return others < TOOLS_MAX - TOOLS_RESERVED && own < TOOLS_PER_USER;
@@ -391,7 +393,6 @@ tool_accept(struct qmgr *qmgr, int fd)
 	core_peer_up(qmgr->core, peer->number, CORE_PEER_TOOL, (uint32_t)who.pid, false,
 		&(struct core_user){ user_rights(qmgr, who.uid, name), text },
 		loop_now(qmgr->role->loop));
-		tool_may_change(who.uid), loop_now(qmgr->role->loop));
 }
 
 static void

@@ -217,7 +217,7 @@ freeze_restore(const struct freeze *freeze, const struct disk_sim *disk,
 	const struct store_options *options, struct instant now)
 {
 	static const struct store_callbacks callbacks = { freeze_opened, freeze_complete,
-		freeze_notice };
+		freeze_notice, NULL };
 	struct store_options own = *options;
 	struct freeze_copy copy = { .bug = NULL };
 
