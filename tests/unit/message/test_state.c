@@ -118,7 +118,6 @@ test_reason__of_another_time__is_not_shared(void **state_)
 	state_done(&state);
 }
 
-/* rules: L20 R25 */
 static void
 test_reason__of_the_same_recipient__has_the_time_of_the_last_attempt(void **state_)
 {
@@ -134,6 +133,7 @@ test_reason__of_the_same_recipient__has_the_time_of_the_last_attempt(void **stat
 	state_done(&state);
 }
 
+/* rules: L20 R25 */
 static void
 test_result__applies_whole_or_not_at_all(void **state_)
 {
