@@ -109,7 +109,6 @@ enum journal_plant {
 	JOURNAL_PLANT_TORN_BATCH = 64,  /* records of a batch with a bad checksum are believed */
 	JOURNAL_PLANT_CACHED_READ = 128, /* recovery believes the page cache after a failed flush */
 	JOURNAL_PLANT_EARLY_REUSE = 256, /* a file is used again before `first` is durable */
-	JOURNAL_PLANT_NO_GENERATION = 512, /* of two files with one sequence the older counts */
 	JOURNAL_PLANT_NO_EPOCH = 1024,  /* a batch counts wherever it says it lies */
 	JOURNAL_PLANT_TRUST_FOOTER = 2048, /* a footer's checksums are not verified */
 	JOURNAL_PLANT_TAIL_IS_TORN = 4096, /* damage at the end is taken for a torn tail */

@@ -243,14 +243,11 @@ journal_recovery_sort(struct journal *journal)
 	recovery->count = kept;
 	for (size_t i = 1; i < recovery->count; i++)
 		if (recovery->found[i].header.sequence == recovery->found[i - 1].header.sequence) {
-			bool older = journal_plant_is_on(journal, JOURNAL_PLANT_NO_GENERATION);
-
-			journal_recovery_spare(journal, &recovery->found[i - older]);
-			i -= older;
+			journal_recovery_spare(journal, &recovery->found[i]);
 			memmove(&recovery->found[i], &recovery->found[i + 1],
 				(recovery->count - i - 1) * sizeof(*recovery->found));
 			recovery->count--;
-			i -= !older;
+			i--;
 		}
 }
 

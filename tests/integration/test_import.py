@@ -468,7 +468,7 @@ def test_import__queue_of_a_real_postfix__arrives_with_its_dsn(ostler, sink, mak
     postfix.process.wait(20)
     summary, _ = run_import(ostler, queue)
     assert summary["imported"] == 2 and summary["recipients"] == 3 and summary["skipped"] == 0
-    wait_for(lambda: len(sink.recipients()) == 3, what="delivery")
-    assert sorted(sink.recipients()) == ["a@dest.test", "b@dest.test", "c@dest.test"]
-    assert sorted(m[2] for m in sink.messages) == sorted(f.replace(b"\n", b"\r\n") for f in files)
+    wait_for(lambda: len(sink.recipients()) == 4, what="delivery, and the report of it that was asked for")
+    assert sorted(sink.recipients()) == ["a@dest.test", "b@dest.test", "c@dest.test", "s@client.test"]
+    assert sorted(m[2] for m in sink.messages if m[0]) == sorted(f.replace(b"\n", b"\r\n") for f in files)
     postfix.process = subprocess.Popen(["true"])
