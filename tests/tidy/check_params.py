@@ -12,9 +12,6 @@ ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 BY_DEFAULT = re.compile(r"LOCAL_DESTINATION_(RECIPIENT|CONCURRENCY)_LIMIT")
 # Read while the configuration is compiled: a service's process limit is in the snapshot, others are defaults.
 AT_COMPILATION = {"DEFAULT_PROCESS_LIMIT", "INET_PROTOCOLS", "AUTHORIZED_VERP_CLIENTS"}
-# Known, and not read yet: recipients per message in memory and inflow control come with the scheduler,
-# notices to postmaster with the life cycle.
-LATER = {"QMGR_MESSAGE_RECIPIENT_MINIMUM", "IN_FLOW_DELAY", "ERROR_NOTICE_RECIPIENT"}
 
 table = (ROOT / "src/config/params.def").read_text()
 names = re.findall(r"^PARAM\((\w+),", table, re.M)
@@ -23,8 +20,8 @@ for path in ROOT.glob("src/*/*.[ch]"):
     if path.parent.name != "config":
         read |= set(re.findall(r"\b(?:PARAM_|LIMIT\(|DELAY\()(\w+)", path.read_text()))
 problems = [f"src/config/params.def: nothing reads {name}" for name in names
-            if name not in read | AT_COMPILATION | LATER and not BY_DEFAULT.fullmatch(name)]
+            if name not in read | AT_COMPILATION and not BY_DEFAULT.fullmatch(name)]
 problems += [f"tests/tidy/check_params.py: {name} is read now: take it off the list"
-             for name in sorted((AT_COMPILATION | LATER) & read)]
+             for name in sorted(AT_COMPILATION & read)]
 print("\n".join(problems) or "parameters: each is read")
 sys.exit(bool(problems))
