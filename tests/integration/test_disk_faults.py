@@ -109,6 +109,7 @@ def test_journal_fails__nothing_acknowledged_is_lost(failing, sink, faults, call
 def test_flush_fails__killed_at_once__refused_mail_was_never_acknowledged(failing, sink, faults):
     """The window between the failed flush and the cut: the page cache still has the lost batch."""
     failing.send("before@dest.test")
+    wait_for(lambda: ": removed" in failing.log(), what="its end, durable")
     faults.add(WRITE, SEGMENTS, EIO, skip=1)  # the batch is written; the next segment is not
     faults.add(FLUSH, SEGMENTS, EIO)
     assert attempt(failing, "refused@dest.test") in (451, 452)
