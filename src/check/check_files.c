@@ -2,6 +2,7 @@
  * check_files.c - directories, segments, checkpoints and large/ of a queue (see check_priv.h)
  */
 #include "check/check_priv.h"
+#include "check/corrupt_file.h"
 #include "check/check_segment.h"
 
 #include "base/mem.h"
@@ -15,27 +16,6 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-static bool
-check_hex(struct slice text, uint64_t *ret_value)
-{
-	uint64_t value = 0;
-
-	if (text.len != 16)
-		return false;
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t c = text.ptr[i];
-
-		if (c >= '0' && c <= '9')
-			value = value * 16 + c - '0';
-		else if (c >= 'a' && c <= 'f')
-			value = value * 16 + c - 'a' + 10;
-		else
-			return false;
-	}
-	*ret_value = value;
-	return true;
-}
 
 static void
 check_path(char path[FINDING_FILE], const char *below, const char *name)
@@ -423,7 +403,7 @@ check_checkpoint(struct check *check, const char *name)
 
 	if (!check_starts(name, "index-"))
 		return;
-	if (check_hex(slice_from(slice_str(name), 6), &lsn)) {
+	if (corrupt_file_parse_hex(slice_from(slice_str(name), 6), &lsn)) {
 		what = check_checkpoint_fault(check, name, lsn);
 	} else {
 		what = "what a kill left of a checkpoint";
@@ -448,7 +428,7 @@ check_large_file(struct check *check, const char *name)
 	char path[FINDING_FILE], kept[FINDING_FILE];
 	uint64_t number;
 
-	if (check_hex(slice_str(name), &number))
+	if (corrupt_file_parse_hex(slice_str(name), &number))
 		HASH_FIND(hh, check->larges, &number, sizeof(number), large);
 	if (large != NULL)
 		return;

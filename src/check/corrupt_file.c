@@ -15,8 +15,8 @@ enum {
 
 /* --- head ---------------------------------------- */
 
-static bool
-corrupt_file_hex(struct slice text, uint64_t *ret_value)
+bool
+corrupt_file_parse_hex(struct slice text, uint64_t *ret_value)
 {
 	uint64_t value = 0;
 
@@ -42,7 +42,7 @@ corrupt_file_field(struct corrupt_file *file, struct slice name, struct slice va
 	uint64_t number;
 
 	if (slice_equal_str(name, "Queue-ID")) {
-		if (corrupt_file_hex(value, &number))
+		if (corrupt_file_parse_hex(value, &number))
 			file->queue_id = number;
 	} else if (slice_equal_str(name, "Reason")) {
 		file->reason = value;

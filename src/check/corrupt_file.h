@@ -36,4 +36,7 @@ MUST_USE enum err corrupt_file_next(
 	const struct corrupt_file *file, struct slice *rest, uint16_t *ret_type,
 	struct record_state *ret_state);
 
+/* Sixteen hexadecimal digits, small letters: how files and messages are named on disk. */
+bool corrupt_file_parse_hex(struct slice text, uint64_t *ret_value);
+
 #endif
