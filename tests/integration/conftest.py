@@ -4,10 +4,12 @@
 scripts. Nothing here mocks a part of Ostler.
 """
 import asyncio
+import itertools
 import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import smtplib
@@ -24,15 +26,29 @@ from aiosmtpd.smtp import SMTP
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("OSTLER_BUILD", ROOT / "build"))
 LONG = os.environ.get("OSTLER_LONG") == "1"
-# The role that delivers into Maildirs is being built; its tests wait for it.
-HAS_LOCAL = (ROOT / "src/local/local_main.c").exists()
-needs_local = pytest.mark.skipif(not HAS_LOCAL, reason="this tree has no local role yet")
+
+
+def port_numbers():
+    """Each worker of pytest-xdist goes round a range of its own, below those that the kernel hands out."""
+    worker = int(re.sub("[^0-9]", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or "0")
+    first = 10000 + worker % 20 * 1000
+    for n in itertools.count(os.getpid()):
+        yield first + n % 1000
+
+
+PORTS = port_numbers()
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on and no other test running now is given."""
+    for port in PORTS:
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_for(condition, seconds=20, what="condition", step=0.02):

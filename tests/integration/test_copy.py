@@ -54,7 +54,8 @@ def check_held(ostler, sink, why, count=5):
 def test_raw_copy__starts_held_until_released(make_ostler, sink):
     source = make_ostler(f"[127.0.0.1]:{free_port()}")
     fill(source)
-    source.tool("hold", source.queue()[0]["queue_id"])
+    held = source.queue()[0]["queue_id"]
+    source.tool("hold", held)
     source.stop()
     target = make_ostler(f"[127.0.0.1]:{sink.port}", {"minimal_backoff_time": "1s"}, start=False)
     copy(source, target)
@@ -64,7 +65,7 @@ def test_raw_copy__starts_held_until_released(make_ostler, sink):
     target.kill_tree()
     target.start()
     check_held(target, sink, "its files are a copy")
-    target.tool("delete", target.queue()[-1]["queue_id"])
+    target.tool("delete", next(m["queue_id"] for m in target.queue() if m["queue_id"] != held))
     waiting(target, 4)
     done = target.tool("release", "ALL")
     assert "Released from hold: 3 messages" in done.stderr and "still so: 1 message" in done.stderr

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import needs_local, wait_for
+from conftest import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
@@ -46,7 +46,7 @@ def frame(kind, payload=b"", last=0):
 
 # What no role may say: a header that is none, and a type that only master sends.
 @pytest.mark.parametrize("bad", [frame(1, last=1), frame(62, b"\0\0\0\0")], ids=["header", "type"])
-@pytest.mark.parametrize("role", ["smtp", "smtpd", "resolver", pytest.param("local", marks=needs_local)])
+@pytest.mark.parametrize("role", ["smtp", "smtpd", "resolver", "local"])
 def test_role__breaks_the_protocol__is_ended_and_the_next_one_works(ostler, sink, role, bad):
     wait_for(lambda: ostler.children().get(role), what=f"{role} is there")
     before = ostler.children()[role]

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from conftest import LONG, needs_local, wait_for
+from conftest import LONG, wait_for
 
 ROUNDS = 50 if LONG else 5
 AGAIN = 6  # master's delay before a restart doubles; after so many rounds it begins anew
@@ -72,7 +72,7 @@ def run_rounds(ostler, sink, strike, rounds):
 
 # rules: M3 F13 X9a X9b Y9 Y20
 @pytest.mark.parametrize("role", ["qmgr", "smtpd", "smtp", "resolver", "pickup",
-                                  pytest.param("local", marks=needs_local)])
+                                  "local"])
 def test_kill__one_role__loses_nothing(make_ostler, sink, role):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}", SETTINGS)
 

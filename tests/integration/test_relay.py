@@ -5,7 +5,7 @@ import smtplib
 import time
 
 import pytest
-from conftest import needs_local, wait_for
+from conftest import wait_for
 
 FAST_RETRY = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
 
@@ -132,7 +132,6 @@ def test_relay__stranger_domain_from_outside_mynetworks__is_refused(make_ostler,
     assert sink.messages == []
 
 
-@needs_local
 def test_local__maildir__holds_the_message(ostler):
     ostler.send("alice@local.test", body="for alice\r\n")
     path, = wait_for(lambda: ostler.maildir("alice"), what="Maildir")
