@@ -50,15 +50,6 @@ query_time_up(void *ctx)
 	}
 }
 
-void
-intake_client_init(struct intake_client *client, struct role *role,
-	void (*changed)(struct intake_client *client))
-{
-	*client = (struct intake_client){ .role = role, .changed = changed, .txn_next = 1 };
-	TAILQ_INIT(&client->waiting);
-	loop_timer_init(&client->query_timer, role->loop, query_time_up, client);
-}
-
 static void
 ask_for_ids(struct intake_client *client)
 {
@@ -66,6 +57,22 @@ ask_for_ids(struct intake_client *client)
 		return;
 	client->is_asked = true;
 	send(client, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = INTAKE_IDS_LOW });
+}
+
+static void
+ask_again(void *ctx)
+{
+	ask_for_ids(ctx);
+}
+
+void
+intake_client_init(struct intake_client *client, struct role *role,
+	void (*changed)(struct intake_client *client))
+{
+	*client = (struct intake_client){ .role = role, .changed = changed, .txn_next = 1 };
+	TAILQ_INIT(&client->waiting);
+	loop_timer_init(&client->query_timer, role->loop, query_time_up, client);
+	loop_timer_init(&client->ask_timer, role->loop, ask_again, client);
 }
 
 /* Whether a queue manager that did not get all of it has it nevertheless. */
@@ -87,6 +94,7 @@ intake_client_qmgr_up(struct intake_client *client)
 	struct intake_txn *txn, *next;
 
 	client->epoch++;
+	client->state = IPC_INTAKE_DURABLE;
 	client->credit = 0;
 	client->is_asked = false;
 	/* Blocks stay ours: no other qmgr hands them out again. */
@@ -115,8 +123,10 @@ static void
 take_block(struct intake_client *client, const struct ipc_id_block *block)
 {
 	client->is_asked = false;
-	if (block->count == 0)
-		return; /* not now; asked again with the next need */
+	if (block->count == 0) { /* not now */
+		loop_timer_set_ns(&client->ask_timer, INTAKE_ASK_AGAIN_S * NS_PER_S);
+		return;
+	}
 	if (client->id_next >= client->id_end) {
 		client->id_next = block->first;
 		client->id_end = block->first + block->count;
@@ -173,6 +183,8 @@ intake_client_frame(struct intake_client *client, uint16_t type, const union ipc
 		client->credit += (int64_t)any->credit.bytes;
 	else if (type == IPC_TYPE_intake_result)
 		take_result(client, &any->intake_result);
+	else if (type == IPC_TYPE_intake_state)
+		client->state = (enum ipc_intake_status)any->intake_state.status;
 	else
 		return false;
 	send_waiting(client);
@@ -200,6 +212,13 @@ bool
 intake_client_has_ids(const struct intake_client *client)
 {
 	return client->id_next < client->id_end || client->spare_next < client->spare_end;
+}
+
+bool
+intake_client_may_offer(const struct intake_client *client)
+{
+	return channel_is_open(&client->role->qmgr) &&
+	       (intake_client_has_ids(client) || client->state != IPC_INTAKE_DURABLE);
 }
 
 bool

@@ -6,6 +6,10 @@
  * successor knows of it (asked by queue ID, INTAKE_QUERY_S at most). What had been sent in parts to
  * a dead qmgr is lost: such a transaction is refused at its end.
  *
+ * Queue IDs are leases and need the disk, so while it fails there may be none. Who brings mail is
+ * heard all the same, and refused: `state` says how. What was not granted is asked for again after
+ * INTAKE_ASK_AGAIN_S.
+ *
  * Ownership: embedded in the process's struct; transactions are embedded in what sends them.
  * Callbacks: `answer` from the channel or the timer, never inside a call.
  * Threads:   main thread.
@@ -18,7 +22,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-enum { INTAKE_QUERY_S = 5, INTAKE_IDS_LOW = 2048 };
+enum { INTAKE_QUERY_S = 5, INTAKE_ASK_AGAIN_S = 1, INTAKE_IDS_LOW = 2048 };
 
 struct intake_client;
 
@@ -41,12 +45,13 @@ struct intake_client {
 	uint64_t id_next, id_end;
 	uint64_t spare_next, spare_end;
 	bool is_asked;
+	enum ipc_intake_status state; /* IPC_INTAKE_DURABLE: new mail is taken */
 	int64_t credit; /* below 0: the last message took more than was left */
 	uint64_t txn_next;
 	uint32_t epoch; /* counts qmgrs */
 	struct intake_txn *open; /* hash by txn */
 	TAILQ_HEAD(, intake_txn) waiting; /* commits without credit, oldest first */
-	struct loop_timer query_timer;
+	struct loop_timer query_timer, ask_timer;
 	void (*changed)(struct intake_client *client); /* credit or IDs came, qmgr came or went */
 };
 
@@ -60,6 +65,8 @@ bool intake_client_frame(struct intake_client *client, uint16_t type, const unio
 /* 0: none is there. */
 uint64_t intake_client_id(struct intake_client *client);
 bool intake_client_has_ids(const struct intake_client *client);
+/* Whether mail may be offered: a queue manager is there that will take it, or says why not. */
+bool intake_client_may_offer(const struct intake_client *client);
 bool intake_client_has_credit(const struct intake_client *client);
 
 /* A part of the content. */

@@ -209,6 +209,17 @@ core_trouble(const struct core *core)
 	return NULL;
 }
 
+/* How those who bring mail shall refuse it; what is no lack of room is a failure of the disk. */
+enum ipc_intake_status
+core_intake_state(const struct core *core)
+{
+	enum err fault = journal_fault_err(store_journal(core->store));
+
+	if (core_trouble(core) == NULL)
+		return IPC_INTAKE_DURABLE;
+	return fault == ERR_OK || fault == ERR_NOSPACE ? IPC_INTAKE_FULL : IPC_INTAKE_TEMPORARY;
+}
+
 /* Called once a second, so that what is over in a moment is not said. */
 static void
 say_trouble(struct core *core)
@@ -220,6 +231,7 @@ say_trouble(struct core *core)
 	else if (trouble == NULL && core->said_refuses && !core->disk_is_low)
 		log_event0(core->log, EV_qmgr_accepts);
 	core->said_refuses = trouble != NULL;
+	intake_tell_state(core);
 }
 
 /* An eighth more than the minimum ends it, so that it does not flicker. */

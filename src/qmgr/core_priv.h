@@ -233,6 +233,7 @@ struct peer {
 	uint32_t inventory_count;
 	uint32_t session_count;
 	struct intake *intakes;  /* hash by txn */
+	enum ipc_intake_status told_state; /* intake: what it knows of whether mail is taken */
 	int64_t credit;          /* intake: bytes it may send; the last frame may take more */
 	uint32_t block_count;    /* intake: queue ID blocks on their way to it */
 	uint32_t query_count;    /* intake: questions in core->unanswered */
@@ -355,6 +356,7 @@ struct core {
 
 /* core.c */
 bool core_accepts(const struct core *core); /* there is room for new mail */
+enum ipc_intake_status core_intake_state(const struct core *core);
 const char *core_trouble(const struct core *core); /* why there is not; NULL: there is */
 void core_mark(struct core *core); /* something changed: grant and admit in this step */
 struct peer *core_peer_find(struct core *core, core_peer number);
@@ -365,6 +367,8 @@ bool core_may_deliver(const struct core *core); /* all inventories are in */
 
 /* intake.c */
 void intake_hello(struct peer *peer);
+/* Tells those who bring mail whether it is taken, if that has changed. */
+void intake_tell_state(struct core *core);
 void intake_id_request(struct peer *peer, const struct ipc_id_request *request);
 void intake_part(struct peer *peer, const struct ipc_intake_data *data);
 void intake_commit(struct peer *peer, const struct ipc_intake_commit *commit);

@@ -71,8 +71,10 @@ block_durable(void *ctx, enum journal_outcome outcome)
 		/* The peer asks again; ours is asked for again by whoever needs it. */
 		if (wait->peer == 0)
 			core->own_asked = false;
-		else if (peer != NULL)
+		else if (peer != NULL) {
+			intake_tell_state(core);
 			SEND(core, wait->peer, id_block, .first = 0, .count = 0);
+		}
 	} else if (wait->peer != 0) {
 		if (peer != NULL)
 			SEND(core, wait->peer, id_block, .first = first,
@@ -177,6 +179,7 @@ intake_id_request(struct peer *peer, const struct ipc_id_request *request)
 			return;
 		}
 		if (lease_block(peer->core, peer->number) != ERR_OK) {
+			intake_tell_state(peer->core);
 			SEND(peer->core, peer->number, id_block, .first = 0, .count = 0);
 			return;
 		}
@@ -187,11 +190,34 @@ intake_id_request(struct peer *peer, const struct ipc_id_request *request)
 
 /* --- the table of what is being received ------------------------------------------------------ */
 
+static void
+tell_state(struct peer *peer, enum ipc_intake_status state)
+{
+	if (state != peer->told_state)
+		SEND(peer->core, peer->number, intake_state, .status = (uint8_t)state);
+	peer->told_state = state;
+}
+
 void
 intake_hello(struct peer *peer)
 {
 	peer->credit = CORE_CREDIT;
 	SEND(peer->core, peer->number, credit, .bytes = CORE_CREDIT);
+	peer->told_state = IPC_INTAKE_DURABLE;
+	tell_state(peer, core_intake_state(peer->core));
+}
+
+void
+intake_tell_state(struct core *core)
+{
+	enum ipc_intake_status state = core_intake_state(core);
+	struct peer *peer, *next;
+
+	HASH_ITER(by_number, core->peers, peer, next)
+	{
+		if (peer->kind == CORE_PEER_INTAKE || peer->kind == CORE_PEER_LOCAL)
+			tell_state(peer, state);
+	}
 }
 
 static void

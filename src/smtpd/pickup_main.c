@@ -396,11 +396,10 @@ intake_changed(struct intake_client *intake)
 	struct pickup *pickup =
 		(struct pickup *)((char *)intake - offsetof(struct pickup, intake));
 	struct sender *sender;
-	bool may_accept =
-		intake_client_has_ids(intake) && channel_is_open(&pickup->role->qmgr);
 
 	if (pickup->has_listener)
-		loop_fd_want(&pickup->listener, may_accept ? LOOP_READ : 0);
+		loop_fd_want(&pickup->listener,
+			intake_client_may_offer(intake) ? LOOP_READ : 0);
 	LIST_FOREACH (sender, &pickup->senders, link)
 		if (!sender->is_answered)
 			loop_fd_want(&sender->watch,

@@ -347,7 +347,7 @@ pickup_submission_wants(struct pickup_submission *submission)
 		return false;
 	pass_on(submission);
 	return submission->content.len < IPC_CONTENT_PART_MAX &&
-	       intake_client_has_ids(submission->txn.client);
+	       intake_client_may_offer(submission->txn.client);
 }
 
 void
@@ -359,6 +359,10 @@ pickup_submission_bytes(struct pickup_submission *submission, struct slice bytes
 
 	if (submission->is_over)
 		return;
+	if (!intake_client_has_ids(submission->txn.client)) {
+		answer(submission, EX_TEMPFAIL, SLICE_LIT("Error: queue file write error"));
+		return;
+	}
 	err = submission_read(&submission->reader, &bytes, &submission->content);
 	struct slice added = slice_from(buf_slice(&submission->content), before);
 

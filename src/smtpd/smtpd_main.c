@@ -98,8 +98,7 @@ may_accept(struct server *server)
 		return false;
 	}
 	server->said_full = false;
-	return !server->is_stopping && channel_is_open(&server->role->qmgr) &&
-	       intake_client_has_ids(&server->intake);
+	return !server->is_stopping && intake_client_may_offer(&server->intake);
 }
 
 /* Without a queue manager clients wait in the backlog. */
@@ -209,6 +208,14 @@ client_lost(struct client *client, enum log_event_id event)
 
 /* --- what the core asks for ------------------------------------------------------------------- */
 
+static enum ipc_intake_status
+op_intake_state(void *ctx)
+{
+	const struct client *client = ctx;
+
+	return client->server->intake.state;
+}
+
 static uint64_t
 op_queue_id(void *ctx)
 {
@@ -256,6 +263,7 @@ op_abort(void *ctx)
 }
 
 static const struct smtpd_ops ops = {
+	.intake_state = op_intake_state,
 	.queue_id = op_queue_id,
 	.commit = op_commit,
 	.may_send = may_send,

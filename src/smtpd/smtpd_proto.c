@@ -303,12 +303,27 @@ mail_failed(struct smtpd_proto *proto, const char *reply)
 	return false;
 }
 
+/* Not taken for now, and not the client's fault. */
+static void
+put_refusal(struct smtpd_proto *proto, enum ipc_intake_status status, struct slice text)
+{
+	bool is_full = status == IPC_INTAKE_FULL;
+
+	buf_add_str(&proto->out, is_full ? "452 4.3.1 " : "451 4.3.0 ");
+	if (text.len == 0)
+		text = is_full ? SLICE_LIT("Insufficient system storage")
+			       : SLICE_LIT("Error: queue file write error");
+	put_clean(&proto->out, text);
+	buf_add_str(&proto->out, "\r\n");
+}
+
 static bool
 do_mail(struct smtpd_proto *proto, struct slice argument)
 {
 	struct slice word;
 	struct buf sender;
 	unsigned flags = ADDRESS_NULL | ADDRESS_BARE;
+	enum ipc_intake_status intake;
 	enum err err;
 
 	if (proto->helo[0] == '\0' &&
@@ -318,6 +333,11 @@ do_mail(struct smtpd_proto *proto, struct slice argument)
 	}
 	if (proto->has_mail) {
 		fail(proto, "503 5.5.1 Error: nested MAIL command");
+		return false;
+	}
+	intake = proto->ops->intake_state(proto->ctx);
+	if (intake != IPC_INTAKE_DURABLE) { /* before the client sends all of it in vain */
+		put_refusal(proto, intake, slice_make(NULL, 0));
 		return false;
 	}
 	if (!proto->ops->may_send(proto->ctx)) {
@@ -623,17 +643,9 @@ smtpd_proto_result(
 		buf_addf(&proto->out, "250 2.0.0 Ok: queued as %s\r\n", proto->id_text);
 		break;
 	case IPC_INTAKE_FULL:
-		buf_add_str(&proto->out, "452 4.3.1 ");
-		put_clean(&proto->out,
-			text.len > 0 ? text : SLICE_LIT("Insufficient system storage"));
-		buf_add_str(&proto->out, "\r\n");
-		break;
 	case IPC_INTAKE_TEMPORARY:
 	case IPC_INTAKE_UNKNOWN:
-		buf_add_str(&proto->out, "451 4.3.0 ");
-		put_clean(&proto->out,
-			text.len > 0 ? text : SLICE_LIT("Error: queue file write error"));
-		buf_add_str(&proto->out, "\r\n");
+		put_refusal(proto, status, text);
 		break;
 	}
 	smtpd_proto_reset(proto);

@@ -61,6 +61,8 @@ enum smtpd_command_id {
 };
 
 struct smtpd_ops {
+	/* IPC_INTAKE_DURABLE, or how mail is refused for now. */
+	enum ipc_intake_status (*intake_state)(void *ctx);
 	/* A queue ID, or 0: mail cannot be taken now. */
 	uint64_t (*queue_id)(void *ctx);
 	/* All content is in or behind `content`; the answer is smtpd_proto_result(). */

@@ -19,6 +19,13 @@ struct fuzz {
 	unsigned commits, aborts;
 };
 
+static enum ipc_intake_status
+fuzz_intake_state(void *ctx)
+{
+	(void)ctx;
+	return IPC_INTAKE_DURABLE;
+}
+
 static uint64_t
 fuzz_queue_id(void *ctx)
 {
@@ -45,7 +52,8 @@ fuzz_may_send(void *ctx)
 	return true;
 }
 
-static const struct smtpd_ops ops = { fuzz_queue_id, fuzz_commit, fuzz_may_send, fuzz_abort };
+static const struct smtpd_ops ops = { fuzz_intake_state, fuzz_queue_id, fuzz_commit,
+	fuzz_may_send, fuzz_abort };
 
 static const struct config *
 fuzz_config(void)

@@ -261,6 +261,24 @@ def test_start_on_a_full_disk__without_a_pid_file(make_ostler, sink, faults):
     arrived(sink, ["a@dest.test"])
 
 
+def test_disk_fails_and_no_queue_ids_are_left__clients_are_heard_and_refused(failing, sink, faults):
+    """Queue IDs are leases and need the disk: without any, smtpd and pickup once were deaf for as long."""
+    ostler = failing
+    faults.add(FLUSH | WRITE, SEGMENTS, EIO)
+    assert attempt(ostler, "first@dest.test") == 451
+    for role in ("smtpd", "pickup"):
+        ostler.kill(role)  # their successors have no queue ID left over
+    wait_for(lambda: set(ostler.children()) >= {"smtpd", "pickup"}, 20, "new ones")
+    start = time.monotonic()
+    assert attempt(ostler, "second@dest.test") == 451
+    refused = ostler.tool("-f", "me@client.test", "third@dest.test", check=False, program="sendmail")
+    assert refused.returncode == 75 and "queue file write error" in refused.stderr
+    assert time.monotonic() - start < 5
+    faults.clear()
+    accepted_again(ostler)
+    arrived(sink, ["again@dest.test"])
+
+
 def test_submission_by_sendmail__is_told(failing, sink, faults):
     faults.add(FLUSH | WRITE, SEGMENTS, EIO)
     attempt(failing, "trigger@dest.test")

@@ -77,6 +77,7 @@ test_credit__overdrawn__is_owed(void **state)
 	assert_true(intake_client_has_credit(&client));
 	intake_txn_abort(&txn);
 	loop_timer_done(&client.query_timer);
+	loop_timer_done(&client.ask_timer);
 	channel_close(&role.qmgr);
 	(void)close(pair[1]);
 	loop_free(role.loop);
@@ -95,6 +96,41 @@ sent(int fd, uint16_t wanted)
 	for (ssize_t at = 0; at < got; at += IPC_HEADER_SIZE + wire_load_u32(bytes + at))
 		count += wire_load_u16(bytes + at + 4) == wanted;
 	return count;
+}
+
+static void
+test_no_ids__mail_may_be_offered_if_it_is_refused__and_they_are_asked_for_again(void **state)
+{
+	struct role role = { .loop = loop_new() };
+	struct intake_client client;
+	union ipc_any none = { .id_block = { .count = 0 } };
+	union ipc_any some = { .id_block = { .first = 1, .count = 10 } };
+	union ipc_any refused = { .intake_state = { .status = IPC_INTAKE_TEMPORARY } };
+	union ipc_any taken = { .intake_state = { .status = IPC_INTAKE_DURABLE } };
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	channel_open(&role.qmgr, role.loop, pair[0], ignore_frame, ignore_closed, NULL);
+	intake_client_init(&client, &role, ignore_change);
+	intake_client_qmgr_up(&client);
+	assert_int_equal(sent(pair[1], IPC_TYPE_id_request), 1);
+	assert_false(intake_client_may_offer(&client));
+	assert_true(intake_client_frame(&client, IPC_TYPE_intake_state, &refused));
+	assert_true(intake_client_frame(&client, IPC_TYPE_id_block, &none));
+	assert_true(intake_client_may_offer(&client));
+	assert_int_equal(intake_client_id(&client), 0);
+	assert_true(client.ask_timer.is_set);
+	assert_true(intake_client_frame(&client, IPC_TYPE_intake_state, &taken));
+	assert_false(intake_client_may_offer(&client));
+	assert_true(intake_client_frame(&client, IPC_TYPE_id_block, &some));
+	assert_true(intake_client_may_offer(&client));
+	assert_int_equal(intake_client_id(&client), 1);
+	loop_timer_done(&client.query_timer);
+	loop_timer_done(&client.ask_timer);
+	channel_close(&role.qmgr);
+	(void)close(pair[1]);
+	loop_free(role.loop);
 }
 
 static void
@@ -124,6 +160,7 @@ test_commit__without_credit__waits_for_it(void **state)
 	assert_int_equal(sent(pair[1], IPC_TYPE_intake_commit), 0);
 	intake_txn_abort(&txns[0]);
 	loop_timer_done(&client.query_timer);
+	loop_timer_done(&client.ask_timer);
 	channel_close(&role.qmgr);
 	(void)close(pair[1]);
 	loop_free(role.loop);
@@ -152,6 +189,7 @@ test_commit__parts_are_lost_and_no_answer_comes__ends_in_time(void **state)
 	loop_run(role.loop);
 	assert_int_equal(txn.txn, 0);
 	loop_timer_done(&client.query_timer);
+	loop_timer_done(&client.ask_timer);
 	channel_close(&role.qmgr);
 	(void)close(pair[1]);
 	loop_free(role.loop);
@@ -162,6 +200,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_credit__overdrawn__is_owed),
+		cmocka_unit_test(
+			test_no_ids__mail_may_be_offered_if_it_is_refused__and_they_are_asked_for_again),
 		cmocka_unit_test(test_commit__without_credit__waits_for_it),
 		cmocka_unit_test(test_commit__parts_are_lost_and_no_answer_comes__ends_in_time),
 	};

@@ -23,10 +23,17 @@ struct world {
 	struct log log;
 	struct buf image, warnings;
 	struct config *config;
+	enum ipc_intake_status intake_state;
 	uint64_t next_id;
 	unsigned commits, aborts;
 	bool is_throttled;
 };
+
+static enum ipc_intake_status
+world_intake_state(void *ctx)
+{
+	return ((struct world *)ctx)->intake_state;
+}
 
 static uint64_t
 world_queue_id(void *ctx)
@@ -52,7 +59,8 @@ world_may_send(void *ctx)
 	return !((struct world *)ctx)->is_throttled;
 }
 
-static const struct smtpd_ops ops = { world_queue_id, world_commit, world_may_send, world_abort };
+static const struct smtpd_ops ops = { world_intake_state, world_queue_id, world_commit,
+	world_may_send, world_abort };
 
 static int
 start_with(void **state, const char *more)
@@ -503,6 +511,27 @@ test_no_queue_id__451(void **state)
 	assert_int_equal(world->proto.state, SMTPD_COMMAND);
 }
 
+static void
+test_intake_is_refused__said_at_mail(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	world->intake_state = IPC_INTAKE_FULL;
+	buf_clear(&world->proto.out);
+	(void)say(world, "MAIL FROM:<>\r\n");
+	expect(world, "452 4.3.1 Insufficient system storage\r\n");
+	world->intake_state = IPC_INTAKE_TEMPORARY;
+	buf_clear(&world->proto.out);
+	(void)say(world, "MAIL FROM:<>\r\n");
+	expect(world, "451 4.3.0 Error: queue file write error\r\n");
+	world->intake_state = IPC_INTAKE_DURABLE;
+	buf_clear(&world->proto.out);
+	(void)say(world, "MAIL FROM:<>\r\n");
+	expect(world, "250 2.1.0 Ok\r\n");
+	assert_int_equal(world->proto.errors, 0);
+}
+
 /* rules: N65 */
 static void
 test_envelope__has_what_the_client_gave(void **state)
@@ -572,6 +601,7 @@ main(void)
 		TEST(test_bdat__chunks_are_one_message),
 		TEST(test_bdat__begun_and_left__is_aborted),
 		TEST(test_no_queue_id__451),
+		TEST(test_intake_is_refused__said_at_mail),
 		TEST(test_rate__mail_is_refused_for_now),
 		TEST(test_envelope__has_what_the_client_gave),
 	};
