@@ -95,7 +95,8 @@ def thread_campaign():
     environment = dict(os.environ, OSTLER_BUILD=str(build),
                        TSAN_OPTIONS=f"log_path={reports}/race exitcode=66")
     results = [count("unit tests under ThreadSanitizer", subprocess.run(
-        ["meson", "test", "-C", build, "--no-rebuild", "--suite", "unit"], env=environment, check=False))]
+        ["meson", "test", "-C", build, "--no-rebuild", "--suite", "unit", "-t", "6"],
+        env=environment, check=False))]
     results.append(count("integration tests under ThreadSanitizer", subprocess.run(
         ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
          *(ROOT / "tests/integration" / f"test_{name}.py" for name in ("relay", "kill", "limits"))],

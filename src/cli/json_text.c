@@ -3,8 +3,11 @@
  */
 #include "cli/json_text.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 enum { JSON_TEXT_DEPTH_MAX = 8 };
 
@@ -24,7 +27,86 @@ json_text_clean(const char *string)
 	return ret;
 }
 
-static enum err json_text_value(const json_t *value, unsigned depth, struct buf *text);
+/* --- numbers, by what their names say they are ------------------------------------------------ */
+
+static enum err
+json_text_size(uint64_t bytes, struct buf *text)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+	double size = (double)bytes / 1024;
+	size_t unit = 0;
+
+	if (bytes < 1024)
+		return buf_printf(text, " %" PRIu64 " B\n", bytes);
+	for (; size >= 1024 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
+		size /= 1024;
+	return buf_printf(text, " %.4g %s\n", size, units[unit]);
+}
+
+static enum err
+json_text_duration(uint64_t us, struct buf *text)
+{
+	static const struct {
+		uint64_t seconds;
+		const char *name;
+	} units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" } };
+	uint64_t seconds = us / 1000000;
+
+	if (us < 1000)
+		return buf_printf(text, " %" PRIu64 " us\n", us);
+	if (us < 1000000)
+		return buf_printf(text, " %.3g ms\n", (double)us / 1000);
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (seconds >= 2 * units[i].seconds)
+			return buf_printf(text, " %.3g %s\n",
+				(double)seconds / (double)units[i].seconds, units[i].name);
+	}
+	return buf_printf(text, " %.3g s\n", (double)us / 1000000);
+}
+
+static enum err
+json_text_time(int64_t seconds, struct buf *text)
+{
+	char date[64];
+	time_t time = seconds;
+	struct tm local;
+
+	if (seconds <= 0 || localtime_r(&time, &local) == NULL)
+		return buf_append_str(text, " -\n");
+	(void)strftime(date, sizeof(date), " %a %b %e %T %Y\n", &local);
+	return buf_append_str(text, date);
+}
+
+static bool
+ends_in(const char *name, const char *end)
+{
+	size_t length = strlen(name), end_length = strlen(end);
+
+	return length >= end_length && strcmp(name + length - end_length, end) == 0;
+}
+
+static enum err
+json_text_number(const char *name, int64_t number, struct buf *text)
+{
+	uint64_t amount = number < 0 ? 0 : (uint64_t)number;
+
+	if (ends_in(name, "_time_us"))
+		return json_text_time(number / 1000000, text);
+	if (ends_in(name, "_time") || ends_in(name, "_at") || ends_in(name, "_last"))
+		return json_text_time(number, text);
+	if (ends_in(name, "_bytes") || strncmp(name, "written_", 8) == 0)
+		return json_text_size(amount, text);
+	if (ends_in(name, "_us"))
+		return json_text_duration(amount, text);
+	if (ends_in(name, "_s") && amount < UINT64_MAX / 1000000)
+		return json_text_duration(amount * 1000000, text);
+	return buf_printf(text, " %" PRId64 "\n", number);
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+static enum err json_text_value(
+	const char *name, const json_t *value, unsigned depth, struct buf *text);
 
 static enum err
 json_text_members(const json_t *object, const char *skipped, unsigned depth, struct buf *text)
@@ -40,7 +122,7 @@ json_text_members(const json_t *object, const char *skipped, unsigned depth, str
 			continue;
 		err = buf_printf(text, "%*s%s:", (int)(2 * depth), "", json_text_clean(name).text);
 		if (err == ERR_OK)
-			err = json_text_value(value, depth, text);
+			err = json_text_value(name, value, depth, text);
 		if (err < 0)
 			break;
 	}
@@ -59,14 +141,14 @@ json_text_items(const json_t *array, unsigned depth, struct buf *text)
 		if (err == ERR_OK)
 			err = buf_printf(text, "%*s-", (int)(2 * depth + 2), "");
 		if (err == ERR_OK)
-			err = json_text_value(value, depth + 1, text);
+			err = json_text_value("", value, depth + 1, text);
 	}
 	return err;
 }
 
-/* What stands behind "name:" or "-", with its line end. */
+/* What stands behind "name:" or "-" (then name is ""), with its line end. */
 static enum err
-json_text_value(const json_t *value, unsigned depth, struct buf *text)
+json_text_value(const char *name, const json_t *value, unsigned depth, struct buf *text)
 {
 	enum err err;
 
@@ -81,7 +163,7 @@ json_text_value(const json_t *value, unsigned depth, struct buf *text)
 	case JSON_STRING:
 		return buf_printf(text, " %s\n", json_text_clean(json_string_value(value)).text);
 	case JSON_INTEGER:
-		return buf_printf(text, " %" JSON_INTEGER_FORMAT "\n", json_integer_value(value));
+		return json_text_number(name, json_integer_value(value), text);
 	case JSON_REAL:
 		return buf_printf(text, " %.6g\n", json_real_value(value));
 	case JSON_TRUE:

@@ -16,7 +16,9 @@ struct json_text {
 struct json_text json_text_clean(const char *string);
 
 /*
- * Appends an object as lines "name: value", what is nested two columns further in. Strings keep
+ * Appends an object as lines "name: value", what is nested two columns further in. Numbers whose
+ * name ends in _bytes, _us, _s, _time, _at, _last are written as sizes, durations and local times;
+ * in reals and behind "-" they stay numbers. Strings keep
  * their line ends when they are the member named `verbatim` (may be NULL), which comes last.
  * ERR_SYNTAX: no JSON object.
  */

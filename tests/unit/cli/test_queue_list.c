@@ -126,6 +126,28 @@ test_json_text__nested__is_indented(void **state)
 	buf_done(&text);
 }
 
+static void
+test_json_text__numbers__have_the_units_of_their_names(void **state)
+{
+	struct buf text;
+
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	tzset();
+	buf_init(&text, 0);
+	assert_int_equal(json_text_format(SLICE_LIT("{\"a_bytes\": 5, \"b_bytes\": 335544320, "
+						    "\"written_mail\": 2576, \"c_us\": 349, "
+						    "\"d_us\": 32333, \"e_s\": 12, \"f_s\": 7500, "
+						    "\"g_time\": 1795725051, \"h_at\": 0, "
+						    "\"count\": 2576}"),
+				 NULL, &text),
+		ERR_OK);
+	assert_text(&text, "a_bytes: 5 B\nb_bytes: 320 MiB\nwritten_mail: 2.516 KiB\nc_us: 349 us\n"
+			   "d_us: 32.3 ms\ne_s: 12 s\nf_s: 2.08 h\n"
+			   "g_time: Thu Nov 26 20:30:51 2026\nh_at: -\ncount: 2576\n");
+	buf_done(&text);
+}
+
 int
 main(void)
 {
@@ -134,6 +156,7 @@ main(void)
 		cmocka_unit_test(test_queue_list__messages__have_their_columns),
 		cmocka_unit_test(test_queue_list__one_active_message__is_starred),
 		cmocka_unit_test(test_json_text__nested__is_indented),
+		cmocka_unit_test(test_json_text__numbers__have_the_units_of_their_names),
 	};
 
 	if (setenv("TZ", "UTC0", 1) < 0)
