@@ -3,6 +3,7 @@
  */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "store/journal_priv.h"
 
 #include <stdarg.h>
@@ -115,8 +116,7 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 		return ERR_FAULTED;
 	for (size_t i = 0; i < count; i++)
 		bytes += record_size(records[i].payload.len);
-	if (bytes > RECORD_BATCH_MAX - RECORD_BATCH_HEADER
-		|| bytes > journal->options.segment_size / 2)
+	if (bytes > JOURNAL_APPEND_MAX || bytes > journal->options.segment_size / 2)
 		return ERR_LIMIT;
 	item = journal_writer_open_item(journal, bytes, count, class);
 	if (item == NULL)
@@ -144,17 +144,33 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 	return ERR_OK;
 }
 
-/* is_older: it does not replace what is known. */
+size_t
+journal_nodes_size(const struct journal *journal)
+{
+	const struct journal_node *node;
+	size_t bytes = 0;
+
+	TAILQ_FOREACH(node, &journal->nodes, link)
+		bytes += record_size(8 + node->key.len + node->value.len);
+	return bytes;
+}
+
+size_t
+journal_nodes_max(const struct journal *journal)
+{
+	return num_min_u64(JOURNAL_NODES_MAX, journal->options.segment_size / 8);
+}
+
 void
 journal_node_remember(
-	struct journal *journal, struct slice key, struct slice value, bool is_older)
+	struct journal *journal, struct slice key, struct slice value, uint64_t sequence)
 {
 	struct journal_node *node;
 
 	TAILQ_FOREACH(node, &journal->nodes, link)
 		if (slice_equal(buf_slice(&node->key), key))
 			break;
-	if (node != NULL && is_older)
+	if (node != NULL && node->sequence > sequence)
 		return;
 	if (node == NULL) {
 		node = MEM_NEW(struct journal_node);
@@ -163,6 +179,7 @@ journal_node_remember(
 		buf_add(&node->key, key);
 		TAILQ_INSERT_TAIL(&journal->nodes, node, link);
 	}
+	node->sequence = sequence;
 	buf_clear(&node->value);
 	buf_add(&node->value, value);
 }
@@ -177,12 +194,15 @@ journal_set_node(struct journal *journal, struct slice key, struct slice value,
 	enum err err;
 
 	CHECK(key.len > 0 && key.len <= 64 && value.len <= 4096);
+	if (journal_nodes_size(journal) + record_size(8 + key.len + value.len)
+		> journal_nodes_max(journal))
+		return ERR_LIMIT;
 	buf_init(&payload, 0);
 	record_node_encode(&payload, &node);
 	record.payload = buf_slice(&payload);
 	err = journal_append(journal, &record, 1, JOURNAL_RESULT, JOURNAL_NOW, done, ctx, NULL);
 	if (err == ERR_OK)
-		journal_node_remember(journal, key, value, false);
+		journal_node_remember(journal, key, value, UINT64_MAX);
 	buf_done(&payload);
 	return err;
 }

@@ -66,6 +66,9 @@ enum {
 	JOURNAL_GROW_PERCENT = 240,
 	JOURNAL_SHRINK_PERCENT = 300,
 	JOURNAL_RECORDS_MAX = 4096,
+	/* all named values, which the first batch of a segment has besides */
+	JOURNAL_NODES_MAX = 64 * 1024,
+	JOURNAL_APPEND_MAX = RECORD_BATCH_MAX - RECORD_BATCH_HEADER - JOURNAL_NODES_MAX,
 };
 
 typedef void journal_done_fn(void *ctx, enum journal_outcome outcome);
@@ -188,7 +191,10 @@ MUST_USE enum err journal_append(struct journal *journal, const struct record *r
 	size_t count, enum journal_class class, enum journal_urgency urgency, journal_done_fn *done,
 	void *ctx, uint64_t *ret_lsns);
 
-/* Sets a named value of the node, kept for ever; joins the next batch. Value at most 4 KiB. */
+/*
+ * Sets a named value of the node, kept for ever; joins the next batch. Value at most 4 KiB. Errors
+ * as journal_append(); ERR_LIMIT: all together would be too large.
+ */
 MUST_USE enum err journal_set_node(struct journal *journal, struct slice key, struct slice value,
 	journal_done_fn *done, void *ctx);
 

@@ -21,7 +21,7 @@ journal_format_remember(struct journal *journal, uint16_t minor)
 	uint8_t value[FORMAT_SIZE];
 
 	wire_store_u16(value, minor);
-	journal_node_remember(journal, FORMAT_KEY, slice_make(value, sizeof(value)), false);
+	journal_node_remember(journal, FORMAT_KEY, slice_make(value, sizeof(value)), UINT64_MAX);
 }
 
 void
@@ -72,6 +72,8 @@ journal_format_fill(const struct journal *journal, struct segment_header *header
 	_Static_assert(sizeof(OSTLER_VERSION) <= RECORD_WRITER_SIZE, "the release fits a header");
 	header->features_may |= RECORD_FEATURE_WRITER;
 	memcpy(header->writer, OSTLER_VERSION, sizeof(OSTLER_VERSION));
+	header->features_may |= RECORD_FEATURE_EPOCH;
+	header->epoch = journal->options.epoch;
 }
 
 /* Refused: the value that waits to be repeated in the next segment is the old one again. */

@@ -73,6 +73,7 @@ struct journal_node {
 	TAILQ_ENTRY(journal_node) link;
 	struct buf key;
 	struct buf value;
+	uint64_t sequence; /* of the segment that it was found in; set since: UINT64_MAX */
 };
 TAILQ_HEAD(journal_nodes, journal_node);
 
@@ -89,16 +90,18 @@ struct journal_recovery {
 	struct journal_found *found;
 	size_t count, index;
 	size_t oldest, newest; /* range of `found` in force, sorted by sequence */
-	uint64_t previous_sum;
+	uint64_t previous_sum; /* UINT64_MAX: whatever comes next is the first of its chain */
 	uint64_t end; /* LSN behind the last accepted batch */
 	bool is_scanning;  /* newest first, for its end, `first` and named values */
 	bool has_begun;    /* the first batch of the segment under way was accepted */
+	bool has_writer;   /* the epoch that all of its batches have is known */
+	uint64_t writer;   /* that epoch */
 	bool is_closed;    /* the newest segment names a successor */
 	bool is_replaying; /* from recovery's begin to the end of replay */
 	uint64_t from;     /* replay: what lies below is known */
 	uint64_t footer;   /* LSN of the footer that is read */
 	uint64_t limit;    /* closing batch behind it */
-	uint64_t epoch;
+	uint64_t epoch;    /* of the footer's batches */
 	uint64_t footer_sum; /* that its last batch must have */
 	uint64_t scanned_end, scanned_sum;
 	struct buf tail; /* bytes behind the end that nobody has acknowledged */
@@ -224,8 +227,12 @@ void journal_prepare(struct journal *journal);
 /* journal.c */
 bool journal_plant_is_on(const struct journal *journal, enum journal_plant plant);
 void journal_notice(struct journal *journal, const char *format, ...) FORMAT_PRINTF(2, 3);
+/* It replaces what is known from the same segment or an older one. */
 void journal_node_remember(
-	struct journal *journal, struct slice key, struct slice value, bool is_older);
+	struct journal *journal, struct slice key, struct slice value, uint64_t sequence);
+/* Bytes that all named values take in the first batch of a segment, and may take. */
+size_t journal_nodes_size(const struct journal *journal);
+size_t journal_nodes_max(const struct journal *journal);
 /* When an idle journal gets the empty batch that proves the one before it. */
 uint64_t journal_prove_at_ns(const struct journal *journal);
 uint64_t journal_gather_ns(const struct journal *journal, const struct journal_item *item);

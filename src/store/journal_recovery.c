@@ -349,6 +349,14 @@ journal_recovery_limit(const struct journal_recovery *recovery, size_t index)
 	return limit;
 }
 
+/* A crash behind its header, or a second one: a later cut may lie in front of all of it. */
+static bool
+journal_recovery_has_batches(const struct journal_recovery *recovery, size_t index)
+{
+	return journal_recovery_limit(recovery, index)
+	       > recovery->found[index].header.base + RECORD_BLOCK;
+}
+
 /* A batch that is whole and stands where it says; it need not be the successor of anything. */
 static bool
 journal_batch_at(const struct journal *journal, struct slice segment,
@@ -358,6 +366,17 @@ journal_batch_at(const struct journal *journal, struct slice segment,
 	       && (ret_batch->lsn == header->base + offset
 		       || journal_plant_is_on(journal, JOURNAL_PLANT_NO_EPOCH))
 	       && offset + ret_batch->length <= header->size;
+}
+
+/*
+ * A segment has one writer. What bears another epoch is none of its batches: somebody may have put
+ * it into a message, whose bytes lie where a batch was torn.
+ */
+static bool
+journal_recovery_is_ours(
+	const struct journal_recovery *recovery, const struct batch_header *batch)
+{
+	return !recovery->has_writer || batch->epoch == recovery->writer;
 }
 
 /* Whether something behind `offset` proves that the batch there had been durable. */
@@ -376,27 +395,31 @@ journal_recovery_proven(
 	for (uint64_t at = offset + RECORD_BLOCK; at < limit; at += RECORD_BLOCK) {
 		struct batch_header batch;
 
-		if (!journal_batch_at(journal, segment, header, at, &batch))
+		if (!journal_batch_at(journal, segment, header, at, &batch)
+			|| !journal_recovery_is_ours(recovery, &batch))
 			continue;
 		if (batch.durable > header->base + offset)
 			proven = true;
 		if (proven) {
 			*ret_next = at;
 			recovery->previous_sum = batch.previous;
-			break;
+			return true;
 		}
 	}
+	if (proven) /* what the next segment begins with follows something that is lost */
+		recovery->previous_sum = UINT64_MAX;
 	return proven;
 }
 
 static void
 journal_recovery_node(struct journal *journal, const struct record *record)
 {
-	bool is_older = journal->recovery.index != journal->recovery.newest;
+	const struct journal_recovery *recovery = &journal->recovery;
 	struct record_node node;
 
 	if (record_node_decode(record->payload, &node) == ERR_OK && node.key.len > 0)
-		journal_node_remember(journal, node.key, node.value, is_older);
+		journal_node_remember(journal, node.key, node.value,
+			recovery->found[recovery->index].header.sequence);
 }
 
 /* Tells the owner of the journal what is new to it. */
@@ -415,11 +438,11 @@ journal_recovery_record(struct journal *journal, uint64_t lsn, const struct reco
 
 	for (unsigned i = 0; i < count; i++)
 		journal_recovery_entry(journal, &entries[i]);
-	if (count == 0 && record->type == RECORD_MESSAGE)
+	if (count == 0 && record_is_of_message(record->type))
 		journal_notice(journal,
-			"journal: the message at LSN %llu is "
-			"not readable; left out",
-			(unsigned long long)lsn);
+			"journal: the record at LSN %llu (%u, of a message) is whole, but not what "
+			"this release knows; left out",
+			(unsigned long long)lsn, (unsigned)record->type);
 	if (count == 0 && !record_is_known(record->type)
 		&& (record->flags & RECORD_CRITICAL) != 0)
 		journal_notice(journal,
@@ -464,7 +487,8 @@ journal_recovery_is_next(struct journal *journal, struct slice segment, uint64_t
 	struct journal_recovery *recovery = &journal->recovery;
 	const struct segment_header *header = &recovery->found[recovery->index].header;
 
-	if (!journal_batch_at(journal, segment, header, offset, ret_batch))
+	if (!journal_batch_at(journal, segment, header, offset, ret_batch)
+		|| !journal_recovery_is_ours(recovery, ret_batch))
 		return false;
 	return recovery->previous_sum == UINT64_MAX
 	       || ret_batch->previous == recovery->previous_sum;
@@ -478,6 +502,8 @@ journal_recovery_take(struct journal *journal, struct slice segment, uint64_t of
 	struct slice bytes = slice_head(slice_from(segment, offset), batch->length);
 
 	recovery->previous_sum = batch->sum;
+	recovery->has_writer = true;
+	recovery->writer = batch->epoch;
 	recovery->end = batch->lsn + batch->length;
 	if (batch->wall_us > journal->wall_us)
 		journal->wall_us = batch->wall_us;
@@ -495,6 +521,21 @@ journal_recovery_torn(struct journal *journal, struct slice segment, uint64_t of
 		journal_salvage(journal, slice_from(segment, offset), lsn);
 }
 
+/* What can be read of it counts: in a scan the named values, in replay all else. */
+static void
+journal_recovery_damage(
+	struct journal *journal, struct slice segment, uint64_t offset, uint64_t end)
+{
+	const struct journal_recovery *recovery = &journal->recovery;
+	const struct segment_header *header = &recovery->found[recovery->index].header;
+	struct slice bytes = slice_head(slice_from(segment, offset), (size_t)(end - offset));
+
+	if (!recovery->is_scanning)
+		journal_salvage_report(
+			journal, header, bytes, header->base + offset, header->base + end);
+	journal_salvage(journal, bytes, header->base + offset);
+}
+
 /* All batches of one segment; returns whether the newest was found to be closed. */
 static bool
 journal_recovery_segment(struct journal *journal, struct slice segment)
@@ -503,6 +544,8 @@ journal_recovery_segment(struct journal *journal, struct slice segment)
 	const struct segment_header *header = &recovery->found[recovery->index].header;
 	uint64_t limit = journal_recovery_limit(recovery, recovery->index), offset = RECORD_BLOCK;
 
+	recovery->has_writer = header->epoch != 0;
+	recovery->writer = header->epoch;
 	while (header->base + offset < limit) {
 		struct batch_header batch;
 		uint64_t next;
@@ -518,14 +561,7 @@ journal_recovery_segment(struct journal *journal, struct slice segment)
 		journal_recovery_torn(journal, segment, offset, header->base + offset);
 		if (!journal_recovery_proven(journal, segment, offset, &next))
 			return false;
-		if (!recovery->is_scanning) {
-			struct slice bytes =
-				slice_head(slice_from(segment, offset), (size_t)(next - offset));
-
-			journal_salvage_report(journal, header, bytes, header->base + offset,
-				header->base + next);
-			journal_salvage(journal, bytes, header->base + offset);
-		}
+		journal_recovery_damage(journal, segment, offset, next);
 		recovery->end = header->base + next;
 		offset = next;
 	}
@@ -623,12 +659,20 @@ journal_recovery_finish(struct journal *journal)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 	struct journal_segment *newest;
+	struct fault fault;
 
 	recovery->is_scanning = false;
 	journal_recovery_drop_old(journal);
 	journal_recovery_enforce(journal);
 	if (journal->state != JOURNAL_RECOVERING)
 		return;
+	if (journal_nodes_size(journal) > journal_nodes_max(journal)) {
+		(void)fault_set(&fault, ERR_LIMIT,
+			"the journal has named values of %zu bytes, this release takes %zu",
+			journal_nodes_size(journal), journal_nodes_max(journal));
+		journal_recovery_fail(journal, ERR_LIMIT, &fault);
+		return;
+	}
 	newest = journal_newest(journal);
 	newest->end = num_max_u64(recovery->scanned_end, newest->base);
 	journal->sequence = newest->sequence;
@@ -715,6 +759,8 @@ journal_recovery_segment_read(void *ctx, struct disk_op *op)
 	} else {
 		(void)journal_recovery_segment(journal, segment);
 	}
+	if (op->err < 0)
+		recovery->previous_sum = UINT64_MAX;
 	recovery->index++;
 	journal_replay_next(journal);
 }
@@ -735,6 +781,17 @@ journal_recovery_read(struct journal *journal)
 	journal_recovery_submit(journal, DISK_READ, 0, length, journal_recovery_segment_read);
 }
 
+/* A batch of a footer holds one FOOTER record, made of whole entries. */
+static bool
+journal_footer_is_one(struct slice bytes, const struct batch_header *batch)
+{
+	struct slice rest = slice_from(slice_head(bytes, batch->used), RECORD_BATCH_HEADER);
+	struct record record;
+
+	return record_next(&rest, &record) == ERR_OK && rest.len == 0
+	       && record.type == RECORD_FOOTER && record.payload.len % SUMMARY_ENTRY == 0;
+}
+
 /* Whether the bytes of a footer are whole batches one behind the other, up to its end. */
 static bool
 journal_footer_is_whole(const struct journal *journal, struct slice bytes)
@@ -748,7 +805,7 @@ journal_footer_is_whole(const struct journal *journal, struct slice bytes)
 		struct batch_header batch;
 
 		if (batch_decode(bytes, &batch) < 0 || batch.lsn != lsn
-			|| batch.epoch != recovery->epoch
+			|| batch.epoch != recovery->epoch || !journal_footer_is_one(bytes, &batch)
 			|| (lsn != recovery->footer && batch.previous != sum))
 			return false;
 		sum = batch.sum;
@@ -833,14 +890,20 @@ journal_replay_next(struct journal *journal)
 
 	while (recovery->index <= recovery->newest
 		&& (journal_recovery_limit(recovery, recovery->index) <= recovery->from
-			|| journal->recovered_end <= recovery->from)) {
+			|| journal->recovered_end <= recovery->from
+			|| !journal_recovery_has_batches(recovery, recovery->index))) {
+		if (journal_recovery_has_batches(recovery, recovery->index))
+			recovery->previous_sum = UINT64_MAX;
 		recovery->index++;
-		recovery->previous_sum = UINT64_MAX;
 	}
 	if (recovery->index > recovery->newest) {
 		journal_replay_end(journal);
 		return;
 	}
+	if (recovery->index > recovery->oldest
+		&& recovery->found[recovery->index].header.sequence
+			   != recovery->found[recovery->index - 1].header.sequence + 1)
+		recovery->previous_sum = UINT64_MAX; /* one between them is missing */
 	recovery->limit = journal_recovery_limit(recovery, recovery->index);
 	if (recovery->index == recovery->newest || journal->options.reads_all
 		|| recovery->limit >= recovery->found[recovery->index].header.base

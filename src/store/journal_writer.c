@@ -146,17 +146,6 @@ journal_item_fits(const struct journal_item *item, size_t bytes, size_t count)
 
 /* --- segments --------------------------------------------------------------------------------- */
 
-static size_t
-journal_nodes_size(const struct journal *journal)
-{
-	const struct journal_node *node;
-	size_t bytes = 0;
-
-	TAILQ_FOREACH(node, &journal->nodes, link)
-		bytes += record_size(8 + node->key.len + node->value.len);
-	return bytes;
-}
-
 /* The first batch of a segment repeats all named values, so that older ones can go. */
 static void
 journal_nodes_put(struct journal *journal, struct journal_item *item)

@@ -31,7 +31,10 @@ enum {
 	/* Behind that, since 1.1: the writer's release, with a checksum of its own. */
 	SEGMENT_AT_WRITER = 104,
 	SEGMENT_AT_WRITER_SUM = SEGMENT_AT_WRITER + RECORD_WRITER_SIZE,
-	SEGMENT_WRITER_END = SEGMENT_AT_WRITER_SUM + 8,
+	/* Behind that, the same for its epoch. */
+	SEGMENT_AT_EPOCH = SEGMENT_AT_WRITER_SUM + 8,
+	SEGMENT_AT_EPOCH_SUM = SEGMENT_AT_EPOCH + 8,
+	SEGMENT_COPY_END = SEGMENT_AT_EPOCH_SUM + 8,
 };
 
 /* Places in the batch header; 32 bytes before the checksum are reserved. */
@@ -55,7 +58,7 @@ enum {
 };
 
 _Static_assert(BATCH_AT_SUM + 8 == RECORD_BATCH_HEADER, "batch header layout");
-_Static_assert((int)SEGMENT_WRITER_END <= (int)RECORD_SEGMENT_COPY, "segment header fits its copy");
+_Static_assert((int)SEGMENT_COPY_END <= (int)RECORD_SEGMENT_COPY, "segment header fits its copy");
 
 /* Places in a record header. */
 enum { RECORD_AT_TYPE = 0, RECORD_AT_FLAGS = 2, RECORD_AT_LENGTH = 4, RECORD_AT_MESSAGE = 8,
@@ -88,6 +91,12 @@ segment_writer_decode(const uint8_t *copy, struct segment_header *header)
 		header->writer[i] = (char)text[i];
 }
 
+static uint64_t
+segment_epoch_sum(const uint8_t *copy)
+{
+	return hash_bytes(slice_make(copy + SEGMENT_AT_EPOCH, 8));
+}
+
 void
 segment_header_encode(const struct segment_header *header, uint8_t *block)
 {
@@ -108,7 +117,11 @@ segment_header_encode(const struct segment_header *header, uint8_t *block)
 	wire_store_u64(block + SEGMENT_AT_SUM, hash_bytes(slice_make(block, SEGMENT_AT_SUM)));
 	if ((header->features_may & RECORD_FEATURE_WRITER) != 0)
 		segment_writer_encode(header, block);
-	memcpy(block + RECORD_SEGMENT_COPY, block, SEGMENT_WRITER_END);
+	if ((header->features_may & RECORD_FEATURE_EPOCH) != 0) {
+		wire_store_u64(block + SEGMENT_AT_EPOCH, header->epoch);
+		wire_store_u64(block + SEGMENT_AT_EPOCH_SUM, segment_epoch_sum(block));
+	}
+	memcpy(block + RECORD_SEGMENT_COPY, block, SEGMENT_COPY_END);
 }
 
 static bool
@@ -135,15 +148,23 @@ segment_copy_decode(const uint8_t *copy, struct segment_header *header)
 	header->features_may = wire_load_u64(copy + SEGMENT_AT_FEATURES_MAY);
 	memcpy(header->uuid, copy + SEGMENT_AT_UUID, RECORD_UUID_SIZE);
 	segment_writer_decode(copy, header);
+	if ((header->features_may & RECORD_FEATURE_EPOCH) != 0
+		&& wire_load_u64(copy + SEGMENT_AT_EPOCH_SUM) == segment_epoch_sum(copy))
+		header->epoch = wire_load_u64(copy + SEGMENT_AT_EPOCH);
 }
+
+/* Numbers that grow for ever do not come near this, so that nothing made of them overflows. */
+#define SEGMENT_NUMBER_MAX (UINT64_MAX / 4)
 
 /* Whether the numbers of a header can belong together at all. */
 static bool
 segment_header_is_sane(const struct segment_header *header)
 {
-	return header->sequence > 0 && header->size >= 2 * RECORD_BLOCK
+	return header->sequence > 0 && header->sequence <= SEGMENT_NUMBER_MAX
+		&& header->generation <= SEGMENT_NUMBER_MAX
+		&& header->size >= 2 * RECORD_BLOCK
 		&& header->size <= (UINT64_C(1) << 40) && header->size % RECORD_BLOCK == 0
-		&& header->base % RECORD_BLOCK == 0 && header->base <= UINT64_MAX - header->size
+		&& header->base % RECORD_BLOCK == 0 && header->base <= SEGMENT_NUMBER_MAX
 		&& header->cut <= header->base && header->first <= header->base;
 }
 
@@ -356,6 +377,12 @@ bool
 record_is_known(uint16_t type)
 {
 	return type >= RECORD_MESSAGE && type <= RECORD_PLACE;
+}
+
+bool
+record_is_of_message(uint16_t type)
+{
+	return (type >= RECORD_MESSAGE && type <= RECORD_DONE) || type == RECORD_PLACE;
 }
 
 uint64_t

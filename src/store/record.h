@@ -36,6 +36,8 @@ enum {
 #define RECORD_FEATURE_WRITER UINT64_C(1)
 /* The same: the file was blank when it was taken into use. */
 #define RECORD_FEATURE_BLANK UINT64_C(2)
+/* The same: the header has the epoch of its writer. */
+#define RECORD_FEATURE_EPOCH UINT64_C(4)
 
 struct segment_header {
 	uint64_t sequence;   /* 1, 2, 3, … without gaps among the segments in force */
@@ -51,6 +53,7 @@ struct segment_header {
 	uint16_t minor;
 	uint8_t uuid[RECORD_UUID_SIZE]; /* of the journal */
 	char writer[RECORD_WRITER_SIZE]; /* RECORD_FEATURE_WRITER: release, else empty */
+	uint64_t epoch; /* RECORD_FEATURE_EPOCH: that all of its batches have; 0: not known */
 };
 
 /* Fills a block of RECORD_BLOCK bytes. */
@@ -136,6 +139,9 @@ size_t record_size(size_t payload_len);
 
 /* Whether this release knows what records of this type mean. */
 bool record_is_known(uint16_t type);
+
+/* Whether records of this type, which is known, belong to a message. */
+bool record_is_of_message(uint16_t type);
 
 /* Queue ID of the message that a record of an unknown type belongs to; 0: of none. */
 uint64_t record_unknown_owner(const struct record *record);

@@ -261,7 +261,7 @@ store_apply_message(struct store *store, const struct summary_entry *entry)
 	slot->due_s = 0;
 	slot->flags = 0;
 	slot->is_durable = 1;
-	store_hold(store, entry->lsn, entry->size);
+	store_hold(store, entry->lsn, slot->message_size);
 }
 
 /* Items that stand before a STATE count no more. */
@@ -297,7 +297,7 @@ store_apply_state(
 	slot->state_size = entry->size & INDEX_SIZE_MASK;
 	slot->due_s = entry->due_s;
 	slot->flags = entry->flags & INDEX_FLAGS;
-	store_hold(store, lsn, entry->size);
+	store_hold(store, lsn, slot->state_size);
 }
 
 static void
@@ -343,6 +343,8 @@ store_apply(struct store *store, const struct summary_entry *entry)
 {
 	store_ref ref;
 
+	if (entry->queue_id == 0)
+		return;
 	if (entry->type == RECORD_MESSAGE) {
 		store_apply_message(store, entry);
 		return;

@@ -16,7 +16,7 @@
 
 static const struct segment_header sample = {
 	.sequence = 7, .base = 7 * 65536, .cut = 6 * 65536 + 8192, .first = 2 * 65536, .size = 65536,
-	.generation = 3, .features_may = 9, .node = 5, .major = RECORD_FORMAT_MAJOR,
+	.generation = 3, .features_may = 13, .epoch = 77, .node = 5, .major = RECORD_FORMAT_MAJOR,
 	.minor = RECORD_FORMAT_MINOR, .uuid = { 1, 2, 3 },
 };
 
@@ -99,6 +99,41 @@ test_segment_header__writer__is_named_when_the_format_is_not_known(void **state)
 	assert_int_equal(block[104], 0);
 	assert_int_equal(
 		segment_header_decode(slice_make(block, sizeof(block)), &got, &fault), ERR_OK);
+}
+
+static void
+test_segment_header__epoch_damaged__is_not_known(void **state)
+{
+	uint8_t block[RECORD_BLOCK];
+	struct segment_header header;
+
+	(void)state;
+	for (size_t at = 136; at < 152; at++) {
+		segment_header_encode(&sample, block);
+		block[at] ^= 1;
+		assert_int_equal(
+			segment_header_decode(slice_make(block, sizeof(block)), &header, NULL), ERR_OK);
+		assert_int_equal(header.epoch, 0);
+	}
+}
+
+/* Nothing that is made of them may overflow. */
+static void
+test_segment_header__numbers_beyond_all_use__are_damage(void **state)
+{
+	uint8_t block[RECORD_BLOCK];
+	struct segment_header headers[3] = { sample, sample, sample }, got;
+	struct fault fault;
+
+	(void)state;
+	headers[0].base = UINT64_C(1) << 62;
+	headers[1].sequence = UINT64_MAX;
+	headers[2].generation = UINT64_MAX;
+	for (int i = 0; i < 3; i++) {
+		segment_header_encode(&headers[i], block);
+		assert_int_equal(
+			segment_header_decode(slice_make(block, sizeof(block)), &got, &fault), ERR_CORRUPT);
+	}
 }
 
 static void
@@ -261,6 +296,8 @@ main(void)
 		cmocka_unit_test(test_segment_header__encoded__comes_back),
 		cmocka_unit_test(test_segment_header__one_copy_damaged__the_other_serves),
 		cmocka_unit_test(test_segment_header__newer_format__is_told_apart),
+		cmocka_unit_test(test_segment_header__epoch_damaged__is_not_known),
+		cmocka_unit_test(test_segment_header__numbers_beyond_all_use__are_damage),
 		cmocka_unit_test(test_segment_header__writer__is_named_when_the_format_is_not_known),
 		cmocka_unit_test(test_batch__sealed__comes_back_with_its_records),
 		cmocka_unit_test(test_batch__any_flipped_bit__is_noticed),

@@ -1,0 +1,286 @@
+/*
+ * test_damage.c - damage that a start must tell from what is whole: all that can be read stays
+ *
+ * Method: a store over real files, whose bytes are changed while it is closed. Closing at once, before
+ * the journal was idle for JOURNAL_IDLE_NS, leaves it as a crash does: nothing proves the last batch.
+ */
+#include "store_world.h"
+
+#include "base/wire.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define KEY SLICE_LIT("key")
+
+/* --- files of the journal ---------------------------------------- */
+
+static int
+damage_open(const struct world *world, uint32_t slot)
+{
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "%08u.seg", (unsigned)slot);
+	return openat(world->journal_dir, name, O_RDWR | O_CLOEXEC);
+}
+
+static void
+damage_write(const struct world *world, uint32_t slot, uint64_t offset, struct slice bytes)
+{
+	int fd = damage_open(world, slot);
+
+	assert_true(fd >= 0);
+	assert_true(pwrite(fd, bytes.ptr, bytes.len, (off_t)offset) == (ssize_t)bytes.len);
+	(void)close(fd);
+}
+
+static void
+damage_flip(const struct world *world, uint32_t slot, uint64_t offset)
+{
+	int fd = damage_open(world, slot);
+	uint8_t byte = 0;
+
+	assert_true(fd >= 0 && pread(fd, &byte, 1, (off_t)offset) == 1);
+	(void)close(fd);
+	byte ^= 0x55;
+	damage_write(world, slot, offset, slice_make(&byte, 1));
+}
+
+static void
+damage_remove(const struct world *world, uint32_t slot)
+{
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "%08u.seg", (unsigned)slot);
+	assert_int_equal(unlinkat(world->journal_dir, name, 0), 0);
+}
+
+/* The place of the newest segment, or of the one before it. */
+static struct journal_place
+damage_place(struct world *world, unsigned back)
+{
+	struct journal *journal = store_journal(world->store);
+	struct journal_place place;
+	size_t count = 0;
+
+	while (journal_place_number(journal, count, &place))
+		count++;
+	assert_true(count > back);
+	assert_true(journal_place_number(journal, count - 1 - back, &place));
+	return place;
+}
+
+/* Messages until one is the first of a new segment; returns its queue ID. */
+static uint64_t
+damage_fill(struct world *world, uint64_t id)
+{
+	uint64_t base = damage_place(world, 0).base;
+
+	for (;; id++) {
+		store_unpin(world->store, world_put_id(world, id));
+		if (damage_place(world, 0).base != base)
+			return id;
+	}
+}
+
+static void
+damage_restart(struct world *world)
+{
+	world_close(world);
+	world_open(world);
+}
+
+static void
+damage_set(struct world *world, const char *value)
+{
+	int before = world->durable;
+
+	assert_int_equal(journal_set_node(store_journal(world->store), KEY, slice_str(value),
+				 world_settled, world),
+		ERR_OK);
+	WORLD_UNTIL(world, world->durable > before);
+}
+
+/* --- tests ---------------------------------------- */
+
+/* A crash behind the header of a new segment: its first batch, which repeats all values, is not
+ * there, so that they are those of the segment before, the last of each. */
+static void
+test_damage__segment_without_a_batch__values_are_the_last_ones(void **state)
+{
+	struct world *world = *state;
+	uint8_t block[RECORD_BLOCK];
+	struct segment_header header = { 0 };
+	struct journal_place place, spare = { 0 };
+	struct fault fault;
+	uint64_t durable;
+	int fd;
+
+	damage_set(world, "old");
+	damage_restart(world);
+	damage_set(world, "new");
+	place = damage_place(world, 0);
+	durable = journal_durable(store_journal(world->store));
+	world_close(world);
+	fd = damage_open(world, place.slot);
+	assert_true(pread(fd, block, sizeof(block), 0) == (ssize_t)sizeof(block));
+	(void)close(fd);
+	assert_int_equal(
+		segment_header_decode(slice_make(block, sizeof(block)), &header, &fault), ERR_OK);
+	header.sequence++;
+	header.generation++;
+	header.base += header.size;
+	header.cut = durable;
+	segment_header_encode(&header, block);
+	for (spare.slot = 0; spare.slot < 32; spare.slot++) { /* a file that is blank */
+		uint8_t first[RECORD_BLOCK];
+		bool is_blank;
+
+		fd = damage_open(world, spare.slot);
+		is_blank = fd >= 0 && pread(fd, first, sizeof(first), 0) == (ssize_t)sizeof(first)
+			   && first[0] == 0;
+		if (fd >= 0)
+			(void)close(fd);
+		if (is_blank)
+			break;
+	}
+	damage_write(world, spare.slot, 0, slice_make(block, sizeof(block)));
+	world_open(world);
+	assert_true(slice_equal_str(journal_node(store_journal(world->store), KEY), "new"));
+}
+
+/* What follows a gap is not the successor of what stands before it, and counts all the same. */
+static void
+test_damage__missing_segment_before_the_newest__its_only_batch_counts(void **state)
+{
+	struct world *world = *state;
+	uint64_t id;
+
+	(void)damage_fill(world, 1);
+	id = damage_fill(world, 100);
+	world_close(world);
+	damage_remove(world, 1);
+	world_open(world);
+	assert_true(world_heard(world, "missing") >= 1);
+	assert_int_equal(world_load(world, store_find(world->store, id)), ERR_OK);
+	assert_int_equal(world_heard(world, "damage at LSN"), 0);
+}
+
+/* The last batch of a closed segment is damaged, and its footer with it. */
+static void
+test_damage__end_of_the_segment_before_the_newest__its_only_batch_counts(void **state)
+{
+	struct world *world = *state;
+	struct journal_place place;
+	uint64_t id = damage_fill(world, 1);
+
+	place = damage_place(world, 1);
+	world_close(world);
+	damage_flip(world, place.slot, place.end - place.base - RECORD_BLOCK + 200);
+	world_open(world);
+	assert_int_equal(world_load(world, store_find(world->store, id)), ERR_OK);
+	assert_int_equal(world_heard(world, "damage at LSN"), 1);
+}
+
+/* A batch that bears the right LSN, but was written by nobody: a stranger's message has it in it. */
+static void
+damage_forge(uint64_t lsn, uint64_t epoch, uint64_t ends, struct buf *bytes)
+{
+	struct record_state end = { .queue_id = ends };
+	struct batch_header header = { .epoch = epoch, .lsn = lsn, .count = 1, .durable = lsn };
+	struct buf payload;
+
+	buf_init(&payload, 0);
+	record_state_encode(&payload, &end);
+	batch_begin(bytes);
+	(void)record_put(bytes,
+		&(struct record){ .type = RECORD_DONE, .payload = buf_slice(&payload) });
+	batch_seal(bytes, &header);
+	buf_done(&payload);
+}
+
+/* Its message lies where a batch was torn: the journal ends there, and nothing of it counts. */
+static void
+test_damage__forged_batch_behind_a_torn_one__is_not_believed(void **state)
+{
+	static const uint8_t zeroes[RECORD_BLOCK];
+	struct world *world = *state;
+	struct journal *journal = store_journal(world->store);
+	struct journal_place place;
+	struct buf forged;
+	uint64_t lsn;
+
+	store_unpin(world->store, world_put_id(world, 7));
+	store_unpin(world->store, world_put_id(world, 8));
+	lsn = journal_durable(journal);
+	place = damage_place(world, 0);
+	world_close(world);
+	buf_init(&forged, 0);
+	damage_forge(lsn + RECORD_BLOCK, 12345, 7, &forged);
+	damage_write(world, place.slot, lsn - place.base, slice_make(zeroes, sizeof(zeroes)));
+	damage_write(world, place.slot, lsn - place.base + RECORD_BLOCK, buf_slice(&forged));
+	buf_done(&forged);
+	world_open(world);
+	assert_int_equal(world_heard(world, "damage at LSN"), 0);
+	assert_int_equal(world_heard(world, "behind the end"), 1);
+	assert_int_not_equal(store_find(world->store, 7), 0);
+}
+
+/* A value that was set in a batch that is damaged, but not itself. */
+static void
+test_damage__value_in_a_damaged_batch__is_salvaged(void **state)
+{
+	struct world *world = *state;
+	struct journal_place place;
+	uint64_t lsn;
+
+	damage_set(world, "old");
+	lsn = journal_durable(store_journal(world->store));
+	damage_set(world, "new");
+	place = damage_place(world, 0);
+	for (int i = 0; i < 200; i++) /* a batch behind it proves that it had been durable */
+		world_turn(world);
+	world_close(world);
+	damage_flip(world, place.slot, lsn - place.base + RECORD_BLOCK - 1);
+	world_open(world);
+	assert_int_equal(world_heard(world, "damage at LSN"), 1);
+	assert_true(slice_equal_str(journal_node(store_journal(world->store), KEY), "new"));
+}
+
+/* Named values join the first batch of each segment: beside them the largest append must fit. */
+static void
+test_damage__too_many_values__are_refused(void **state)
+{
+	static const uint8_t bytes[4096];
+	struct world *world = *state;
+	struct journal *journal = store_journal(world->store);
+	char key[8] = "k0";
+	enum err err = ERR_OK;
+	unsigned count = 0;
+
+	for (; err == ERR_OK && count < 64; count++, key[1]++)
+		err = journal_set_node(journal, slice_str(key), slice_make(bytes, sizeof(bytes)),
+			NULL, NULL);
+	assert_int_equal(err, ERR_LIMIT);
+	assert_true(count > 1 && count * sizeof(bytes) <= 2 * SEGMENT / 8);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	(void)damage_fill(world, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_start_roomy, world_end)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_damage__segment_without_a_batch__values_are_the_last_ones),
+		TEST(test_damage__missing_segment_before_the_newest__its_only_batch_counts),
+		TEST(test_damage__end_of_the_segment_before_the_newest__its_only_batch_counts),
+		TEST(test_damage__forged_batch_behind_a_torn_one__is_not_believed),
+		TEST(test_damage__value_in_a_damaged_batch__is_salvaged),
+		TEST(test_damage__too_many_values__are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
