@@ -28,6 +28,7 @@
 enum { CHECK_CACHE = 64 * 1024 * 1024, CHECK_PATIENCE_MS = 600 * 1000 };
 
 #define CHECK_PROGRESS_NS (NS_PER_S / 4)
+#define CHECK_STUCK_NS (10 * NS_PER_S) /* so long a repair tries what the disk does not take */
 
 static const char check_help[] =
 	"usage: ostler check [--repair] [--json]\n"
@@ -213,6 +214,30 @@ check_wait(struct check *check)
 
 typedef bool check_done_fn(struct check *check);
 
+/* What must be kept or copied elsewhere cannot be written: the store would try it for ever. */
+static bool
+check_is_stuck(struct check *check)
+{
+	struct store_stats stats;
+	uint64_t now = clock_read_mono().ns;
+	bool is_failing;
+
+	store_stats(check->store, &stats);
+	is_failing = stats.unsaved > 0 || stats.space.is_short
+		     || journal_state(store_journal(check->store)) == JOURNAL_FAULTED;
+	if (!check->repairs || !is_failing || stats.journal.flushes != check->stuck_flushes) {
+		check->stuck_ns = now;
+		check->stuck_flushes = stats.journal.flushes;
+	}
+	if (now - check->stuck_ns < CHECK_STUCK_NS)
+		return false;
+	check->has_failed = true;
+	(void)fault_set(&check->fault, ERR_NOSPACE,
+		"the disk does not take what must be written; nothing is lost: make room, or see "
+		"to the disk, and repair again");
+	return true;
+}
+
 static bool
 check_until(struct check *check, check_done_fn *done)
 {
@@ -220,6 +245,8 @@ check_until(struct check *check, check_done_fn *done)
 		(void)check_turn(check);
 		if (check->has_failed || done(check))
 			return !check->has_failed;
+		if (done != check_messages && check->is_complete && check_is_stuck(check))
+			return false;
 		if (!check_wait(check))
 			return false;
 	}
@@ -304,7 +331,8 @@ check_store(struct check *check)
 		return cli_complain(check->cli, EX_DATAERR, "the queue cannot be opened: %s",
 			check->fault.text[0] != '\0' ? check->fault.text : "the disk hangs");
 	if (!check_until(check, check_messages) || !check_until(check, check_is_idle))
-		return cli_complain(check->cli, EX_IOERR, "the disk hangs");
+		return cli_complain(check->cli, EX_IOERR, "%s",
+			check->fault.text[0] != '\0' ? check->fault.text : "the disk hangs");
 	check_files_end(check);
 	if (journal_is_damaged(store_journal(check->store)))
 		check->clean_below = num_max_u64(check->clean_below,
@@ -316,7 +344,9 @@ check_store(struct check *check)
 	return check_until(check, check_is_cleaned)
 		       ? EX_OK
 		       : cli_complain(check->cli, EX_IOERR,
-				 "the damaged segments could not be emptied");
+				 "the damaged segments could not be emptied: %s",
+				 check->fault.text[0] != '\0' ? check->fault.text
+							      : "the disk hangs");
 }
 
 static int

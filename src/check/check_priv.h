@@ -50,6 +50,8 @@ struct check {
 	char where[FINDING_TEXT]; /* content of its own is damaged */
 	struct check_large *larges;
 	uint64_t shown_ns, started_ns;
+	/* Repair: nothing has been written since then. */
+	uint64_t stuck_ns, stuck_flushes;
 };
 
 /* check_files.c: before the store is opened. EX_OK, or why nothing can be checked. */

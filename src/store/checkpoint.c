@@ -38,7 +38,6 @@ enum {
 	CHECKPOINT_RATE_MS = 50000, /* bytes that a disk takes in a millisecond, for the estimate */
 	CHECKPOINT_SEGMENTS = 4, /* or so many segments, if that is more */
 	CHECKPOINTS_KEPT = 2,
-	CHECKPOINT_NAMES = 16,
 };
 
 _Static_assert((int)BLOCK_SIZE == (int)STORE_CHECKPOINT_BLOCK, "blocks of checkpoints");
@@ -208,6 +207,15 @@ checkpoint_put(struct store *store, store_ref ref, struct buf *buf)
 
 static void checkpoint_write(struct store *store);
 
+/* To be removed; if there are too many, the next start finds the rest. */
+static void
+checkpoint_stale(struct store_checkpoint *checkpoint, uint64_t lsn, bool is_temporary)
+{
+	if (checkpoint->stale_count < CHECKPOINT_NAMES)
+		checkpoint->stale[checkpoint->stale_count++] =
+			(struct store_stale) { .lsn = lsn, .is_temporary = is_temporary };
+}
+
 static void
 checkpoint_give_up(struct store *store, const struct disk_op *op)
 {
@@ -219,6 +227,7 @@ checkpoint_give_up(struct store *store, const struct disk_op *op)
 		err_meaning(op->err));
 	checkpoint->is_writing = false;
 	checkpoint->next = mono_add_ns(store->now.mono, CHECKPOINT_RETRY_NS);
+	checkpoint_stale(checkpoint, checkpoint->lsn, true);
 }
 
 static void
@@ -233,7 +242,6 @@ checkpoint_finished(void *ctx, struct disk_op *op)
 {
 	struct store *store = ctx;
 	struct store_checkpoint *checkpoint = &store->checkpoint;
-	uint64_t old = 0;
 
 	checkpoint_came(store);
 	if (op->err < 0) {
@@ -244,14 +252,12 @@ checkpoint_finished(void *ctx, struct disk_op *op)
 	checkpoint->last_lsn = checkpoint->lsn;
 	checkpoint->made_at = store->now.mono;
 	checkpoint->last_size = checkpoint->offset;
-	if (checkpoint->name_count >= CHECKPOINTS_KEPT)
-		old = checkpoint->names[--checkpoint->name_count];
+	while (checkpoint->name_count >= CHECKPOINTS_KEPT)
+		checkpoint_stale(checkpoint, checkpoint->names[--checkpoint->name_count], false);
 	memmove(&checkpoint->names[1], &checkpoint->names[0],
 		checkpoint->name_count * sizeof(checkpoint->names[0]));
 	checkpoint->names[0] = checkpoint->lsn;
 	checkpoint->name_count++;
-	if (old != 0)
-		checkpoint_submit(store, DISK_FILE_REMOVE, 0, 0, old, checkpoint_removed);
 }
 
 static void
@@ -364,10 +370,37 @@ checkpoint_pays(const struct store *store)
 			  CHECKPOINT_SEGMENTS * store->options.segment_size);
 }
 
+static bool
+checkpoint_may_remove(const struct store *store)
+{
+	const struct store_checkpoint *checkpoint = &store->checkpoint;
+
+	return store->phase == STORE_COMPLETE && checkpoint->stale_count > 0
+	       && !checkpoint->is_writing && !checkpoint->is_busy;
+}
+
+static void
+checkpoint_remove(struct store *store)
+{
+	struct store_checkpoint *checkpoint = &store->checkpoint;
+	struct store_stale stale = checkpoint->stale[--checkpoint->stale_count];
+
+	checkpoint->op = (struct disk_op) { .kind = DISK_FILE_REMOVE,
+		.area = DISK_AREA_INDEX,
+		.list = checkpoint->op.list,
+		.done = checkpoint_removed,
+		.ctx = store };
+	(void)snprintf(checkpoint->op.name, DISK_NAME_SIZE, "%016llx%s",
+		(unsigned long long)stale.lsn, stale.is_temporary ? DISK_TEMPORARY : "");
+	checkpoint->is_busy = true;
+	store->op_count++;
+	disk_submit(store->options.disk, &checkpoint->op);
+}
+
 bool
 checkpoint_is_due(const struct store *store)
 {
-	return checkpoint_pays(store);
+	return checkpoint_may_remove(store) || checkpoint_pays(store);
 }
 
 void
@@ -375,6 +408,10 @@ checkpoint_step(struct store *store)
 {
 	struct store_checkpoint *checkpoint = &store->checkpoint;
 
+	if (checkpoint_may_remove(store)) {
+		checkpoint_remove(store);
+		return;
+	}
 	if (!checkpoint_pays(store))
 		return;
 	checkpoint->is_writing = true;
@@ -537,8 +574,13 @@ checkpoint_listed(void *ctx, struct disk_op *op)
 
 	checkpoint_came(store);
 	while (reader.rest.len > 0 && !reader.failed) {
-		uint64_t lsn = checkpoint_lsn_of(wire_get_bytes(&reader));
+		struct slice name = wire_get_bytes(&reader);
+		uint64_t lsn = checkpoint_lsn_of(name), left = 0;
 
+		if (name.len > 16 && slice_equal_str(slice_from(name, 16), DISK_TEMPORARY))
+			left = checkpoint_lsn_of(slice_head(name, 16));
+		if (left != 0) /* by a kill, or a disk that was full */
+			checkpoint_stale(checkpoint, left, true);
 		if (lsn != 0 && checkpoint->name_count < CHECKPOINT_NAMES)
 			checkpoint->names[checkpoint->name_count++] = lsn;
 	}

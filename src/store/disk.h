@@ -29,7 +29,8 @@ enum disk_op_kind {
 	DISK_READ,    /* out: list = `length` bytes from offset (fewer at the end of the file) */
 	DISK_SYNC,    /* fsync slot: what the page cache holds becomes stable or the op fails */
 	DISK_REMOVE,  /* unlink slot and sync the directory */
-	DISK_SAVE,    /* keep bytes as corrupt/NAME, synced; an existing file of that name stays */
+	/* keep bytes as corrupt/NAME, whole and synced; an existing file of that name stays */
+	DISK_SAVE,
 	DISK_RETIRE, /* rename slot to bad-SLOT, which no recovery reads, and sync the directory */
 	/* Files of an area: one operation at a time for each. */
 	DISK_FILE_APPEND, /* bytes at offset of NAME.tmp, made if it is not there */

@@ -399,23 +399,29 @@ disk_file_retire(struct disk_file *file, struct disk_op *op)
 		disk_op_fail(op, errno);
 }
 
+/* Whole or not at all: what is there under its name counts as kept. */
 static void
 disk_file_save(struct disk_file *file, struct disk_op *op)
 {
-	int fd = openat(file->corrupt_dir, op->name,
-		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int sys_errno;
+	char name[DISK_NAME_SIZE + sizeof(DISK_TEMPORARY)];
+	int dir = file->corrupt_dir, sys_errno, fd;
 
-	if (fd < 0 && errno == EEXIST)
-		return;
+	(void)snprintf(name, sizeof(name), "%s%s", op->name, DISK_TEMPORARY);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		disk_op_fail(op, errno);
 		return;
 	}
 	sys_errno = disk_file_pwrite(fd, op->bytes, 0);
-	if (sys_errno == 0 && (fsync(fd) != 0 || fsync(file->corrupt_dir) != 0))
+	if (sys_errno == 0 && fsync(fd) != 0)
+		sys_errno = errno;
+	if (sys_errno == 0 && renameat2(dir, name, dir, op->name, RENAME_NOREPLACE) != 0)
 		sys_errno = errno;
 	if (sys_errno != 0)
+		(void)unlinkat(dir, name, 0);
+	if ((sys_errno == 0 || sys_errno == EEXIST) && fsync(dir) != 0)
+		sys_errno = errno;
+	if (sys_errno != 0 && sys_errno != EEXIST)
 		disk_op_fail(op, sys_errno);
 	(void)close(fd);
 }

@@ -138,6 +138,7 @@ struct journal_space {
 	uint64_t max_bytes;
 	uint32_t free_segments;
 	uint32_t wanted_segments; /* free ones */
+	bool is_short; /* a new file was tried, and the disk does not give it */
 	bool accepts_mail;
 };
 

@@ -15,7 +15,11 @@
 static void
 journal_salvage_saved(void *ctx, struct disk_op *op)
 {
-	(void)ctx;
+	struct journal *journal = ctx;
+
+	if (op->err < 0)
+		journal_notice(journal, "journal: corrupt/%s cannot be kept: %s; its segment is",
+			op->name, err_meaning(op->err));
 	buf_done(&op->list);
 	mem_free(op);
 }
@@ -42,6 +46,7 @@ journal_salvage_report(struct journal *journal, const struct segment_header *hea
 	op->bytes = slice_make(copy, bytes.len);
 	(void)snprintf(op->name, sizeof(op->name), "damage-%016llx", (unsigned long long)lsn);
 	op->done = journal_salvage_saved;
+	op->ctx = journal;
 	disk_submit(journal->options.disk, op);
 }
 

@@ -203,6 +203,7 @@ journal_space(const struct journal *journal, struct journal_space *ret_space)
 		.max_bytes = journal->options.size_max,
 		.free_segments = journal_spare_count(journal),
 		.wanted_segments = journal_spares_wanted(journal),
+		.is_short = journal->prepare_retry_ns > 0,
 	};
 	ret_space->accepts_mail = journal->state == JOURNAL_OPEN
 				  && coming + more > journal_reserve(journal, JOURNAL_NEW_MAIL);

@@ -8,10 +8,14 @@
  */
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "base/wire.h"
 #include "store/store_priv.h"
 
 #include <stdio.h>
+
+#define LOST_RETRY_MIN_NS (1 * NS_PER_S)
+#define LOST_RETRY_MAX_NS (60 * NS_PER_S)
 
 enum { LOST_HEAD = 512 };
 
@@ -105,6 +109,12 @@ lost_waits(const struct store_lost *lost)
 	       || (entry != NULL && (entry->is_reading || entry->is_busy || entry->in_flight > 0));
 }
 
+static uint64_t
+lost_retry_ns(uint64_t before)
+{
+	return before == 0 ? LOST_RETRY_MIN_NS : num_min_u64(2 * before, LOST_RETRY_MAX_NS);
+}
+
 static void
 lost_saved(void *ctx, struct disk_op *op)
 {
@@ -113,11 +123,15 @@ lost_saved(void *ctx, struct disk_op *op)
 	lost->store->op_count--;
 	lost->is_saving = false;
 	lost->is_saved = op->err == ERR_OK;
-	if (!lost->is_saved)
+	if (lost->is_saved)
+		return;
+	if (lost->retry_ns == 0)
 		store_notice(lost->store,
-			"store: cannot keep corrupt/%s: %s; "
-			"the message stays in the queue",
+			"store: cannot keep corrupt/%s: %s; the message stays in the queue until "
+			"it can be",
 			op->name, err_meaning(op->err));
+	lost->retry_ns = lost_retry_ns(lost->retry_ns);
+	lost->retry_at = mono_add_ns(lost->store->now.mono, lost->retry_ns);
 }
 
 static void
@@ -175,20 +189,41 @@ lost_step(struct store *store)
 			continue;
 		else if (lost->is_saved)
 			lost_end(lost);
-		else
+		else if (store->now.mono.ns >= lost->retry_at.ns)
 			lost_save(lost);
 	}
 }
 
-bool
-lost_is_due(const struct store *store)
+struct mono
+lost_due(const struct store *store)
 {
 	const struct store_lost *lost;
+	const struct store_broken *broken;
+	uint64_t due = UINT64_MAX;
 
+	TAILQ_FOREACH(broken, &store->brokens, link)
+	if (broken->retry_ns > 0 && !broken->is_saving)
+		due = num_min_u64(due, broken->retry_at.ns);
+	if (journal_state(store->journal) != JOURNAL_OPEN)
+		return (struct mono) { due };
 	STAILQ_FOREACH(lost, &store->losts, link)
-	if (!lost_waits(lost) && journal_state(store->journal) == JOURNAL_OPEN)
-		return true;
-	return false;
+	if (!lost_waits(lost))
+		due = num_min_u64(due, lost->is_saved ? 0 : lost->retry_at.ns);
+	return (struct mono) { due };
+}
+
+uint64_t
+lost_unsaved(const struct store *store)
+{
+	const struct store_lost *lost;
+	const struct store_broken *broken;
+	uint64_t count = 0;
+
+	TAILQ_FOREACH(broken, &store->brokens, link)
+	count += broken->retry_ns > 0;
+	STAILQ_FOREACH(lost, &store->losts, link)
+	count += lost->retry_ns > 0 && !lost->is_saved;
+	return count;
 }
 
 /* --- states ---------------------------------------- */
@@ -228,16 +263,17 @@ lost_state(struct store *store, store_ref ref, uint64_t lsn, struct slice bytes)
 		.bytes = buf_slice(&part->bytes),
 		.done = lost_part_saved,
 		.ctx = part };
-	lost_save_name(&part->op, "state", slot->queue_id);
+	(void)snprintf(part->op.name, sizeof(part->op.name), "state-%016llx-%016llx",
+		(unsigned long long)slot->queue_id, (unsigned long long)lsn);
 	store->op_count++;
 	disk_submit(store->options.disk, &part->op);
 	if (store->options.hold_doubtful)
 		slot->flags = (slot->flags | RECORD_STATE_HELD) & INDEX_FLAGS;
 	store_notice(store,
 		"store: message %016llx: its state at LSN %llu cannot be read; kept as "
-		"corrupt/state-%016llx, the message is %s with what is known before",
+		"corrupt/state-%016llx-%016llx, the message is %s with what is known before",
 		(unsigned long long)slot->queue_id, (unsigned long long)lsn,
-		(unsigned long long)slot->queue_id,
+		(unsigned long long)slot->queue_id, (unsigned long long)lsn,
 		store->options.hold_doubtful ? "held" : "retried");
 }
 
@@ -281,6 +317,29 @@ lost_broken_forget(struct store *store, uint64_t queue_id)
 	}
 }
 
+/* Its segment stays in force, so that a start meanwhile finds it again. */
+static void
+lost_broken_wait(struct store_broken *broken, const struct disk_op *op)
+{
+	struct store *store = broken->store;
+	uint32_t slot;
+	uint64_t offset;
+
+	if (broken->retry_ns == 0) {
+		store_notice(store,
+			"store: message %016llx at LSN %llu is damaged and cannot be kept as "
+			"corrupt/%s: %s; tried again until it can be",
+			(unsigned long long)broken->queue_id, (unsigned long long)broken->lsn,
+			op->name, err_meaning(op->err));
+		broken->is_held = journal_locate(store->journal, broken->lsn, &slot, &offset)
+				  == ERR_OK;
+		if (broken->is_held)
+			journal_hold(store->journal, broken->lsn);
+	}
+	broken->retry_ns = lost_retry_ns(broken->retry_ns);
+	broken->retry_at = mono_add_ns(store->now.mono, broken->retry_ns);
+}
+
 static void
 lost_broken_saved(void *ctx, struct disk_op *op)
 {
@@ -288,13 +347,32 @@ lost_broken_saved(void *ctx, struct disk_op *op)
 	struct store *store = broken->store;
 
 	store->op_count--;
+	broken->is_saving = false;
+	if (op->err < 0) {
+		lost_broken_wait(broken, op);
+		return;
+	}
 	store_notice(store,
-		op->err < 0 ? "store: message %016llx at LSN %llu is damaged and cannot be kept"
-			    : "store: message %016llx at LSN %llu is damaged; kept as corrupt/%s, "
-			      "out of the queue",
+		"store: message %016llx at LSN %llu is damaged; kept as corrupt/%s, out of the "
+		"queue",
 		(unsigned long long)broken->queue_id, (unsigned long long)broken->lsn, op->name);
 	store->lost_count++;
+	if (broken->is_held)
+		journal_release(store->journal, broken->lsn);
 	lost_broken_free(broken);
+}
+
+static void
+lost_broken_submit(struct store_broken *broken)
+{
+	broken->op = (struct disk_op) { .kind = DISK_SAVE,
+		.bytes = buf_slice(&broken->bytes),
+		.done = lost_broken_saved,
+		.ctx = broken };
+	lost_save_name(&broken->op, "message", broken->queue_id);
+	broken->is_saving = true;
+	broken->store->op_count++;
+	disk_submit(broken->store->options.disk, &broken->op);
 }
 
 void
@@ -319,14 +397,19 @@ lost_broken_save(struct store *store)
 		buf_add(&broken->bytes, slice_str(head));
 		buf_add(&broken->bytes, buf_slice(&bytes));
 		buf_done(&bytes);
-		broken->op = (struct disk_op) { .kind = DISK_SAVE,
-			.bytes = buf_slice(&broken->bytes),
-			.done = lost_broken_saved,
-			.ctx = broken };
-		lost_save_name(&broken->op, "message", broken->queue_id);
-		store->op_count++;
-		disk_submit(store->options.disk, &broken->op);
+		lost_broken_submit(broken);
 	}
+}
+
+void
+lost_broken_step(struct store *store)
+{
+	struct store_broken *broken;
+
+	TAILQ_FOREACH(broken, &store->brokens, link)
+	if (broken->retry_ns > 0 && !broken->is_saving
+		&& store->now.mono.ns >= broken->retry_at.ns)
+		lost_broken_submit(broken);
 }
 
 void

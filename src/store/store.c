@@ -644,6 +644,7 @@ store_step(struct store *store, struct instant now)
 		store_gate_step(store);
 		large_step(store);
 		lost_step(store);
+		lost_broken_step(store);
 		clean_step(store);
 		scrub_step(store);
 		checkpoint_step(store);
@@ -658,11 +659,12 @@ store_due(const struct store *store)
 	struct mono scrub = scrub_due(store);
 
 	if (store->is_open
-		&& (load_is_due(store) || large_is_due(store) || lost_is_due(store)
-			|| checkpoint_is_due(store) || store->phase == STORE_SCHEDULING
+		&& (load_is_due(store) || large_is_due(store) || checkpoint_is_due(store)
+			|| store->phase == STORE_SCHEDULING
 			|| store->gate.counts.is_opening))
 		return (struct mono){ 0 };
-	return (struct mono) { num_min_u64(due.ns, num_min_u64(clean.ns, scrub.ns)) };
+	due.ns = num_min_u64(due.ns, num_min_u64(clean.ns, scrub.ns));
+	return (struct mono) { num_min_u64(due.ns, lost_due(store).ns) };
 }
 
 bool
@@ -687,7 +689,7 @@ store_is_idle(const struct store *store)
 		&& !checkpoint_holds_stop(store)
 		&& TAILQ_EMPTY(&store->ready)
 		&& (STAILQ_EMPTY(&store->doomed) || store->freezes > 0)
-		&& STAILQ_EMPTY(&store->losts);
+		&& STAILQ_EMPTY(&store->losts) && lost_unsaved(store) == 0;
 }
 
 void
@@ -703,6 +705,7 @@ store_stats(const struct store *store, struct store_stats *ret_stats)
 						       store->checkpoint.made_at),
 		.large_bytes = store->large_bytes,
 		.lost = store->lost_count,
+		.unsaved = lost_unsaved(store),
 		.is_cleaning = store->clean.phase != CLEAN_IDLE,
 		.checkpoint_behind =
 			journal_durable(store->journal) - store->checkpoint.last_lsn,

@@ -97,6 +97,7 @@ struct store_stats {
 	uint64_t checkpoint_lsn;   /* of the newest */
 	uint64_t large_bytes;      /* content written to files of its own since the start */
 	uint64_t lost;             /* messages that could not be read since the start */
+	uint64_t unsaved;          /* of them now in the queue, as corrupt/ does not take them */
 	/* since the newest was written, or read at the start; 0: there is none */
 	uint64_t checkpoint_age_ns;
 	uint64_t checkpoint_behind; /* bytes of journal behind the newest checkpoint */

@@ -65,7 +65,17 @@ struct store_clean {
 	struct mono next;
 };
 
+/* A file of a checkpoint that is not needed any more. */
+struct store_stale {
+	uint64_t lsn;
+	bool is_temporary; /* it was not finished */
+};
+
+enum { CHECKPOINT_NAMES = 16 };
+
 struct store_checkpoint {
+	struct store_stale stale[CHECKPOINT_NAMES];
+	unsigned stale_count;
 	bool is_wanted;  /* however little the journal has grown */
 	bool is_writing;
 	bool is_busy;
@@ -75,7 +85,7 @@ struct store_checkpoint {
 	uint64_t block, offset, entries;
 	struct disk_op op;
 	struct buf bytes;
-	uint64_t names[16]; /* LSNs of those on disk, newest first */
+	uint64_t names[CHECKPOINT_NAMES]; /* LSNs of those on disk, newest first */
 	unsigned name_count, name_next;
 	uint64_t written; /* bytes since the start */
 	struct mono made_at; /* the newest one; at the start, when it was read */
@@ -110,6 +120,8 @@ struct store_lost {
 	store_ref ref;
 	uint64_t queue_id;
 	bool is_saved, is_saving, is_ending;
+	struct mono retry_at; /* it could not be saved */
+	uint64_t retry_ns;    /* 0: it has not failed */
 	struct buf bytes;
 	struct disk_op op;
 };
@@ -130,6 +142,9 @@ struct store_broken {
 	uint64_t queue_id; /* as the damaged bytes say */
 	uint64_t lsn;
 	struct buf bytes;
+	bool is_saving, is_held; /* held: its segment stays until it is saved */
+	struct mono retry_at;	 /* it could not be saved */
+	uint64_t retry_ns;	 /* 0: it has not failed */
 	struct disk_op op;
 };
 TAILQ_HEAD(store_brokens, store_broken);
@@ -238,10 +253,13 @@ bool lost_is_known(const struct store *store, uint64_t queue_id);
 void lost_broken(struct store *store, uint64_t lsn, struct slice record);
 void lost_broken_forget(struct store *store, uint64_t queue_id);
 void lost_broken_save(struct store *store);
-/* A STATE or RESULT that cannot be read: kept as corrupt/state-ID, the message goes on without. */
+void lost_broken_step(struct store *store); /* those that could not be */
+/* A STATE or RESULT that cannot be read: kept as state-ID-LSN, the message goes on without. */
 void lost_state(struct store *store, store_ref ref, uint64_t lsn, struct slice bytes);
 void lost_step(struct store *store);
-bool lost_is_due(const struct store *store);
+struct mono lost_due(const struct store *store);
+/* Messages that cannot be saved, so that they cannot end. */
+uint64_t lost_unsaved(const struct store *store);
 void lost_free(struct store *store);
 
 /* clean.c */

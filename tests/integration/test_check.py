@@ -15,6 +15,7 @@ import time
 
 import pytest
 from conftest import BUILD, wait_for
+from disk_faults import ENOSPC, LIBRARY, OPEN, SEGMENTS, WRITE, Faults
 from test_store import NEVER, fill_segments, flip, journal
 
 MUST_STOP = 75
@@ -132,6 +133,22 @@ def test_damaged_content__check_says_it_start_keeps_it_repair_mends(queue):
     assert kept["requeue"] == "with --force" and kept["sender"] == "sender@client.test"
     assert list(journal(queue).glob("bad-*.seg"))
     assert any(f["kind"] == "damage" for f in corrupt_list(queue))
+
+
+@pytest.mark.parametrize("calls, pattern, skip",
+                         [(WRITE, "*/corrupt/*", 0), (WRITE, SEGMENTS, 3), (WRITE | OPEN, SEGMENTS, 0)],
+                         ids=["corrupt", "journal", "start"])
+@pytest.mark.skipif(not LIBRARY.exists(), reason="built without tests")
+def test_repair_on_a_full_disk__ends_with_what_is_to_be_done(queue, tmp_path, calls, pattern, skip):
+    path, at = place(queue, b"this is b-body")
+    flip(path, at)
+    faults = Faults(tmp_path)
+    faults.add(calls, pattern, ENOSPC, skip=skip)
+    done = subprocess.run([BUILD / "ostler", "-c", queue.etc, "check", "--repair"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=50, env=faults.environment)
+    assert done.returncode in (65, 74), done
+    assert "does not take" in done.stderr or "is full" in done.stderr, done
+    repair_and_start(queue, "acd")
 
 
 def test_damaged_content__a_start_keeps_it_and_serves_the_rest(queue):

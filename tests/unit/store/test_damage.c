@@ -8,8 +8,10 @@
 
 #include "base/wire.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define KEY SLICE_LIT("key")
@@ -268,6 +270,128 @@ test_damage__too_many_values__are_refused(void **state)
 	(void)damage_fill(world, 1);
 }
 
+/* A message whose body is damaged, idle. */
+static store_ref
+damage_message(struct world *world, uint64_t id)
+{
+	struct journal_place place = damage_place(world, 0);
+	store_ref ref;
+	uint64_t lsn;
+
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	lsn = journal_durable(store_journal(world->store));
+	ref = world_put_id(world, id);
+	store_unpin(world->store, ref);
+	damage_flip(world, place.slot, lsn - place.base + 1000);
+	return ref;
+}
+
+/* A message leaves the queue when all of it is kept, however often that fails. */
+static void
+test_damage__message_that_cannot_be_kept__stays_until_it_can(void **state)
+{
+	struct world *world = *state;
+	struct store_stats stats;
+	struct stat info;
+	store_ref ref = damage_message(world, 7);
+
+	assert_int_equal(mkdirat(world->corrupt_dir, "message-0000000000000007.tmp", 0700), 0);
+	assert_int_equal(world_load(world, ref), ERR_CORRUPT);
+	for (int i = 0; i < 8000; i++) /* eight seconds: at 1, 3 and 7 it is tried again */
+		world_turn(world);
+	store_stats(world->store, &stats);
+	assert_int_equal(stats.unsaved, 1);
+	assert_int_equal(world_heard(world, "cannot keep corrupt/message-0000000000000007"), 1);
+	assert_int_equal(store_find(world->store, 7), ref);
+	assert_int_equal(unlinkat(world->corrupt_dir, "message-0000000000000007.tmp", AT_REMOVEDIR), 0);
+	WORLD_UNTIL(world, store_find(world->store, 7) == 0);
+	assert_int_equal(fstatat(world->corrupt_dir, "message-0000000000000007", &info, 0), 0);
+	assert_true(info.st_size > BODY);
+}
+
+/* What a kill left of a save is no file that was kept. */
+static void
+test_damage__half_a_save__is_made_anew(void **state)
+{
+	struct world *world = *state;
+	struct stat info;
+	store_ref ref = damage_message(world, 7);
+	int fd = openat(world->corrupt_dir, "message-0000000000000007.tmp",
+		O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0 && write(fd, "half", 4) == 4);
+	(void)close(fd);
+	assert_int_equal(world_load(world, ref), ERR_CORRUPT);
+	WORLD_UNTIL(world, store_find(world->store, 7) == 0);
+	assert_int_equal(fstatat(world->corrupt_dir, "message-0000000000000007", &info, 0), 0);
+	assert_true(info.st_size > BODY);
+	assert_int_equal(world_files(world->corrupt_dir, false), 1);
+}
+
+static void
+damage_touch(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+}
+
+static unsigned
+damage_index_files(const struct world *world)
+{
+	DIR *list = fdopendir(openat(world->journal_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *entry;
+	unsigned count = 0;
+
+	assert_non_null(list);
+	while ((entry = readdir(list)) != NULL)
+		count += strncmp(entry->d_name, "index-", 6) == 0;
+	(void)closedir(list);
+	return count;
+}
+
+/* What kills have left of checkpoints, one of them after its end: two whole ones are kept. */
+static void
+test_damage__remnants_of_checkpoints__are_removed(void **state)
+{
+	struct world *world = *state;
+
+	world_close(world);
+	damage_touch(world->journal_dir, "index-0000000000002000.tmp");
+	damage_touch(world->journal_dir, "index-0000000000003000.tmp");
+	damage_touch(world->journal_dir, "index-0000000000000001");
+	damage_touch(world->journal_dir, "index-0000000000000002");
+	damage_touch(world->journal_dir, "index-0000000000000003");
+	world_open(world);
+	store_unpin(world->store, world_put_id(world, 7));
+	store_stop(world->store, NS_PER_S, world->now);
+	WORLD_UNTIL(world, store_is_idle(world->store) && damage_index_files(world) == 2);
+	damage_restart(world);
+	assert_int_equal(world_heard(world, "checkpoint"), 0);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+}
+
+/* A disk that takes none is not filled with what it took of them. */
+static void
+test_damage__checkpoint_that_fails__leaves_nothing(void **state)
+{
+	struct world *world = *state;
+	char name[64];
+
+	store_unpin(world->store, world_put_id(world, 7));
+	for (int i = 0; i < 200; i++)
+		world_turn(world);
+	/* The name that it is to get is taken by a directory: all is written, but not renamed. */
+	(void)snprintf(name, sizeof(name), "index-%016llx",
+		(unsigned long long)journal_durable(store_journal(world->store)));
+	assert_int_equal(mkdirat(world->journal_dir, name, 0700), 0);
+	store_stop(world->store, NS_PER_S, world->now);
+	WORLD_UNTIL(world, world_heard(world, "cannot write a checkpoint") == 1);
+	WORLD_UNTIL(world, store_is_idle(world->store) && damage_index_files(world) == 1);
+	assert_int_equal(unlinkat(world->journal_dir, name, AT_REMOVEDIR), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_start_roomy, world_end)
 
 int
@@ -279,6 +403,10 @@ main(void)
 		TEST(test_damage__end_of_the_segment_before_the_newest__its_only_batch_counts),
 		TEST(test_damage__forged_batch_behind_a_torn_one__is_not_believed),
 		TEST(test_damage__value_in_a_damaged_batch__is_salvaged),
+		TEST(test_damage__message_that_cannot_be_kept__stays_until_it_can),
+		TEST(test_damage__half_a_save__is_made_anew),
+		TEST(test_damage__remnants_of_checkpoints__are_removed),
+		TEST(test_damage__checkpoint_that_fails__leaves_nothing),
 		TEST(test_damage__too_many_values__are_refused),
 	};
 
