@@ -454,15 +454,29 @@ put_status(struct writer *writer, struct slice status)
 	put_str(writer, "\r\n");
 }
 
+/* What the peer said; of what it took, that is the reason itself. */
+static struct slice
+peer_reply(const struct report_recipient *recipient)
+{
+	bool is_taken = recipient->action == REPORT_ACTION_DELIVERED ||
+			recipient->action == REPORT_ACTION_RELAYED;
+
+	if (is_taken && recipient->remote_mta.len > 0 && recipient->diagnostic.len == 0 &&
+		slice_starts(recipient->reason, SLICE_LIT("2")))
+		return recipient->reason;
+	return recipient->diagnostic;
+}
+
 static void
 put_diagnostic(struct writer *writer, const struct report_recipient *recipient)
 {
+	struct slice reply = peer_reply(recipient);
 	size_t start = writer->out->len;
 
 	put_str(writer, "Diagnostic-Code: ");
-	if (recipient->diagnostic.len > 0) {
+	if (reply.len > 0) {
 		put_str(writer, "smtp; ");
-		put_clean(writer, recipient->diagnostic);
+		put_clean(writer, reply);
 	} else {
 		put_str(writer, "X-");
 		put_str(writer, writer->field_name);

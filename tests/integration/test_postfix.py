@@ -52,14 +52,15 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    def __init__(self, directory, next_port):
+    def __init__(self, directory, next_port, settings):
         self.dir, self.port = str(directory), free_port()
         user = pwd.getpwnam("postfix")
         for name in ("etc", "queue", "data"):
             os.makedirs(f"{self.dir}/{name}")
         os.chown(f"{self.dir}/data", user.pw_uid, user.pw_gid)
         fill = {"dir": self.dir, "port": self.port, "next_port": next_port, "discard": free_port()}
-        open(f"{self.dir}/etc/main.cf", "w").write(MAIN.format(**fill))
+        more = "".join(f"{name} = {value}\n" for name, value in settings.items())
+        open(f"{self.dir}/etc/main.cf", "w").write(MAIN.format(**fill) + more)
         open(f"{self.dir}/etc/master.cf", "w").write(MASTER.format(**fill))
         self.env = dict(os.environ, MAIL_CONFIG=f"{self.dir}/etc", MAIL_LOGTAG="postfix")
         subprocess.run(["postfix", "-c", f"{self.dir}/etc", "check"], check=True,
@@ -83,8 +84,8 @@ def make_postfix(tmp_path_factory):
     made, directory = [], tempfile.mkdtemp(prefix="ostler-postfix-", dir="/var/tmp")
     os.chmod(directory, 0o755)
 
-    def make(next_port):
-        made.append(Postfix(f"{directory}/{len(made)}", next_port))
+    def make(next_port, settings=None):
+        made.append(Postfix(f"{directory}/{len(made)}", next_port, settings or {}))
         wait_for(lambda: subprocess.run(
             ["swaks", "--silent", "3", "--quit-after", "BANNER", "-s", f"127.0.0.1:{made[-1].port}"],
             capture_output=True).returncode == 0, 20, "greeting of Postfix")
