@@ -3,6 +3,9 @@
  */
 #include "message/recipient_list.h"
 
+#include "base/check.h"
+#include "base/mem.h"
+
 enum { LIST_VERSION = 1, ENTRY_FIXED = 1 + 3 * 4 };
 
 enum err
@@ -84,4 +87,54 @@ recipient_list_check(struct slice list, uint32_t *ret_count)
 		return err;
 	*ret_count = reader.next;
 	return ERR_OK;
+}
+
+/* --- by number -------------------------------------------------------------------------------- */
+
+enum err
+recipient_index_init(struct recipient_index *index, struct slice list)
+{
+	struct recipient_list_reader reader = recipient_list_read(list);
+	struct recipient_entry entry;
+	uint32_t count;
+	enum err err = recipient_list_check(list, &count);
+
+	*index = (struct recipient_index){ .list = list };
+	if (err != ERR_OK)
+		return err;
+	index->places = mem_try((count / RECIPIENT_INDEX_STEP + 1) * sizeof(*index->places));
+	if (index->places == NULL)
+		return ERR_NOMEM;
+	index->count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		if (i > 0 && i % RECIPIENT_INDEX_STEP == 0)
+			index->places[i / RECIPIENT_INDEX_STEP - 1] =
+				(uint32_t)(list.len - reader.bytes.rest.len);
+		CHECK(recipient_list_next(&reader, &entry) == ERR_OK);
+	}
+	return ERR_OK;
+}
+
+void
+recipient_index_done(struct recipient_index *index)
+{
+	mem_free(index->places);
+	*index = (struct recipient_index){ 0 };
+}
+
+struct recipient_entry
+recipient_index_get(const struct recipient_index *index, uint32_t number)
+{
+	struct recipient_list_reader reader = recipient_list_read(index->list);
+	uint32_t step = number / RECIPIENT_INDEX_STEP;
+	struct recipient_entry entry = { 0 };
+
+	CHECK(number < index->count);
+	if (step > 0)
+		reader.bytes.rest = slice_from(index->list, index->places[step - 1]);
+	reader.next = step * RECIPIENT_INDEX_STEP;
+	do
+		CHECK(recipient_list_next(&reader, &entry) == ERR_OK);
+	while (entry.number < number);
+	return entry;
 }

@@ -5,7 +5,7 @@
  * lengths. Later releases may add fields behind these; they are skipped here and, as a list is
  * never rewritten but only copied, kept. Numbers never change in the life of a message.
  *
- * Ownership: slices point into the list. Iteration allocates nothing.
+ * Ownership: slices point into the list. Iteration allocates nothing; an index owns its places.
  * Limits:    RECIPIENT_LIST_COUNT_MAX recipients, RECIPIENT_LIST_ENTRY_MAX bytes each.
  * Errors:    ERR_SYNTAX, ERR_LIMIT, ERR_VERSION. Threads: pure.
  */
@@ -45,5 +45,24 @@ MUST_USE enum err recipient_list_next(
 
 /* Reads through the whole list: is it well-formed, and how many are there? */
 MUST_USE enum err recipient_list_check(struct slice list, uint32_t *ret_count);
+
+/*
+ * Finds recipients by number: a place is kept of every RECIPIENT_INDEX_STEPth, so that a list of a
+ * hundred thousand costs little memory besides its bytes. Borrows the list.
+ */
+enum { RECIPIENT_INDEX_STEP = 64 };
+
+struct recipient_index {
+	struct slice list;
+	uint32_t count;
+	uint32_t *places; /* of recipient RECIPIENT_INDEX_STEP, of twice that, ... */
+};
+
+/* Checks the list as recipient_list_check() does; ERR_NOMEM. After an error it is empty. */
+MUST_USE enum err recipient_index_init(struct recipient_index *index, struct slice list);
+void recipient_index_done(struct recipient_index *index);
+
+/* Recipient number `number`, which is less than index->count (CHECKed). */
+struct recipient_entry recipient_index_get(const struct recipient_index *index, uint32_t number);
 
 #endif

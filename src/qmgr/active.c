@@ -83,13 +83,13 @@ active_forget(struct message *message)
 		control_message_done(message->job);
 	sched_message_remove(core->sched, &message->sched);
 	sched_unparked(core->sched, message->queue_id);
+	refill_forget(message);
 	forget_site(message);
 	HASH_DELETE(by_ref, core->messages, message);
 	core->active_count--;
-	core->recipients_loaded -= message->recipient_count;
 	state_done(&message->state);
 	buf_done(&message->large_header);
-	mem_free(message->recipients);
+	recipient_index_done(&message->recipients);
 	mem_free(message);
 	core_mark(core);
 }
@@ -115,35 +115,14 @@ message_move(struct message *message, enum message_phase to)
 /* --- reading its bytes (rules R20 to R32) ----------------------------------------------------- */
 
 static enum err
-read_recipients(struct message *message, struct slice list)
-{
-	struct recipient_list_reader reader = recipient_list_read(list);
-	enum err err = recipient_list_check(list, &message->recipient_count);
-
-	if (err != ERR_OK) {
-		message->recipient_count = 0;
-		return err;
-	}
-	message->recipients =
-		mem_array(message->recipient_count + 1, sizeof(*message->recipients));
-	for (uint32_t i = 0; i < message->recipient_count; i++) {
-		err = recipient_list_next(&reader, &message->recipients[i]);
-		if (err != ERR_OK)
-			return err;
-	}
-	message->core->recipients_loaded += message->recipient_count;
-	return ERR_OK;
-}
-
-static enum err
 read_state(struct message *message, const struct store_view *view)
 {
 	enum err err;
 
 	if (view->state.len > 0)
-		err = state_decode(view->state, message->recipient_count, &message->state);
+		err = state_decode(view->state, message->recipients.count, &message->state);
 	else
-		err = state_init(&message->state, message->recipient_count);
+		err = state_init(&message->state, message->recipients.count);
 	for (size_t i = 0; err == ERR_OK && i < view->result_count; i++)
 		err = state_apply(&message->state, view->results[i]);
 	return err;
@@ -193,7 +172,8 @@ message_read(struct message *message)
 	message->large = view.large;
 	err = envelope_decode(view.envelope, &message->envelope);
 	if (err == ERR_OK)
-		err = read_recipients(message, view.recipients);
+		err = recipient_index_init(&message->recipients, view.recipients);
+	message->unread = message->recipients.count;
 	if (err == ERR_OK)
 		err = read_state(message, &view);
 	if (err != ERR_OK)
@@ -250,14 +230,12 @@ set_aside(struct message *message, enum err err)
 
 /* --- admission -------------------------------------------------------------------------------- */
 
+/* Recipients do not count: each message may have some in memory (rules K1, K3). */
 static bool
 has_room(const struct core *core)
 {
-	const struct config *config = core->config;
-
-	return core->active_count < config_int(config, NULL, PARAM_QMGR_MESSAGE_ACTIVE_LIMIT) &&
-	       core->recipients_loaded <
-		       config_int(config, NULL, PARAM_QMGR_MESSAGE_RECIPIENT_LIMIT);
+	return core->active_count <
+	       config_int(core->config, NULL, PARAM_QMGR_MESSAGE_ACTIVE_LIMIT);
 }
 
 /* Out of the schedule at once; a STATE that says so is not needed, the envelope does. */
@@ -475,21 +453,21 @@ active_revive(struct core *core, struct slice address)
 	nexthop_forget(core, route.nexthop);
 }
 
-static void
-assign(struct message *message, uint32_t number)
+void
+active_assign(struct message *message, uint32_t number)
 {
 	struct core *core = message->core;
-	const struct recipient_entry *recipient = &message->recipients[number];
+	struct recipient_entry recipient = recipient_index_get(&message->recipients, number);
 	struct slice delimiters = config_str(core->config, NULL, PARAM_RECIPIENT_DELIMITER);
 	struct sched_reason dead;
 	struct transport *transport;
 	struct route route;
 	struct slice local, domain;
 
-	address_split(recipient->address, &local, &domain);
+	address_split(recipient.address, &local, &domain);
 	if (settle_double_bounce(message, number, local, domain))
 		return;
-	route_resolve(core->config, recipient->address, &route);
+	route_resolve(core->config, recipient.address, &route);
 	transport = transport_get(core, route.transport);
 	if (settle_here(message, number, transport, &route))
 		return;
@@ -501,7 +479,7 @@ assign(struct message *message, uint32_t number)
 		.is_single = message->envelope.verp.len > 0,
 	};
 	if (message->revives_sites)
-		active_revive(core, recipient->address);
+		active_revive(core, recipient.address);
 	if (sched_recipient_assign(core->sched, &message->sched, &to, &dead))
 		return;
 	result_own(message, number, STATE_OPEN, dead.dsn, dead.text, dead.at);
@@ -520,12 +498,9 @@ active_release(struct message *message)
 	forget_site(message);
 	log_event(core->log, EV_qmgr_active, LOG_Z(message->id_text),
 		LOG_S(message->envelope.sender), LOG_U(message->envelope.size),
-		LOG_U(message->recipient_count));
+		LOG_U(message->recipients.count));
 	sched_message_add(&message->sched, message, message->active_at.us);
-	for (uint32_t i = 0; i < message->recipient_count; i++)
-		if (state_class(&message->state, i) == STATE_OPEN)
-			assign(message, i);
-	message->is_flushed = message->revives_sites = false;
+	refill_begin(message);
 	sched_unparked(core->sched, message->queue_id);
 	core_mark(core);
 	/* Rule F14: nothing to deliver, so the stages after delivery begin at once. */
@@ -626,21 +601,21 @@ active_log_delivery(const struct message *message, uint32_t number, struct slice
 	struct slice text, const char *status)
 {
 	const struct core *core = message->core;
-	const struct recipient_entry *recipient = &message->recipients[number];
+	struct recipient_entry recipient = recipient_index_get(&message->recipients, number);
 	unsigned decimals = (unsigned)config_int(
 		core->config, NULL, PARAM_DELAY_LOGGING_RESOLUTION_LIMIT);
 	uint64_t now = core->now.wall.us, active = message->active_at.us;
 	uint64_t arrival = message->envelope.arrival_us;
 	char total[DELAY_TEXT_SIZE], before[DELAY_TEXT_SIZE], since[DELAY_TEXT_SIZE];
-	bool has_original = recipient->original.len > 0 &&
-			    !slice_equal_nocase(recipient->original, recipient->address);
+	bool has_original = recipient.original.len > 0 &&
+			    !slice_equal_nocase(recipient.original, recipient.address);
 
 	delay_format(total, now > arrival ? now - arrival : 0, decimals);
 	delay_format(before, active > arrival ? active - arrival : 0, decimals);
 	delay_format(since, now > active ? now - active : 0, decimals);
-	log_event(core->log, EV_qmgr_delivery, LOG_Z(message->id_text), LOG_S(recipient->address),
+	log_event(core->log, EV_qmgr_delivery, LOG_Z(message->id_text), LOG_S(recipient.address),
 		LOG_Z(has_original ? ">, orig_to=<" : ""),
-		LOG_S(has_original ? recipient->original : slice_make(NULL, 0)), LOG_Z(total),
+		LOG_S(has_original ? recipient.original : slice_make(NULL, 0)), LOG_Z(total),
 		LOG_Z(before), LOG_Z(since), LOG_S(dsn), LOG_Z(status), LOG_S(text));
 }
 

@@ -293,7 +293,7 @@ revive_all(struct job *job, const struct control_view *view)
 		return;
 	for (uint32_t i = 0; i < view->recipient_count; i++)
 		if (control_select_recipient(job->core, &job->select, view, i))
-			revive(job, view->recipients[i].address);
+			revive(job, recipient_index_get(view->recipients, i).address);
 }
 
 static void

@@ -138,14 +138,14 @@ recipient_json(const struct control_view *view, uint32_t number, bool in_full)
 {
 	static const char *const words[STATE_CLASS_COUNT] = { "open", "delivered", "delivered",
 		"bounced", "bounced", "removed" };
-	const struct recipient_entry *entry = &view->recipients[number];
+	struct recipient_entry entry = recipient_index_get(view->recipients, number);
 	enum state_class class = state_class(view->state, number);
 	json_t *recipient = json_object();
 	struct state_reason reason = { 0 };
 
-	set(recipient, "address", text(entry->address));
-	if (entry->original.len > 0)
-		set(recipient, "orig_address", text(entry->original));
+	set(recipient, "address", text(entry.address));
+	if (entry.original.len > 0)
+		set(recipient, "orig_address", text(entry.original));
 	if (state_reason(view->state, number, &reason))
 		set(recipient, class == STATE_OPEN ? "delay_reason" : "bounce_reason",
 			text(reason.text));
@@ -153,13 +153,13 @@ recipient_json(const struct control_view *view, uint32_t number, bool in_full)
 		set(recipient, "state", json_string(words[class]));
 	if (in_full && reason.dsn.len > 0)
 		add_last(recipient, &reason);
-	if (in_full && entry->orcpt.len > 0)
-		set(recipient, "orcpt", text(entry->orcpt));
-	if (in_full && entry->notify != 0) {
+	if (in_full && entry.orcpt.len > 0)
+		set(recipient, "orcpt", text(entry.orcpt));
+	if (in_full && entry.notify != 0) {
 		struct buf notify;
 
 		buf_init(&notify, 0);
-		CHECK(dsn_format_notify(entry->notify, &notify) == ERR_OK);
+		CHECK(dsn_format_notify(entry.notify, &notify) == ERR_OK);
 		set(recipient, "notify", text(buf_slice(&notify)));
 		buf_done(&notify);
 	}

@@ -108,7 +108,7 @@ struct control_view {
 	char id_text[QUEUE_ID_TEXT_SIZE];
 	const struct message *message; /* NULL: it is idle */
 	const struct envelope *envelope;
-	const struct recipient_entry *recipients;
+	const struct recipient_index *recipients;
 	uint32_t recipient_count;
 	const struct state *state;
 	uint64_t due_us;
@@ -118,7 +118,7 @@ struct control_view {
 	bool has_body;
 	/* Of an idle one. */
 	struct envelope own_envelope;
-	struct recipient_entry *own_recipients;
+	struct recipient_index own_recipients;
 	struct state own_state;
 };
 

@@ -67,16 +67,17 @@ bool
 control_select_recipient(const struct core *core, const struct control_select *select,
 	const struct control_view *view, uint32_t number)
 {
-	const struct recipient_entry *entry = &view->recipients[number];
 	enum state_class class = state_class(view->state, number);
+	struct recipient_entry entry;
 
 	if (class != STATE_OPEN && class != STATE_BOUNCE_PENDING)
 		return false;
-	if (select->recipient != NULL && !is_address(entry->address, select->recipient) &&
-		(entry->original.len == 0 || !is_address(entry->original, select->recipient)))
+	entry = recipient_index_get(view->recipients, number);
+	if (select->recipient != NULL && !is_address(entry.address, select->recipient) &&
+		(entry.original.len == 0 || !is_address(entry.original, select->recipient)))
 		return false;
 	if (select->site != NULL && (class != STATE_OPEN ||
-					    !goes_to(core, entry->address, select->site)))
+					    !goes_to(core, entry.address, select->site)))
 		return false;
 	return select->reason == NULL || has_reason(view->state, number, select->reason);
 }

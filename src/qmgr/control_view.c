@@ -3,8 +3,6 @@
  */
 #include "qmgr/control_priv.h"
 
-#include "base/mem.h"
-
 #include <string.h>
 
 void
@@ -14,8 +12,8 @@ control_view_active(const struct message *message, struct control_view *view)
 		.queue_name = message->is_held ? "hold" : "active",
 		.message = message,
 		.envelope = &message->envelope,
-		.recipients = message->recipients,
-		.recipient_count = message->recipient_count,
+		.recipients = &message->recipients,
+		.recipient_count = message->recipients.count,
 		.state = &message->state,
 		.head = message->head,
 		.large = message->large,
@@ -30,20 +28,17 @@ control_view_active(const struct message *message, struct control_view *view)
 static enum err
 view_open(const struct store_view *stored, struct control_view *view)
 {
-	struct recipient_list_reader reader = recipient_list_read(stored->recipients);
 	enum err err = envelope_decode(stored->envelope, &view->own_envelope);
 	uint32_t count;
 
 	if (err == ERR_OK)
-		err = recipient_list_check(stored->recipients, &count);
+		err = recipient_index_init(&view->own_recipients, stored->recipients);
 	if (err != ERR_OK)
 		return err;
-	view->own_recipients = mem_array((size_t)count + 1, sizeof(*view->own_recipients));
-	for (uint32_t i = 0; err == ERR_OK && i < count; i++)
-		err = recipient_list_next(&reader, &view->own_recipients[i]);
-	if (err == ERR_OK && stored->state.len > 0)
+	count = view->own_recipients.count;
+	if (stored->state.len > 0)
 		err = state_decode(stored->state, count, &view->own_state);
-	else if (err == ERR_OK)
+	else
 		err = state_init(&view->own_state, count);
 	for (size_t i = 0; err == ERR_OK && i < stored->result_count; i++)
 		err = state_apply(&view->own_state, stored->results[i]);
@@ -78,7 +73,7 @@ control_view_idle(struct core *core, store_ref ref, struct control_view *view)
 	(void)queue_id_format(stored.queue_id, view->id_text);
 	view->queue_name = idle_queue(core, &stored, info.flags, &view->own_envelope);
 	view->envelope = &view->own_envelope;
-	view->recipients = view->own_recipients;
+	view->recipients = &view->own_recipients;
 	view->state = &view->own_state;
 	view->due_us = info.due_us;
 	view->large = stored.large;
@@ -94,6 +89,5 @@ void
 control_view_done(struct control_view *view)
 {
 	state_done(&view->own_state);
-	mem_free(view->own_recipients);
-	view->own_recipients = NULL;
+	recipient_index_done(&view->own_recipients);
 }

@@ -69,13 +69,15 @@ part_recipients(const struct job *job, const struct control_view *view, struct p
 	*ret_count = 0;
 	for (uint32_t i = 0; i < view->recipient_count; i++) {
 		struct state_reason reason;
+		struct slice address;
 		struct part *part;
 		struct route route;
 
 		if (state_class(view->state, i) != STATE_OPEN ||
 			!control_select_recipient(core, &job->select, view, i))
 			continue;
-		route_resolve(core->config, view->recipients[i].address, &route);
+		address = recipient_index_get(view->recipients, i).address;
+		route_resolve(core->config, address, &route);
 		part = part_of(parts, ret_count, transport_get(core, route.transport),
 			route.nexthop);
 		if (part == NULL) {
@@ -256,8 +258,8 @@ part_json(struct core *core, const struct control_view *view, const struct part 
 	control_json_set(object, "transport", json_string(part->transport->name));
 	control_json_set(object, "site", control_json_text(slice_str(part->nexthop)));
 	control_json_set(object, "recipients", json_integer(part->count));
-	control_json_set(
-		object, "recipient", control_json_text(view->recipients[part->first].address));
+	control_json_set(object, "recipient",
+		control_json_text(recipient_index_get(view->recipients, part->first).address));
 	set_cause(object, &cause);
 	if (part->has_last)
 		control_json_last(object, &part->last);

@@ -100,6 +100,7 @@ core_new(const struct core_options *options)
 	core->epoch = rng_next(&core->rng);
 	TAILQ_INIT(&core->suspects);
 	TAILQ_INIT(&core->settling);
+	TAILQ_INIT(&core->unread);
 	TAILQ_INIT(&core->reporting);
 	TAILQ_INIT(&core->changes);
 	TAILQ_INIT(&core->hungry);
@@ -468,6 +469,8 @@ core_step(struct core *core, struct instant now)
 	intake_step(core);
 	ended_step(core);
 	snapshot_step(core);
+	if (core_may_deliver(core) && !core->is_stopping)
+		refill_step(core);
 	done_step(core);
 	if (core_may_deliver(core) && !core->is_stopping) {
 		sched_step(core->sched, now.mono);
@@ -508,6 +511,7 @@ core_due(const struct core *core)
 	if (core_may_deliver(core) && !core->is_stopping) {
 		due = earlier(due, sched_due(core->sched));
 		due = earlier(due, active_due(core));
+		due = earlier(due, refill_due(core));
 	}
 	return due;
 }

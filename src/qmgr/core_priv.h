@@ -90,8 +90,11 @@ struct message {
 	struct slice content_parts; /* sums of large content, as base/hash_parts.h has them */
 	bool dotted;
 	uint64_t large;                      /* number of its file, 0: content is in the journal */
-	struct recipient_entry *recipients;  /* slices of the pinned bytes */
-	uint32_t recipient_count;
+	struct recipient_index recipients;   /* of the pinned bytes */
+	/* Those from here on have not been given to the scheduler in this round (rule K11). */
+	uint32_t unread;
+	struct mono read_at;                 /* when the last ones were, or should have been */
+	bool has_unread;                     /* in core->unread */
 	struct state state;
 	struct wall active_at;
 	uint64_t turn_us;                    /* when it may expire; 0: it does not wait for that */
@@ -123,6 +126,7 @@ struct message {
 	uint32_t site_count;
 	UT_hash_handle by_ref;
 	TAILQ_ENTRY(message) link;           /* core->suspects, ->settling or ->reporting */
+	TAILQ_ENTRY(message) unread_link;
 };
 
 TAILQ_HEAD(message_list, message);
@@ -310,7 +314,8 @@ struct core {
 	struct message *messages;    /* hash by ref */
 	uint32_t active_count;       /* in memory, whatever their phase */
 	uint32_t loading_count;
-	uint32_t recipients_loaded;
+	struct message_list unread;  /* more recipients are to come, those read longest ago first */
+	uint32_t read_budget;        /* recipients that may still be read in this step */
 	struct message_list suspects;
 	struct message *suspect;     /* the one that is being tried alone */
 	struct message_list settling; /* to be looked at by done_step() */
@@ -443,7 +448,23 @@ void active_suspect(struct message *message);
 void active_log_delivery(const struct message *message, uint32_t number, struct slice dsn,
 	struct slice text, const char *status);
 void active_free_all(struct core *core);
+void active_assign(struct message *message, uint32_t number); /* to the scheduler, or settled */
 void message_move(struct message *message, enum message_phase to);
+
+/* refill.c */
+void refill_begin(struct message *message); /* of a round: the first recipients are read */
+/*
+ * Nothing of it is under way (rules D22 to D24). NONE: there are no more recipients to be read;
+ * READ: some are with the scheduler; SETTLED: some were settled at once, the stages begin again;
+ * LATER: done_check() comes again, but for a stop.
+ */
+enum refill_fate { REFILL_NONE, REFILL_READ, REFILL_SETTLED, REFILL_LATER };
+enum refill_fate refill_next(struct message *message);
+void refill_result(struct message *message); /* it has fewer recipients under way */
+bool refill_is_all(const struct message *message);
+void refill_forget(struct message *message); /* nothing more is read in this round */
+void refill_step(struct core *core);
+struct mono refill_due(const struct core *core);
 
 /* nexthop.c */
 void nexthop_want(struct session *session);

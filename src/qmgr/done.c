@@ -80,6 +80,24 @@ done_is_record_owed(const struct message *message)
 	       (message->is_tried || message->state.class_count[STATE_OPEN] == 0);
 }
 
+/* D22 to D24, D29: a batch that nothing is left to deliver of goes through the stages at once. */
+static bool
+stage_next_batch(struct message *message)
+{
+	switch (refill_next(message)) {
+	case REFILL_NONE:
+		return false;
+	case REFILL_SETTLED:
+		if (!(message->core->options.planted & CORE_PLANT_BATCH_STOPS))
+			done_check(message);
+		return true;
+	case REFILL_READ:
+	case REFILL_LATER:
+		return true;
+	}
+	return false;
+}
+
 /* D25 to D28: what `sendmail -v` asked for is told once, of every recipient that was tried. */
 static bool
 stage_report_successes(struct message *message)
@@ -155,7 +173,7 @@ is_tried_lately(const struct message *message, uint32_t number)
 static bool
 all_tried_lately(const struct message *message)
 {
-	for (uint32_t i = 0; i < message->recipient_count; i++)
+	for (uint32_t i = 0; i < message->recipients.count; i++)
 		if (state_class(&message->state, i) == STATE_OPEN && !is_tried_lately(message, i))
 			return false;
 	return true;
@@ -202,7 +220,7 @@ expire_recipients(struct message *message)
 
 	log_event(message->core->log, EV_qmgr_expired, LOG_Z(message->id_text),
 		LOG_S(message->envelope.sender), LOG_Z(is_wanted ? "force-expired" : "expired"));
-	for (uint32_t i = 0; i < message->recipient_count; i++) {
+	for (uint32_t i = 0; i < message->recipients.count; i++) {
 		struct state_reason reason;
 
 		if (state_class(&message->state, i) == STATE_OPEN) {
@@ -220,7 +238,7 @@ give_up_successes(struct message *message)
 {
 	log_event(message->core->log, EV_bounce_given_up, LOG_Z(message->id_text));
 	message->state.flags |= STATE_RECORDED;
-	for (uint32_t i = 0; i < message->recipient_count; i++)
+	for (uint32_t i = 0; i < message->recipients.count; i++)
 		if (state_class(&message->state, i) == STATE_DELIVERED_PENDING)
 			CHECK(state_set(&message->state, i, STATE_DELIVERED, NULL));
 }
@@ -369,7 +387,7 @@ settle(struct message *message)
 		return;
 	if (message->wish != WISH_NONE && settle_wish(message))
 		return;
-	if (stage_report_successes(message) || stage_age(message))
+	if (stage_next_batch(message) || stage_report_successes(message) || stage_age(message))
 		return;
 	if (is_finished(message))
 		stage_end(message);

@@ -163,7 +163,7 @@ is_subject(const struct order *order, uint32_t number)
 static bool
 is_told(const struct order *order, uint32_t number)
 {
-	uint8_t notify = order->message->recipients[number].notify;
+	uint8_t notify = recipient_index_get(&order->message->recipients, number).notify;
 
 	if (order->target == TARGET_POSTMASTER || notify == 0 ||
 		(order->message->core->options.planted & CORE_PLANT_REPORT_NEVER) != 0)
@@ -256,16 +256,16 @@ action_of_whatif(struct slice dsn)
 static void
 fill_recipient(const struct message *message, uint32_t number, struct report_recipient *ret)
 {
-	const struct recipient_entry *entry = &message->recipients[number];
+	struct recipient_entry entry = recipient_index_get(&message->recipients, number);
 	struct state_reason reason = { 0 };
 	enum state_class class;
 
 	(void)state_reason(&message->state, number, &reason);
 	class = state_class(&message->state, number);
 	*ret = (struct report_recipient){
-		.address = entry->address,
-		.original = entry->original,
-		.orcpt = entry->orcpt,
+		.address = entry.address,
+		.original = entry.original,
+		.orcpt = entry.orcpt,
 		.action = is_whatif(message) ? action_of_whatif(reason.dsn)
 					     : action_of(class, reason.remote_mta),
 		.status = reason.dsn,
@@ -285,9 +285,9 @@ text_size(const struct report_recipient *recipient)
 struct slice
 message_verp_recipient(const struct message *message, uint32_t number)
 {
-	const struct recipient_entry *entry = &message->recipients[number];
+	struct recipient_entry entry = recipient_index_get(&message->recipients, number);
 
-	return entry->original.len > 0 ? entry->original : entry->address;
+	return entry.original.len > 0 ? entry.original : entry.address;
 }
 
 /* Rules V5, V6. */
@@ -315,7 +315,7 @@ order_init(struct order *order, struct message *message, enum report_kind kind)
 	copies = has_copy(order);
 	order->is_verp = is_verp(order);
 	most = order->is_verp ? 1 : REPORT_RECIPIENTS_MAX;
-	for (uint32_t i = 0; i < message->recipient_count && order->mark_count < most &&
+	for (uint32_t i = 0; i < message->recipients.count && order->mark_count < most &&
 			     text < REPORT_TEXT_MAX;
 		i++) {
 		struct report_recipient told;
@@ -517,8 +517,12 @@ fill_marks(struct message *message, struct change *change)
 {
 	change->is_end = !state_is_live(&message->state) && !message->is_held &&
 			 !done_is_record_owed(message);
-	if (!change->is_end)
-		defer_encode(message, change);
+	if (change->is_end)
+		return;
+	defer_encode(message, change);
+	/* Nobody has tried the rest of the list yet: after a crash it goes on. */
+	if (!refill_is_all(message))
+		change->due_us = 0;
 }
 
 /* The report to the target, if one is told, and the copy; a copy that fails only warns (N24). */

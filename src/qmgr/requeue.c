@@ -63,13 +63,15 @@ rewrite_open(const struct message *message, struct recipient_filter *filter, str
 	uint32_t count = 0;
 
 	buf_init(&rewritten, 0);
-	for (uint32_t i = 0; err == ERR_OK && i < message->recipient_count; i++) {
+	for (uint32_t i = 0; err == ERR_OK && i < message->recipients.count; i++) {
 		struct rewrite_result result;
+		struct recipient_entry entry;
 
 		if (state_class(&message->state, i) != STATE_OPEN)
 			continue;
+		entry = recipient_index_get(&message->recipients, i);
 		buf_clear(&rewritten);
-		err = rewrite_recipient(config, &message->recipients[i], &rewritten, &result);
+		err = rewrite_recipient(config, &entry, &rewritten, &result);
 		if (err == ERR_OK)
 			err = recipient_filter_pass(filter, buf_slice(&rewritten), list, &count);
 	}

@@ -39,7 +39,7 @@ static bool
 is_success_owed(const struct message *message, uint32_t number, bool dsn_passed)
 {
 	const struct config *config = message->core->config;
-	uint8_t notify = message->recipients[number].notify;
+	uint8_t notify = recipient_index_get(&message->recipients, number).notify;
 
 	if (message->core->options.planted & CORE_PLANT_FORGET_SUCCESS)
 		return false;
@@ -95,7 +95,7 @@ static uint8_t *
 covered_recipients(const struct lease *lease)
 {
 	const uint32_t *numbers = lease->locked;
-	uint32_t all = lease->message->recipient_count, count = lease->locked_count;
+	uint32_t all = lease->message->recipients.count, count = lease->locked_count;
 	uint8_t *bits = mem_new(all / 8 + 1);
 
 	if (lease->entry != NULL)
@@ -117,7 +117,7 @@ outcomes_are_sound(const struct lease *lease, struct slice list)
 
 	while (sound && (err = ipc_outcome_next(&list, &outcome)) != ERR_NOTFOUND)
 		sound = err == ERR_OK && outcome.kind <= IPC_OUTCOME_DEFERRED &&
-			outcome.number < lease->message->recipient_count &&
+			outcome.number < lease->message->recipients.count &&
 			(bits[outcome.number / 8] >> outcome.number % 8 & 1) != 0;
 	mem_free(bits);
 	return sound;
@@ -151,6 +151,7 @@ feed_back(struct lease *lease, const struct ipc_result *result)
 	if (site_failed && sched_destination_is_failing(lease->session->destination))
 		active_wait(lease->message, lease->session->destination, open);
 	session_lease_over(lease->session, lease);
+	refill_result(lease->message);
 	lease->entry = NULL;
 }
 
@@ -187,7 +188,8 @@ is_last(const struct message *message)
 static bool
 is_owed_to_state(const struct message *message, bool is_deferral)
 {
-	return is_deferral && message->owed_attempt == 0 && is_alone(message);
+	return is_deferral && message->owed_attempt == 0 && is_alone(message) &&
+	       refill_is_all(message);
 }
 
 static void

@@ -255,13 +255,14 @@ put_recipients(const struct lease *lease, struct buf *list)
 	const uint32_t *numbers = sched_entry_recipients(lease->entry, &count);
 
 	for (uint32_t i = 0; i < count; i++) {
-		const struct recipient_entry *entry = &message->recipients[numbers[i]];
+		struct recipient_entry entry =
+			recipient_index_get(&message->recipients, numbers[i]);
 		struct ipc_recipient recipient = {
 			.number = numbers[i],
-			.address = entry->address,
-			.original = entry->original,
-			.orcpt = entry->orcpt,
-			.notify = entry->notify,
+			.address = entry.address,
+			.original = entry.original,
+			.orcpt = entry.orcpt,
+			.notify = entry.notify,
 		};
 
 		ipc_recipient_put(list, &recipient);

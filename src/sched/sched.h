@@ -48,6 +48,7 @@ struct sched_message {
 	void *owner;
 	uint64_t admitted;  /* jobs of one destination stand in this order */
 	uint32_t refs;      /* entries that are not gone */
+	uint32_t recipients; /* in these */
 	bool is_removed;
 	LIST_HEAD(, sched_job) jobs;
 };
@@ -100,6 +101,10 @@ void sched_message_add(struct sched_message *message, void *owner, uint64_t admi
 
 /* Entries that are waiting, given out or drained; 0: nothing is in flight. */
 uint32_t sched_message_refs(const struct sched_message *message);
+
+/* Recipients in these entries; and in those of all messages. */
+uint32_t sched_message_recipients(const struct sched_message *message);
+uint64_t sched_recipients(const struct sched *sched);
 
 /*
  * Its waiting entries go at once, without message_done; those given out go when they are finished

@@ -9,6 +9,7 @@ void
 sched_message_add(struct sched_message *message, void *owner, uint64_t admitted_us)
 {
 	CHECK(message->refs == 0);
+	message->recipients = 0;
 	message->owner = owner;
 	message->admitted = admitted_us;
 	message->is_removed = false;
@@ -42,6 +43,18 @@ sched_message_remove(struct sched *sched, struct sched_message *message)
 				break;
 		}
 	}
+}
+
+uint32_t
+sched_message_recipients(const struct sched_message *message)
+{
+	return message->recipients;
+}
+
+uint64_t
+sched_recipients(const struct sched *sched)
+{
+	return sched->recipients;
 }
 
 /* --- jobs ------------------------------------------------------------------------------------- */
@@ -136,6 +149,8 @@ add_number(struct sched_entry *entry, uint32_t number)
 		entry->numbers = mem_resize(entry->numbers, entry->cap, sizeof(*entry->numbers));
 	}
 	entry->numbers[entry->count++] = number;
+	entry->job->message->recipients++;
+	entry->job->destination->sched->recipients++;
 }
 
 /* R56: the last entry of the job takes it while there is room. */
@@ -225,6 +240,8 @@ entry_gone(struct sched_entry *entry, bool tell)
 
 	CHECK(entry->state != ENTRY_WAITING);
 	job->destination->entries--;
+	message->recipients -= entry->count;
+	sched->recipients -= entry->count;
 	mem_free(entry->numbers);
 	mem_free(entry);
 	if (--job->entries == 0) {

@@ -134,6 +134,7 @@ struct sched {
 	uint32_t destination_count;
 	uint32_t dead_count;
 	struct sched_counts counts;
+	uint64_t recipients; /* in entries that are not gone */
 	struct text drained; /* reason of the entry that sched_drain() gave last */
 };
 

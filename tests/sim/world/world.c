@@ -46,7 +46,8 @@
 
 enum {
 	MESSAGES_MAX = 120,
-	RECIPIENTS_MAX = 4,
+	RECIPIENTS_MAX = 40,
+	RECIPIENTS_FEW = 4,
 	WORKERS = 2,
 	SESSIONS_MAX = 64,
 	RESULTS_MAX = 64,
@@ -409,7 +410,8 @@ send_message(struct world *world)
 	(void)queue_id_format(message->queue_id, id);
 	say("message %u: %s\n", index, id);
 	message->txn = ++world->txn_next;
-	message->recipient_count = 1 + (uint32_t)rng_below(&world->rng, RECIPIENTS_MAX);
+	message->recipient_count = 1 + (uint32_t)rng_below(&world->rng,
+		chance(world, 12) ? RECIPIENTS_MAX : RECIPIENTS_FEW);
 	if (chance(world, 15)) {
 		body = send_large(world, message->txn);
 		rest = slice_make(NULL, 0);
@@ -1604,6 +1606,8 @@ static const struct seeds_plant plants[] = {
 	{ "forget-success", CORE_PLANT_FORGET_SUCCESS },
 	{ "report-never", CORE_PLANT_REPORT_NEVER },
 	{ "forget-copy", CORE_PLANT_FORGET_COPY },
+	{ "batch-again", CORE_PLANT_BATCH_AGAIN }, /* rules: K11 */
+	{ "batch-stops", CORE_PLANT_BATCH_STOPS }, /* rules: F14 D24 */
 };
 
 static struct config *
@@ -1614,7 +1618,9 @@ make_config(const char *lifetime, const char *policy)
 		"default_destination_concurrency_limit=3", "initial_destination_concurrency=2",
 		"qmgr_message_active_limit=25", "minimal_backoff_time=1s", "maximal_backoff_time=4s",
 		"default_destination_concurrency_failed_cohort_limit=3",
-		"journal_segment_size=1048576", "expiry_rate=2", lifetime, policy_line };
+		"journal_segment_size=1048576", "expiry_rate=2", lifetime, policy_line,
+		"qmgr_message_recipient_limit=25", "qmgr_message_recipient_minimum=1",
+		"default_recipient_refill_limit=3", "default_recipient_refill_delay=1s" };
 	struct config_options options = { .directory_fd = -1,
 		.overrides = overrides,
 		.override_count = sizeof(overrides) / sizeof(overrides[0]),
