@@ -334,10 +334,8 @@ check_store(struct check *check)
 		return cli_complain(check->cli, EX_IOERR, "%s",
 			check->fault.text[0] != '\0' ? check->fault.text : "the disk hangs");
 	check_files_end(check);
-	if (journal_is_damaged(store_journal(check->store)))
-		check->clean_below = num_max_u64(check->clean_below,
-			num_min_u64(journal_damage_end(store_journal(check->store)),
-				journal_recovered_end(store_journal(check->store))));
+	check->clean_below = num_max_u64(
+		check->clean_below, journal_clean_end(store_journal(check->store)));
 	if (!check->repairs || check->clean_below == 0)
 		return EX_OK;
 	store_clean_below(check->store, check->clean_below);

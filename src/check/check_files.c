@@ -133,11 +133,19 @@ check_bad_segment(struct check *check, const char *name, const char *what)
 	check_put_aside(check, name);
 }
 
+static bool
+check_has_batch(const struct buf *blocks)
+{
+	struct batch_header batch;
+	enum err err = batch_decode(slice_from(buf_slice(blocks), RECORD_BLOCK), &batch);
+
+	return err == ERR_OK || err == ERR_SYNTAX;
+}
+
 static void
 check_header(struct check *check, const char *name, uint32_t slot)
 {
 	struct check_found found = { .slot = slot };
-	struct batch_header batch = { 0 };
 	char path[FINDING_FILE];
 	struct fault fault;
 	struct stat info;
@@ -157,8 +165,12 @@ check_header(struct check *check, const char *name, uint32_t slot)
 		findings_add(&check->findings, FINDING_ADVICE, path, 0, 0, fault.text,
 			"start the release that wrote it");
 		check->has_failed = true;
-	} else if (err == ERR_CORRUPT) {
+	} else if (err == ERR_CORRUPT && !check_has_batch(&block)) {
 		check_bad_segment(check, name, fault.text);
+	} else if (err != ERR_OK && check_has_batch(&block)) {
+		findings_add(&check->findings, FINDING_PROBLEM, path, 0, 0,
+			"its header is lost, it has batches",
+			"what is in force there is copied, then it is put aside as bad-...");
 	} else if (err == ERR_IO) {
 		findings_add(&check->findings, FINDING_ADVICE, path, FINDING_NO_OFFSET, 0,
 			"cannot be read", "see the kernel's log; copy what is left of the disk");
@@ -166,10 +178,6 @@ check_header(struct check *check, const char *name, uint32_t slot)
 		check->found = mem_resize(
 			check->found, check->found_count + 1, sizeof(*check->found));
 		check->found[check->found_count++] = found;
-	} else {
-		err = batch_decode(slice_from(buf_slice(&block), RECORD_BLOCK), &batch);
-		if (err == ERR_OK || err == ERR_SYNTAX)
-			check_bad_segment(check, name, "it has batches, but its header is lost");
 	}
 	buf_done(&block);
 }

@@ -318,6 +318,13 @@ journal_damage_end(const struct journal *journal)
 }
 
 uint64_t
+journal_clean_end(const struct journal *journal)
+{
+	return num_min_u64(num_max_u64(journal->damage_end, journal->rebuilt_end),
+		journal->recovered_end);
+}
+
+uint64_t
 journal_replayed(const struct journal *journal)
 {
 	const struct journal_recovery *recovery = &journal->recovery;

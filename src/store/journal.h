@@ -249,6 +249,8 @@ bool journal_is_damaged(const struct journal *journal);
  * none.
  */
 uint64_t journal_damage_end(const struct journal *journal);
+/* What lies below it must be copied, so that the next start does not meet the damage; 0: none. */
+uint64_t journal_clean_end(const struct journal *journal);
 /* Of all that was there, how far replay is. */
 uint64_t journal_replayed(const struct journal *journal);
 

@@ -84,6 +84,9 @@ struct journal_found {
 	uint64_t file_size;
 	uint64_t begun_us; /* as its first batch says */
 	bool valid;
+	bool is_orphan;  /* its header is lost, its first batch is there: */
+	bool is_rebuilt; /* the header was made from that (journal_rebuild.c) */
+	struct batch_header begin;
 };
 
 struct journal_recovery {
@@ -158,6 +161,7 @@ struct journal {
 	unsigned freezes; /* no segment leaves force */
 	bool is_damaged; /* recovery missed something durable */
 	uint64_t damage_end; /* what is known from below this may be out of date */
+	uint64_t rebuilt_end; /* of the newest segment whose header was rebuilt */
 	bool proven; /* the last batch was an empty one behind a flushed one */
 	bool is_stopping;
 	struct mono idle_since;
@@ -176,6 +180,15 @@ void journal_recovery_done(struct journal *journal);
 void journal_recovery_mark(struct journal *journal, uint64_t end);
 /* A record that is whole: a scan takes the named values, replay all else. */
 void journal_recovery_one(struct journal *journal, uint64_t lsn, const struct record *record);
+
+/* journal_rebuild.c */
+/* Headers for those files that lost them and fit into the journal; the others are retired. */
+void journal_rebuild(struct journal *journal);
+/* It is in force. */
+void journal_rebuild_enforced(struct journal *journal, const struct journal_found *found);
+/* Whether this batch is the last in front of a segment whose header, and so the cut, is lost. */
+bool journal_rebuild_ends(
+	const struct journal_recovery *recovery, const struct batch_header *batch);
 
 /* journal_salvage.c */
 /* Damage from `lsn` to `end`: reported, its bytes are kept under corrupt/. */

@@ -106,8 +106,8 @@ journal_recovery_spare(struct journal *journal, const struct journal_found *foun
 
 /* A batch in block `block` that no header, or an older one, leaves room for. */
 static bool
-journal_recovery_orphan_at(struct journal *journal, const struct journal_found *found,
-	bool has_header, struct slice bytes, uint64_t block)
+journal_recovery_orphan_at(struct journal *journal, struct journal_found *found, bool has_header,
+	struct slice bytes, uint64_t block)
 {
 	struct journal_recovery *recovery = &journal->recovery;
 	struct batch_header batch = { 0 };
@@ -116,6 +116,10 @@ journal_recovery_orphan_at(struct journal *journal, const struct journal_found *
 	if ((err != ERR_OK && err != ERR_SYNTAX)
 		|| (has_header && batch.lsn == found->header.base + RECORD_BLOCK))
 		return false;
+	if (!has_header && block == 1 && batch.lsn % RECORD_BLOCK == 0) {
+		found->is_orphan = true;
+		found->begin = batch;
+	}
 	if (batch.lsn > recovery->orphan_lsn && batch.lsn % RECORD_BLOCK == 0) {
 		recovery->orphan_lsn = batch.lsn;
 		recovery->orphan_end = batch.lsn - RECORD_BLOCK + found->file_size;
@@ -129,7 +133,7 @@ journal_recovery_orphan_at(struct journal *journal, const struct journal_found *
  * was. The greatest LSN is kept, to be compared with where the journal seems to end.
  */
 static bool
-journal_recovery_is_orphan(struct journal *journal, const struct journal_found *found,
+journal_recovery_is_orphan(struct journal *journal, struct journal_found *found,
 	bool has_header, struct slice bytes)
 {
 	bool is_first = journal_recovery_orphan_at(journal, found, has_header, bytes, 1);
@@ -174,12 +178,12 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 		journal_recovery_note_begin(found, buf_slice(&op->list));
 	if (err == ERR_OK && found->header.generation > journal->generation)
 		journal->generation = found->header.generation;
-	if (err == ERR_NOTFOUND && is_orphan)
+	if (err == ERR_NOTFOUND && is_orphan && !found->is_orphan)
 		journal_spare_add(journal, found->slot, 0, JOURNAL_FATE_RETIRE);
-	else if (err == ERR_NOTFOUND)
+	else if (err == ERR_NOTFOUND && !is_orphan)
 		journal_recovery_spare(journal, found);
 	journal->is_damaged |= err < 0 && err != ERR_NOTFOUND;
-	if (err < 0 && err != ERR_NOTFOUND)
+	if (err < 0 && err != ERR_NOTFOUND && !found->is_orphan)
 		journal_notice(journal, "journal: segment file %08u: %s; left alone",
 			(unsigned)found->slot, fault.text);
 	recovery->index++;
@@ -227,6 +231,7 @@ journal_recovery_sort(struct journal *journal)
 	size_t kept = 0;
 
 	journal_recovery_pick_uuid(journal);
+	journal_rebuild(journal);
 	for (size_t i = 0; i < recovery->count; i++) {
 		struct journal_found *found = &recovery->found[i];
 
@@ -521,6 +526,16 @@ journal_recovery_torn(struct journal *journal, struct slice segment, uint64_t of
 		journal_salvage(journal, slice_from(segment, offset), lsn);
 }
 
+/* The end of a segment that no header behind it names. */
+static void
+journal_recovery_cut(struct journal *journal, uint64_t base)
+{
+	struct journal_segment *segment = journal_segment_of(journal, base);
+
+	if (segment != NULL)
+		segment->end = journal->recovery.end;
+}
+
 /* What can be read of it counts: in a scan the named values, in replay all else. */
 static void
 journal_recovery_damage(
@@ -556,6 +571,10 @@ journal_recovery_segment(struct journal *journal, struct slice segment)
 			recovery->has_begun |= offset == RECORD_BLOCK;
 			journal_recovery_take(journal, segment, offset, &batch);
 			offset += batch.length;
+			if (journal_rebuild_ends(recovery, &batch)) {
+				journal_recovery_cut(journal, header->base);
+				return false;
+			}
 			continue;
 		}
 		journal_recovery_torn(journal, segment, offset, header->base + offset);
@@ -648,6 +667,7 @@ journal_recovery_enforce(struct journal *journal)
 			.slot = found->slot };
 		buf_init(&segment->footer, 0);
 		journal_segment_add(journal, segment);
+		journal_rebuild_enforced(journal, found);
 		journal_format_seen(journal, found->header.minor);
 	}
 	journal_format_recovered(journal);

@@ -156,8 +156,7 @@ segment_copy_decode(const uint8_t *copy, struct segment_header *header)
 /* Numbers that grow for ever do not come near this, so that nothing made of them overflows. */
 #define SEGMENT_NUMBER_MAX (UINT64_MAX / 4)
 
-/* Whether the numbers of a header can belong together at all. */
-static bool
+bool
 segment_header_is_sane(const struct segment_header *header)
 {
 	return header->sequence > 0 && header->sequence <= SEGMENT_NUMBER_MAX

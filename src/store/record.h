@@ -69,6 +69,9 @@ void segment_header_encode(const struct segment_header *header, uint8_t *block);
 MUST_USE enum err segment_header_decode(
 	struct slice block, struct segment_header *ret_header, struct fault *reterr);
 
+/* Whether the numbers of a header can belong together at all. */
+bool segment_header_is_sane(const struct segment_header *header);
+
 enum batch_flag {
 	BATCH_LAST = 1, /* the segment is closed; `successor` is the next segment's sequence */
 };

@@ -453,13 +453,11 @@ static void
 store_recovered(struct store *store)
 {
 	uint64_t ns = store->now.mono.ns - store->opened_at.ns;
-	uint64_t damage = num_min_u64(journal_damage_end(store->journal),
-		journal_recovered_end(store->journal));
 
 	large_recover(store);
 	store->phase = STORE_COMPLETE;
-	if (journal_is_damaged(store->journal))
-		store_clean_below(store, damage);
+	if (journal_clean_end(store->journal) > 0)
+		store_clean_below(store, journal_clean_end(store->journal));
 	if (ns > NS_PER_S / 2 || store_count(store) >= STORE_MANY)
 		store_notice(store, "store: index complete: %llu messages in %.1f s",
 			(unsigned long long)store_count(store), (double)ns / (double)NS_PER_S);

@@ -337,6 +337,89 @@ damage_touch(int dir, const char *name)
 	(void)close(fd);
 }
 
+/* --- lost headers ---------------------------------------- */
+
+static void
+damage_lose_header(const struct world *world, uint32_t slot)
+{
+	static const uint8_t zeroes[RECORD_BLOCK];
+
+	damage_write(world, slot, 0, slice_make(zeroes, sizeof(zeroes)));
+}
+
+/* Mail in three segments, of which the one `back` from the newest loses its header. */
+static void
+damage_check_rebuilt(struct world *world, unsigned back)
+{
+	struct journal_place place;
+	uint64_t last, count;
+
+	(void)damage_fill(world, 1);
+	(void)damage_fill(world, 100);
+	last = damage_fill(world, 200);
+	store_unpin(world->store, world_put_id(world, 300));
+	count = store_count(world->store);
+	place = damage_place(world, back);
+	world_close(world);
+	damage_lose_header(world, place.slot);
+	world_open(world);
+	assert_int_equal(world_heard(world, "its header is lost"), 0);
+	assert_int_equal(world_heard(world, "is lost; it is read as segment"), 1);
+	assert_int_equal(world_heard(world, "damage at LSN"), 0);
+	assert_int_equal(world_heard(world, "missing"), 0);
+	assert_int_equal(store_count(world->store), count);
+	assert_int_equal(world_load(world, store_find(world->store, 1)), ERR_OK);
+	assert_int_equal(world_load(world, store_find(world->store, last)), ERR_OK);
+	assert_int_equal(world_load(world, store_find(world->store, 300)), ERR_OK);
+	WORLD_UNTIL(world, journal_first(store_journal(world->store)) > place.base
+				   && store_is_idle(world->store));
+	for (int i = 0; i < 200; i++)
+		world_turn(world);
+	damage_restart(world);
+	assert_int_equal(world_heard(world, "lost"), 0);
+	assert_int_equal(store_count(world->store), count);
+}
+
+static void
+test_damage__header_of_a_closed_segment_lost__its_batches_count(void **state)
+{
+	damage_check_rebuilt(*state, 1);
+}
+
+static void
+test_damage__header_of_the_oldest_segment_lost__its_batches_count(void **state)
+{
+	damage_check_rebuilt(*state, 3);
+}
+
+static void
+test_damage__header_of_the_newest_segment_lost__its_batches_count(void **state)
+{
+	damage_check_rebuilt(*state, 0);
+}
+
+/* Of another journal, or of nowhere in this one. */
+static void
+test_damage__batches_without_a_header_that_fit_nowhere__are_put_aside(void **state)
+{
+	struct world *world = *state;
+	struct journal_place place;
+	struct buf forged;
+
+	store_unpin(world->store, world_put_id(world, 7));
+	place = damage_place(world, 0);
+	world_close(world);
+	buf_init(&forged, 0);
+	damage_forge(place.base + place.size / 2 + RECORD_BLOCK, 5, 7, &forged);
+	damage_touch(world->journal_dir, "00000031.seg");
+	damage_write(world, 31, RECORD_BLOCK, buf_slice(&forged));
+	buf_done(&forged);
+	world_open(world);
+	assert_int_equal(world_heard(world, "fits nowhere"), 1);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+	WORLD_UNTIL(world, faccessat(world->journal_dir, "bad-00000031.seg", F_OK, 0) == 0);
+}
+
 static unsigned
 damage_index_files(const struct world *world)
 {
@@ -407,6 +490,10 @@ main(void)
 		TEST(test_damage__half_a_save__is_made_anew),
 		TEST(test_damage__remnants_of_checkpoints__are_removed),
 		TEST(test_damage__checkpoint_that_fails__leaves_nothing),
+		TEST(test_damage__header_of_a_closed_segment_lost__its_batches_count),
+		TEST(test_damage__header_of_the_oldest_segment_lost__its_batches_count),
+		TEST(test_damage__header_of_the_newest_segment_lost__its_batches_count),
+		TEST(test_damage__batches_without_a_header_that_fit_nowhere__are_put_aside),
 		TEST(test_damage__too_many_values__are_refused),
 	};
 
