@@ -8,6 +8,7 @@
 #include "qmgr/core_priv.h"
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "message/delay.h"
 #include "message/verp.h"
@@ -56,7 +57,7 @@ forget_site(struct message *message)
 	if (message->site != NULL)
 		sched_destination_release(message->site);
 	message->site = NULL;
-	message->site_count = 0;
+	message->site_count = message->crowded_count = 0;
 }
 
 /* So many of its recipients wait for a dead site; one that waits for two keeps its timer. */
@@ -82,7 +83,8 @@ active_forget(struct message *message)
 	if (message->job != NULL)
 		control_message_done(message->job);
 	sched_message_remove(core->sched, &message->sched);
-	sched_unparked(core->sched, message->queue_id);
+	if (!message->keeps_place)
+		sched_unparked(core->sched, message->queue_id);
 	refill_forget(message);
 	forget_site(message);
 	HASH_DELETE(by_ref, core->messages, message);
@@ -477,21 +479,91 @@ active_assign(struct message *message, uint32_t number)
 		.user = address_strip_extension(local, delimiters, NULL),
 		.number = number,
 		.is_single = message->envelope.verp.len > 0,
+		.may_be_parked = message->may_be_parked,
 	};
 	if (message->revives_sites)
 		active_revive(core, recipient.address);
-	if (sched_recipient_assign(core->sched, &message->sched, &to, &dead))
+	if (sched_recipient_assign(core->sched, &message->sched, &to, &dead)) {
+		if (message->is_looked_at)
+			sched_unparked(core->sched, message->queue_id);
+		message->is_looked_at = false;
 		return;
+	}
+	if (dead.crowded != NULL) {
+		active_wait(message, dead.crowded, 1);
+		message->crowded_count++;
+		return;
+	}
 	result_own(message, number, STATE_OPEN, dead.dsn, dead.text, dead.at);
 	if (dead.dead != NULL)
 		active_wait(message, dead.dead, 1);
+}
+
+/*
+ * Whose mail takes turns with whose: the sender, without extension. Classic: all are one (S21).
+ * Seeded, so that nobody can choose to share another's turn.
+ */
+static uint64_t
+sender_class(const struct message *message)
+{
+	const struct config *config = message->core->config;
+	struct slice delimiters = config_str(config, NULL, PARAM_RECIPIENT_DELIMITER);
+	struct slice local, domain;
+	uint64_t seed = message->core->epoch;
+
+	if (config_enum(config, NULL, PARAM_SCHEDULER_CONCURRENCY_POLICY) == 0)
+		return 0;
+	if (delimiters.len == 0)
+		delimiters = SLICE_LIT("+"); /* a sender per recipient, as VERP has it */
+	address_split(message->envelope.sender, &local, &domain);
+	local = address_strip_extension(local, delimiters, NULL);
+	return hash_bytes_seeded(local, hash_bytes_seeded(domain, seed));
+}
+
+/* W21: which setting is the nearest. */
+static const char *
+clog_hint(const struct sched_status *status, uint64_t active_max, bool has_others)
+{
+	if (status->limit_max != 0 && status->limit_max <= status->busy + 1)
+		return "you may need to increase its destination_concurrency_limit";
+	if (status->limit > active_max / 5)
+		return "you may need to increase qmgr_message_active_limit";
+	if (has_others)
+		return "you may need a separate master.cf transport for it";
+	return "you may need shorter connection time-outs or a longer minimal_backoff_time";
+}
+
+static void
+warn_of_clog(struct core *core)
+{
+	struct sched_destination *destination = sched_clogged(core->sched);
+	uint64_t max = config_int(core->config, NULL, PARAM_QMGR_MESSAGE_ACTIVE_LIMIT);
+	struct sched_status status;
+	struct sched_counts counts;
+
+	if (destination == NULL)
+		return;
+	sched_destination_status(destination, &status);
+	sched_counts(core->sched, &counts);
+	log_event(core->log, EV_qmgr_clogged, LOG_S(status.nexthop),
+		LOG_U((uint64_t)status.waiting + status.busy), LOG_U(max));
+	log_event(core->log, EV_qmgr_clog_hint,
+		LOG_Z(clog_hint(&status, max, counts.destinations > 1)));
 }
 
 void
 active_release(struct message *message)
 {
 	struct core *core = message->core;
+	bool is_fetched, is_parked;
 
+	/* One that is looked at and still has to wait keeps its place in the line. */
+	is_parked = sched_is_parked(core->sched, message->queue_id, &is_fetched);
+	message->is_looked_at = is_parked && !is_fetched;
+	if (is_fetched)
+		sched_unparked(core->sched, message->queue_id);
+	message->may_be_parked = !is_fetched && !message->revives_sites && !message->is_forced &&
+				 core->suspect != message;
 	message->active_at = core->now.wall;
 	message->reports_failed = 0;
 	message->is_tried = false;
@@ -499,9 +571,10 @@ active_release(struct message *message)
 	log_event(core->log, EV_qmgr_active, LOG_Z(message->id_text),
 		LOG_S(message->envelope.sender), LOG_U(message->envelope.size),
 		LOG_U(message->recipients.count));
-	sched_message_add(&message->sched, message, message->active_at.us);
+	sched_message_add(&message->sched, message, core->now.mono.ns / 1000);
+	sched_message_set_class(&message->sched, sender_class(message));
 	refill_begin(message);
-	sched_unparked(core->sched, message->queue_id);
+	warn_of_clog(core);
 	core_mark(core);
 	/* Rule F14: nothing to deliver, so the stages after delivery begin at once. */
 	done_check(message);

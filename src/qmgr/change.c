@@ -142,7 +142,7 @@ state_durable(struct change *change)
 	struct message *message = change->message;
 	struct sched_destination *site = defer_site(message, change);
 	uint64_t look_us = defer_look_us(message);
-	uint64_t queue_id = message->queue_id;
+	uint64_t queue_id = message->queue_id, class = message->sched.class;
 
 	if (change->is_overtaken)
 		clock_watch_pull(core, message->ref);
@@ -152,7 +152,7 @@ state_durable(struct change *change)
 		return;
 	if (sched_destination_is_dead(site) || !sched_destination_is_failing(site)) {
 		store_set_due(core->store, change->ref, look_us);
-		sched_park(core->sched, site, queue_id);
+		sched_park(core->sched, site, class, queue_id);
 	} else {
 		store_set_due(core->store, change->ref, defer_soon_us(core));
 	}

@@ -108,6 +108,9 @@ struct message {
 	bool revives_sites;                  /* rule F9: its sites are alive again, once */
 	bool has_died;                       /* a worker died with it in this round */
 	bool is_tried;                       /* something was attempted in this round */
+	bool may_be_parked;                  /* where a site has too much in memory */
+	bool is_looked_at;                   /* it is parked, and has no recipient in a queue */
+	bool keeps_place;                    /* it is parked, and leaves memory */
 	bool is_forced;                      /* too old, but untried: one attempt was forced */
 	bool is_settling;                    /* in core->settling or core->reporting */
 	bool waits_for_id;                   /* its report needs a queue ID */
@@ -124,6 +127,7 @@ struct message {
 	/* Held: the first dead destination of this round, and how many recipients wait for it. */
 	struct sched_destination *site;
 	uint32_t site_count;
+	uint32_t crowded_count; /* of these, that destination lives and is crowded */
 	UT_hash_handle by_ref;
 	TAILQ_ENTRY(message) link;           /* core->suspects, ->settling or ->reporting */
 	TAILQ_ENTRY(message) unread_link;
@@ -544,6 +548,7 @@ void defer_message(struct message *message);
 /* Where it will wait when it is deferred; NULL: by its timer only. Holds the destination. */
 struct sched_destination *defer_site(const struct message *message, const struct change *change);
 uint64_t defer_look_us(const struct message *message); /* when a parked one is looked at */
+bool defer_crowded(struct message *message); /* true: it waits outside of memory, as it was */
 uint64_t defer_soon_us(struct core *core); /* after a failure that did not kill its site */
 void defer_stop(struct core *core); /* parked mail will be due after the next start */
 void defer_at_once(struct message *message); /* out of memory, due now: read anew */

@@ -7,6 +7,9 @@
 #include "base/num.h"
 #include "qmgr/transports.h"
 
+/* What waits for room is looked at now and then, so that a site's death is told to its mail. */
+enum { PARKED_LOOK_MIN_S = 300 };
+
 uint64_t
 message_created_us(const struct message *message)
 {
@@ -86,6 +89,43 @@ defer_site(const struct message *message, const struct change *change)
 		return NULL;
 	sched_destination_hold(message->site);
 	return message->site;
+}
+
+/*
+ * Nothing was tried and nothing has changed, so nothing is written: it waits in its sender's line
+ * until its site has taken what is before it. Not for a message whose state in memory is newer.
+ */
+bool
+defer_crowded(struct message *message)
+{
+	struct core *core = message->core;
+	struct sched_destination *site = message->site;
+	store_ref ref = message->ref;
+	uint64_t queue_id = message->queue_id, class = message->sched.class, look_us;
+	bool is_fetched;
+
+	if (message->site == NULL || message->is_tried || message->is_held ||
+		message->owed_attempt != 0 || message->state.worker_deaths > 0 ||
+		message->crowded_count != message->state.class_count[STATE_OPEN] ||
+		message->site_count != message->crowded_count ||
+		message->state.class_count[STATE_BOUNCE_PENDING] > 0 ||
+		message->state.class_count[STATE_DELIVERED_PENDING] > 0 || core->is_stopping)
+		return false;
+	look_us = num_max_u64(
+		defer_look_us(message), core->now.wall.us + PARKED_LOOK_MIN_S * US_PER_S);
+	sched_destination_hold(site);
+	message->keeps_place =
+		sched_is_parked(core->sched, queue_id, &is_fetched) && !is_fetched;
+	if (core->options.planted & CORE_PLANT_LOSE_CROWDED)
+		look_us = UINT64_MAX / 2;
+	else if (!message->keeps_place)
+		sched_park(core->sched, site, class, queue_id);
+	message->keeps_place = true;
+	store_unpin(core->store, ref);
+	active_forget(message);
+	store_set_due(core->store, ref, look_us);
+	sched_destination_release(site);
+	return true;
 }
 
 /* In time for a warning and for its end, and now and then. */

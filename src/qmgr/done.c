@@ -173,6 +173,9 @@ is_tried_lately(const struct message *message, uint32_t number)
 static bool
 all_tried_lately(const struct message *message)
 {
+	/* Those were left out in this round: what is known of them may be from before a step. */
+	if (message->crowded_count > 0)
+		return false;
 	for (uint32_t i = 0; i < message->recipients.count; i++)
 		if (state_class(&message->state, i) == STATE_OPEN && !is_tried_lately(message, i))
 			return false;
@@ -391,7 +394,7 @@ settle(struct message *message)
 		return;
 	if (is_finished(message))
 		stage_end(message);
-	else
+	else if (!defer_crowded(message))
 		defer_message(message);
 }
 

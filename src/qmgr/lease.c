@@ -26,6 +26,7 @@ lease_new(struct message *message, struct sched_entry *entry, struct session *se
 	lease->session = session;
 	lease->peer = session->peer;
 	lease->attempt = ++message->attempt;
+	sched_entry_set_ctx(entry, lease);
 	buf_init(&lease->kept, 0);
 	message->leases++;
 	message->core->lease_count++;

@@ -124,6 +124,7 @@ read_some(struct message *message, uint32_t most)
 		active_assign(message, message->unread);
 		count++;
 	}
+	sched_message_set_unread(&message->sched, message->recipients.count - message->unread);
 	core->read_budget -= (uint32_t)num_min_u64(core->read_budget, count);
 	end_batch(message);
 	core_mark(core);

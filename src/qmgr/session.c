@@ -476,6 +476,20 @@ feed_sessions(struct core *core)
 	}
 }
 
+/* What has just come should not wait behind what another has already been given. */
+static void
+recall(struct core *core)
+{
+	struct sched_entry *entry;
+
+	while ((entry = sched_recall_next(core->sched)) != NULL) {
+		struct lease *lease = sched_entry_ctx(entry);
+
+		SEND(core, lease->peer->number, work_recall, .session = lease->session->number,
+			.queue_id = lease->message->queue_id, .attempt = lease->attempt);
+	}
+}
+
 void
 session_step(struct core *core)
 {
@@ -483,6 +497,7 @@ session_step(struct core *core)
 
 	drain(core);
 	feed_sessions(core);
+	recall(core);
 	while ((destination = sched_session_next(core->sched, core->now.mono)) != NULL) {
 		struct transport *transport =
 			sched_transport_ctx(sched_destination_transport(destination));

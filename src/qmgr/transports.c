@@ -8,6 +8,9 @@
 
 enum { DESTINATIONS_MAX = 100000 };
 
+/* What one destination may have of the active queue. */
+enum { ACTIVE_PARTS = 5 };
+
 /* A dead site is probed after 10 s, then ever more rarely, but at least every 5 minutes. */
 enum { PROBE_FIRST_S = 10, PROBE_MAX_S = 300 };
 
@@ -31,8 +34,13 @@ options_of(struct core *core)
 	const struct config *config = core->config;
 	uint64_t min_s = config_time_s(config, NULL, PARAM_MINIMAL_BACKOFF_TIME);
 	uint64_t max_s = config_time_s(config, NULL, PARAM_MAXIMAL_BACKOFF_TIME);
+	uint64_t active_max = config_int(config, NULL, PARAM_QMGR_MESSAGE_ACTIVE_LIMIT);
+	uint64_t clog_s = config_time_s(config, NULL, PARAM_QMGR_CLOG_WARN_TIME);
+	bool tells_clogs = clog_s > 0 && config_bool(config, NULL, PARAM_HELPFUL_WARNINGS);
 
 	return (struct sched_options){
+		.clog_max = tells_clogs ? (uint32_t)(active_max / ACTIVE_PARTS) : 0,
+		.clog_ns = clog_s * NS_PER_S,
 		.destination_max = DESTINATIONS_MAX,
 		.is_adaptive =
 			config_enum(config, NULL, PARAM_SCHEDULER_CONCURRENCY_POLICY) == 1,
@@ -58,6 +66,22 @@ feedback_of(const struct config *config, const struct config_service *service, e
 	return feedback;
 }
 
+/* Z41: what a slow site cannot have more of. Classic has no such bound, but the warning (W21). */
+static uint32_t
+share_of(const struct config *config, const struct config_service *service)
+{
+	uint64_t share = config_transport_int(
+		config, service, PARAM_DEFAULT_DESTINATION_ACTIVE_LIMIT);
+
+	if (config_enum(config, NULL, PARAM_SCHEDULER_CONCURRENCY_POLICY) == 0)
+		return 0;
+	if (share == 0)
+		share = num_min_u64(config_int(config, NULL, PARAM_QMGR_MESSAGE_ACTIVE_LIMIT),
+				config_int(config, NULL, PARAM_QMGR_MESSAGE_RECIPIENT_LIMIT)) /
+			ACTIVE_PARTS;
+	return (uint32_t)num_max_u64(share, 1);
+}
+
 static struct sched_limits
 limits_of(const struct config *config, const struct config_service *service)
 {
@@ -68,6 +92,13 @@ limits_of(const struct config *config, const struct config_service *service)
 		.session_max = service->process_limit,
 		.rate_delay_ns = DELAY(DEFAULT_DESTINATION_RATE_DELAY),
 		.transport_rate_delay_ns = DELAY(DEFAULT_TRANSPORT_RATE_DELAY),
+		.share_max = share_of(config, service),
+		.slots = {
+			.cost = LIMIT(DEFAULT_DELIVERY_SLOT_COST),
+			.loan = LIMIT(DEFAULT_DELIVERY_SLOT_LOAN),
+			.discount = LIMIT(DEFAULT_DELIVERY_SLOT_DISCOUNT),
+			.min = LIMIT(DEFAULT_MINIMUM_DELIVERY_SLOTS),
+		},
 		.window = {
 			.initial = LIMIT(INITIAL_DESTINATION_CONCURRENCY),
 			.limit_max = LIMIT(DEFAULT_DESTINATION_CONCURRENCY_LIMIT),

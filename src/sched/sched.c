@@ -18,6 +18,7 @@ sched_new(const struct sched_options *options)
 	TAILQ_INIT(&sched->work);
 	TAILQ_INIT(&sched->drain);
 	TAILQ_INIT(&sched->wake);
+	TAILQ_INIT(&sched->recall);
 	rng_init(&sched->rng, options->seed);
 	TAILQ_INIT(&sched->all);
 	return sched;
@@ -40,7 +41,7 @@ sched_free(struct sched *sched)
 	while (sched_park_empty(sched, &token))
 		continue;
 	while ((destination = TAILQ_FIRST(&sched->all)) != NULL) {
-		while ((entry = job_first_waiting(destination)) != NULL) {
+		while ((entry = flow_first_entry(destination)) != NULL) {
 			entry_stop_waiting(entry, ENTRY_DRAINED);
 			entry_gone(entry, false);
 		}
@@ -227,7 +228,7 @@ sched_session_failed(struct sched *sched, struct sched_destination *destination,
 				      destination->ready, destination->opening, now)
 			    : window_session_failure(&destination->window);
 
-	victim = spares ? NULL : job_first_waiting(destination);
+	victim = spares ? NULL : flow_first_entry(destination);
 	if (victim != NULL)
 		entry_stop_waiting(victim, ENTRY_DRAINED);
 	if (died)
@@ -286,14 +287,15 @@ sched_take(struct sched *sched, struct sched_destination *destination, bool pref
 	struct mono now)
 {
 	struct sched_transport *transport = destination->transport;
-	struct sched_entry *entry = job_first_waiting(destination);
+	struct sched_entry *entry;
 
 	(void)sched;
-	if (entry == NULL || !transport_may_work(transport, now) ||
+	if (destination->waiting == 0 || !transport_may_work(transport, now) ||
 		destination->refused.reason != NULL)
 		return NULL;
 	if (prefetch ? !may_prefetch(destination) : !window_has_room(&destination->window))
 		return NULL;
+	entry = flow_select(destination, now);
 	if (!prefetch) {
 		window_take(&destination->window);
 		entry->explores = dest_learns(destination) &&
@@ -306,6 +308,30 @@ sched_take(struct sched *sched, struct sched_destination *destination, bool pref
 	return entry;
 }
 
+/* The oldest first: the transaction before it is likely to end soonest. */
+struct sched_entry *
+sched_recall_next(struct sched *sched)
+{
+	struct sched_destination *destination;
+	struct sched_entry *entry;
+
+	while ((destination = TAILQ_FIRST(&sched->recall)) != NULL) {
+		TAILQ_FOREACH (entry, &destination->ahead, link)
+			if (!entry->is_recalled)
+				break;
+		if (entry == NULL || destination->recalls == 0) {
+			destination->recalls = 0;
+			TAILQ_REMOVE(&sched->recall, destination, recall_link);
+			destination->in_recall = false;
+			continue;
+		}
+		destination->recalls--;
+		entry->is_recalled = true;
+		return entry;
+	}
+	return NULL;
+}
+
 void
 sched_entry_begin(struct sched *sched, struct sched_entry *entry)
 {
@@ -315,8 +341,7 @@ sched_entry_begin(struct sched *sched, struct sched_entry *entry)
 		return;
 	CHECK(entry->state == ENTRY_PREFETCHED);
 	window_begin(&destination->window);
-	destination->prefetched--;
-	sched->counts.prefetched--;
+	entry_not_ahead(entry);
 	sched->counts.busy++;
 	entry->state = ENTRY_BUSY;
 	dest_update(destination);
@@ -429,7 +454,7 @@ sched_drain(struct sched *sched, struct sched_reason *ret_reason)
 
 	if (destination == NULL)
 		return NULL;
-	entry = job_first_waiting(destination);
+	entry = flow_first_entry(destination);
 	CHECK(entry != NULL);
 	/* Kept apart: the last entry's going forgets why the destination was refused. */
 	struct sched_reason reason = reason_of(destination);
@@ -542,6 +567,7 @@ sched_destination_status(
 		.nexthop = slice_str(destination->nexthop),
 		.state = window_state(&destination->window),
 		.limit = window_limit(&destination->window),
+		.limit_max = destination->window.options.limit_max,
 		.busy = window_busy(&destination->window),
 		.waiting = destination->waiting,
 		.prefetched = destination->prefetched,
@@ -562,12 +588,16 @@ sched_destination_next(const struct sched *sched, const struct sched_destination
 static void
 check_parked(const struct sched_destination *destination)
 {
+	const struct parked_group *group;
 	const struct parked *parked;
 	uint32_t count = 0;
 
-	TAILQ_FOREACH (parked, &destination->parked, link) {
-		CHECK(parked->destination == destination && !parked->is_fetched);
-		count++;
+	TAILQ_FOREACH (group, &destination->groups, link) {
+		CHECK(group->key.destination == destination && !TAILQ_EMPTY(&group->parked));
+		TAILQ_FOREACH (parked, &group->parked, link) {
+			CHECK(parked->group == group && !parked->is_fetched);
+			count++;
+		}
 	}
 	CHECK(count + destination->fetched_count == destination->parked_count);
 }
@@ -575,20 +605,8 @@ check_parked(const struct sched_destination *destination)
 static void
 check_destination(const struct sched_destination *destination)
 {
-	const struct sched_job *job;
-	const struct sched_entry *entry;
-	uint64_t admitted = 0;
-	uint32_t waiting = 0;
+	uint32_t waiting = flow_check(destination);
 
-	TAILQ_FOREACH (job, &destination->jobs, link) {
-		CHECK(job->is_listed && !TAILQ_EMPTY(&job->waiting));
-		CHECK(job->message->admitted >= admitted);
-		admitted = job->message->admitted;
-		TAILQ_FOREACH (entry, &job->waiting, link) {
-			CHECK(entry->state == ENTRY_WAITING && entry->count > 0);
-			waiting++;
-		}
-	}
 	CHECK(waiting == destination->waiting);
 	CHECK(destination->entries >= waiting + destination->prefetched +
 			window_busy(&destination->window));

@@ -4,10 +4,10 @@
  * A message is added, each of its recipients is assigned to a destination (transport, queue name:
  * rule R52). Recipients of one message for one destination travel together in entries (R56). A
  * destination with more waiting entries than sessions that could take them wants one more session,
- * within its window; a session that is ready takes the next entry (late binding, S8), in the order
- * in which messages were admitted (S21). Results feed the window (W5 to W13). Within a destination
- * mail stands in jobs (one message for one destination): pre-emption (P) will change their order in
- * sched_job.c and nothing else.
+ * within its window; a session that is ready takes the next entry (late binding, S8). Results feed
+ * the window (W5 to W13). Within a destination senders take turns (sched_message_set_class()); the
+ * mail of one stands in jobs (one message for one destination), in the order of admission (S21) but
+ * for small jobs that pre-empt large ones (P).
  *
  *   entry:  WAITING --take--> BUSY --finish--> gone
  *              |  ^             |
@@ -46,7 +46,9 @@ struct sched_job;
 /* Embedded in the caller's message; its fields are private. */
 struct sched_message {
 	void *owner;
-	uint64_t admitted;  /* jobs of one destination stand in this order */
+	uint64_t admitted;  /* jobs of one destination and class stand in this order */
+	uint64_t class;
+	uint32_t unread;
 	uint32_t refs;      /* entries that are not gone */
 	uint32_t recipients; /* in these */
 	bool is_removed;
@@ -64,10 +66,20 @@ struct sched_options {
 	bool is_adaptive;
 	uint64_t probe_first_ns, probe_max_ns;
 	uint64_t seed;            /* of the jitter */
+	uint32_t clog_max;        /* W21: entries of a destination worth a warning; 0: never */
+	uint64_t clog_ns;         /* between two of them */
 	uint64_t transport_dead_ns; /* transport_retry_time (X1) */
 	/* refs are 0; may be NULL */
 	void (*message_done)(void *ctx, struct sched_message *message);
 	void *ctx;
+};
+
+/* Rules P: what a small job pays for overtaking a large one. */
+struct sched_slots {
+	uint32_t cost;     /* entries of the large one for each of the small one; < 2: never */
+	uint32_t loan;     /* so many of the small one at once */
+	uint32_t discount; /* percent of what the small one needs */
+	uint32_t min;      /* times cost: entries that make a job large */
 };
 
 struct sched_limits {
@@ -75,6 +87,12 @@ struct sched_limits {
 	uint32_t session_max;          /* of the transport (its process limit); 0: none */
 	uint64_t rate_delay_ns;        /* destination rate delay (W20) */
 	uint64_t transport_rate_delay_ns; /* X10 */
+	/*
+	 * Z41: recipients that may wait for one of its destinations in memory; beyond that senders
+	 * who have mail there are parked, beyond twice that all are. 0: any number.
+	 */
+	uint32_t share_max;
+	struct sched_slots slots;
 	struct window_options window;  /* has_rate_delay is set from rate_delay_ns */
 };
 
@@ -96,8 +114,17 @@ void sched_transport_fail(struct sched *sched, struct sched_transport *transport
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-/* Begins a round: no references yet. `admitted_us` orders messages at one destination. */
+/* Begins a round: no references yet. `admitted_us`: now; of one class it orders messages. */
 void sched_message_add(struct sched_message *message, void *owner, uint64_t admitted_us);
+
+/*
+ * Behind sched_message_add(), where senders are to take turns: whose message it is. Without it all
+ * are of class 0.
+ */
+void sched_message_set_class(struct sched_message *message, uint64_t class);
+
+/* So many of its recipients may still be assigned: it is larger than it looks (P13). */
+void sched_message_set_unread(struct sched_message *message, uint32_t recipients);
 
 /* Entries that are waiting, given out or drained; 0: nothing is in flight. */
 uint32_t sched_message_refs(const struct sched_message *message);
@@ -118,6 +145,7 @@ struct sched_assign {
 	struct slice user;  /* local part: names the queue if recipient_max is 1 */
 	uint32_t number;    /* of the recipient */
 	bool is_single;     /* V4: no other recipient in its entry */
+	bool may_be_parked; /* it can wait outside of memory (Z41): not one that came from there */
 };
 
 /* Why something does not travel; valid until the next call that changes the scheduler. */
@@ -126,14 +154,19 @@ struct sched_reason {
 	struct slice text;
 	struct mono at; /* when that was found out; 0: just now */
 	struct sched_destination *dead; /* whose death it is; NULL: something else's */
+	/* It lives, but has too much in memory: nothing was tried, nothing is to be said. */
+	struct sched_destination *crowded;
 };
 
 /*
  * R50 to R56. True: it waits for its destination. False: transport or destination are dead (R51,
- * R54); the caller defers the recipient with *ret_dead.
+ * R54); the caller defers the recipient with *ret_dead, or parks it where that is crowded.
  */
 MUST_USE bool sched_recipient_assign(struct sched *sched, struct sched_message *message,
 	const struct sched_assign *assign, struct sched_reason *ret_dead);
+
+/* W21: a destination that uses up more than it should, once in a while; NULL: none. */
+struct sched_destination *sched_clogged(struct sched *sched);
 
 /* --- sessions --------------------------------------------------------------------------------- */
 
@@ -189,6 +222,16 @@ const uint32_t *sched_entry_recipients(const struct sched_entry *entry, uint32_t
 /* The transaction before it has ended, so a PREFETCHED entry becomes BUSY; BUSY: no-op. */
 void sched_entry_begin(struct sched *sched, struct sched_entry *entry);
 
+/* A place for the caller, NULL at first. */
+void sched_entry_set_ctx(struct sched_entry *entry, void *ctx);
+void *sched_entry_ctx(const struct sched_entry *entry);
+
+/*
+ * A PREFETCHED entry that should be returned, if it has not begun, because a sender who has just
+ * come would wait behind it; each is told once. NULL: none.
+ */
+struct sched_entry *sched_recall_next(struct sched *sched);
+
 /* S23: back to where it was, first of its job; of a removed message: gone. */
 void sched_entry_return(struct sched *sched, struct sched_entry *entry);
 
@@ -241,9 +284,10 @@ void sched_flush_destination(struct sched *sched, struct sched_transport *transp
 /* --- parked mail ------------------------------------------------------------------------------ */
 
 /*
- * A message all of whose recipients wait for one dead destination needs no place in memory: the
- * caller forgets it and leaves a token here. Tokens come back one for each probe, those first that
- * have not been used longest, and all when the destination lives, at the pace of its window.
+ * A message all of whose recipients wait for one destination that is dead, or lives and is crowded,
+ * needs no place in memory: the caller forgets it and leaves a token here. Tokens come back one for
+ * each probe, those first that have not been used longest, and all when the destination lives, at
+ * the pace of its window. Senders (classes) take turns.
  *
  *   (none) --sched_park()--> PARKED --sched_unpark()--> FETCHED --sched_unparked()--> (none)
  *                               `----------------sched_unparked()-----------------------^
@@ -260,7 +304,11 @@ void sched_destination_hold(struct sched_destination *destination);
 void sched_destination_release(struct sched_destination *destination);
 
 /* A token that is there already moves. */
-void sched_park(struct sched *sched, struct sched_destination *destination, uint64_t token);
+void sched_park(struct sched *sched, struct sched_destination *destination, uint64_t class,
+	uint64_t token);
+
+/* Whether there is such a token. */
+bool sched_is_parked(struct sched *sched, uint64_t token, bool *ret_is_fetched);
 
 /* A message to be assigned, or dealt with otherwise, now; false: none. */
 MUST_USE bool sched_unpark(struct sched *sched, uint64_t *ret_token);
@@ -297,6 +345,7 @@ struct sched_status {
 	struct slice nexthop;
 	enum window_state state;
 	uint32_t limit;     /* the window */
+	uint32_t limit_max; /* of it; 0: none */
 	uint32_t busy;
 	uint32_t waiting;
 	uint32_t prefetched;

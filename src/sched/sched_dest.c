@@ -116,6 +116,21 @@ list_in_work(struct sched_destination *destination, bool wanted)
 		TAILQ_REMOVE(&destination->sched->work, destination, work_link);
 }
 
+/* A sender who has just come gets a prefetch of another's back, if no session is free for him. */
+void
+dest_recall(struct sched_destination *destination)
+{
+	struct sched *sched = destination->sched;
+
+	if (destination->recalls >= destination->prefetched || destination->opening > 0 ||
+		idle_sessions(destination) > 0)
+		return;
+	destination->recalls++;
+	if (!destination->in_recall)
+		TAILQ_INSERT_TAIL(&sched->recall, destination, recall_link);
+	destination->in_recall = true;
+}
+
 /* A rate delay leaves nothing to learn: there is one transaction at a time. */
 bool
 dest_learns(const struct sched_destination *destination)
@@ -268,6 +283,10 @@ dest_free(struct sched_destination *destination)
 	list_in_work(destination, false);
 	if (destination->in_drain)
 		TAILQ_REMOVE(&sched->drain, destination, drain_link);
+	if (sched->clogged == destination)
+		sched->clogged = NULL;
+	if (destination->in_recall)
+		TAILQ_REMOVE(&sched->recall, destination, recall_link);
 	stop_timer(destination);
 	park_free(destination);
 	if (destination->dead.reason != NULL)
@@ -329,6 +348,16 @@ make_name(const struct sched_transport *transport, struct slice nexthop, struct 
 	return name;
 }
 
+/* W16: classic forgets what it knew of an empty destination that is neither dead nor suspended. */
+void
+dest_refresh(struct sched_destination *destination)
+{
+	if (!destination->sched->options.is_adaptive && destination->entries == 0 &&
+		destination->opening + destination->ready == 0 &&
+		window_state(&destination->window) == WINDOW_READY)
+		window_init(&destination->window, &destination->transport->limits.window);
+}
+
 struct sched_destination *
 dest_get(struct sched_transport *transport, struct slice nexthop, struct slice user)
 {
@@ -347,8 +376,9 @@ dest_get(struct sched_transport *transport, struct slice nexthop, struct slice u
 	destination->transport = transport;
 	destination->name = name;
 	destination->nexthop = mem_strndup((const char *)nexthop.ptr, nexthop.len);
-	TAILQ_INIT(&destination->jobs);
-	TAILQ_INIT(&destination->parked);
+	flow_init(destination);
+	TAILQ_INIT(&destination->groups);
+	TAILQ_INIT(&destination->ahead);
 	learn_start(&destination->learner);
 	window_init(&destination->window, &transport->limits.window);
 	HASH_ADD_KEYPTR(

@@ -13,7 +13,29 @@ sched_message_add(struct sched_message *message, void *owner, uint64_t admitted_
 	message->owner = owner;
 	message->admitted = admitted_us;
 	message->is_removed = false;
+	message->class = 0;
+	message->unread = 0;
 	LIST_INIT(&message->jobs);
+}
+
+void
+sched_message_set_class(struct sched_message *message, uint64_t class)
+{
+	CHECK(message->refs == 0);
+	message->class = class;
+}
+
+void
+sched_message_set_unread(struct sched_message *message, uint32_t recipients)
+{
+	struct sched_job *job;
+
+	if (message->unread == recipients)
+		return;
+	message->unread = recipients;
+	LIST_FOREACH (job, &message->jobs, message_link)
+		if (job->flow != NULL)
+			(void)flow_list_job(job);
 }
 
 uint32_t
@@ -72,39 +94,7 @@ find_job(struct sched_message *message, struct sched_destination *destination)
 		if (++looked == 16)
 			break;
 	}
-	/* What was assigned last stands last in the destination's order, or nearly so. */
-	job = TAILQ_EMPTY(&destination->jobs) ? NULL : TAILQ_LAST(&destination->jobs, job_list);
-	for (; job != NULL && job->message->admitted >= message->admitted;
-		job = TAILQ_PREV(job, job_list, link))
-		if (job->message == message)
-			return job;
-	return NULL;
-}
-
-/* Jobs stand in the order of their messages' admission; nearly always at the end. */
-static void
-list_job(struct sched_job *job)
-{
-	struct sched_destination *destination = job->destination;
-	struct sched_job *before = TAILQ_LAST(&destination->jobs, job_list);
-
-	if (job->is_listed)
-		return;
-	job->is_listed = true;
-	while (before != NULL && before->message->admitted > job->message->admitted)
-		before = TAILQ_PREV(before, job_list, link);
-	if (before == NULL)
-		TAILQ_INSERT_HEAD(&destination->jobs, job, link);
-	else
-		TAILQ_INSERT_AFTER(&destination->jobs, before, job, link);
-}
-
-static void
-unlist_job(struct sched_job *job)
-{
-	if (job->is_listed)
-		TAILQ_REMOVE(&job->destination->jobs, job, link);
-	job->is_listed = false;
+	return flow_find_job(destination, message);
 }
 
 static struct sched_job *
@@ -124,6 +114,31 @@ get_job(struct sched_message *message, struct sched_destination *destination)
 
 /* --- entries ---------------------------------------------------------------------------------- */
 
+static void
+watch_clog(const struct sched_job *job)
+{
+	struct sched_destination *destination = job->destination;
+	struct sched *sched = destination->sched;
+	uint32_t most = sched->options.clog_max;
+	uint64_t now_us = job->message->admitted;
+
+	if (most == 0 || destination->waiting + window_busy(&destination->window) <= most ||
+		(destination->clogged_us != 0 &&
+			now_us < destination->clogged_us + sched->options.clog_ns / 1000))
+		return;
+	destination->clogged_us = now_us;
+	sched->clogged = destination;
+}
+
+struct sched_destination *
+sched_clogged(struct sched *sched)
+{
+	struct sched_destination *destination = sched->clogged;
+
+	sched->clogged = NULL;
+	return destination;
+}
+
 static struct sched_entry *
 new_entry(struct sched_job *job, bool is_single)
 {
@@ -132,12 +147,15 @@ new_entry(struct sched_job *job, bool is_single)
 	entry->job = job;
 	entry->is_single = is_single;
 	TAILQ_INSERT_TAIL(&job->waiting, entry, link);
-	list_job(job);
+	job->read++;
+	if (flow_list_job(job))
+		dest_recall(job->destination);
 	job->entries++;
 	job->message->refs++;
 	job->destination->entries++;
 	job->destination->waiting++;
 	job->destination->sched->counts.waiting++;
+	watch_clog(job);
 	return entry;
 }
 
@@ -151,6 +169,7 @@ add_number(struct sched_entry *entry, uint32_t number)
 	entry->numbers[entry->count++] = number;
 	entry->job->message->recipients++;
 	entry->job->destination->sched->recipients++;
+	entry->job->destination->waiting_recipients++;
 }
 
 /* R56: the last entry of the job takes it while there is room. */
@@ -174,6 +193,23 @@ dest_takes(const struct sched_destination *destination)
 	return state != WINDOW_DEAD && (state != WINDOW_PROBING || destination->entries == 0);
 }
 
+/*
+ * Z41: its share of memory is full, and the sender has mail there already; mail of a sender that is
+ * parked is not overtaken by his own. A message that has begun is not parted.
+ */
+static bool
+is_crowded(struct sched_message *message, struct sched_destination *destination)
+{
+	uint32_t share = destination->transport->limits.share_max;
+	bool is_behind = park_has(destination, message->class);
+
+	if (share == 0 || (destination->waiting_recipients < share && !is_behind) ||
+		find_job(message, destination) != NULL)
+		return false;
+	return is_behind || destination->waiting_recipients / 2 >= share ||
+	       flow_exists(destination, message->class);
+}
+
 bool
 sched_recipient_assign(struct sched *sched, struct sched_message *message,
 	const struct sched_assign *assign, struct sched_reason *ret_dead)
@@ -187,9 +223,14 @@ sched_recipient_assign(struct sched *sched, struct sched_message *message,
 		return false;
 	}
 	destination = dest_get(transport, assign->nexthop, assign->user);
+	dest_refresh(destination);
 	if (!dest_takes(destination)) {
 		*ret_dead = text_view(&destination->dead);
 		ret_dead->dead = destination;
+		return false;
+	}
+	if (assign->may_be_parked && is_crowded(message, destination)) {
+		*ret_dead = (struct sched_reason){ .crowded = destination };
 		return false;
 	}
 	add_number(entry_for(get_job(message, destination), assign->is_single), assign->number);
@@ -198,13 +239,16 @@ sched_recipient_assign(struct sched *sched, struct sched_message *message,
 	return true;
 }
 
-/* The first entry of the first job, or NULL. */
-struct sched_entry *
-job_first_waiting(struct sched_destination *destination)
+/* A PREFETCHED one has begun, or comes back. */
+void
+entry_not_ahead(struct sched_entry *entry)
 {
-	struct sched_job *job = TAILQ_FIRST(&destination->jobs);
+	struct sched_destination *destination = entry->job->destination;
 
-	return job == NULL ? NULL : TAILQ_FIRST(&job->waiting);
+	TAILQ_REMOVE(&destination->ahead, entry, link);
+	destination->prefetched--;
+	destination->sched->counts.prefetched--;
+	entry->is_recalled = false;
 }
 
 void
@@ -216,12 +260,16 @@ entry_stop_waiting(struct sched_entry *entry, enum entry_state to)
 	CHECK(entry->state == ENTRY_WAITING);
 	TAILQ_REMOVE(&job->waiting, entry, link);
 	if (TAILQ_EMPTY(&job->waiting))
-		unlist_job(job);
+		flow_unlist_job(job);
+	if (to == ENTRY_DRAINED)
+		flow_forget_entry(job);
 	entry->state = to;
 	destination->waiting--;
+	destination->waiting_recipients -= entry->count;
 	destination->sched->counts.waiting--;
 	if (to == ENTRY_PREFETCHED) {
 		destination->prefetched++;
+		TAILQ_INSERT_TAIL(&destination->ahead, entry, link);
 		destination->sched->counts.prefetched++;
 	} else if (to == ENTRY_BUSY) {
 		destination->sched->counts.busy++;
@@ -245,7 +293,7 @@ entry_gone(struct sched_entry *entry, bool tell)
 	mem_free(entry->numbers);
 	mem_free(entry);
 	if (--job->entries == 0) {
-		CHECK(!job->is_listed);
+		CHECK(job->flow == NULL);
 		LIST_REMOVE(job, message_link);
 		mem_free(job);
 	}
@@ -267,8 +315,7 @@ sched_entry_return(struct sched *sched, struct sched_entry *entry)
 		entry->explores = false;
 		sched->counts.busy--;
 	} else {
-		destination->prefetched--;
-		sched->counts.prefetched--;
+		entry_not_ahead(entry);
 	}
 	if (job->message->is_removed) {
 		entry_gone(entry, true);
@@ -277,8 +324,10 @@ sched_entry_return(struct sched *sched, struct sched_entry *entry)
 	}
 	entry->state = ENTRY_WAITING;
 	TAILQ_INSERT_HEAD(&job->waiting, entry, link);
-	list_job(job);
+	job->selected--;
+	(void)flow_list_job(job);
 	destination->waiting++;
+	destination->waiting_recipients += entry->count;
 	sched->counts.waiting++;
 	dest_drain(destination);
 	dest_update(destination);
@@ -310,6 +359,18 @@ struct sched_destination *
 sched_entry_destination(const struct sched_entry *entry)
 {
 	return entry->job->destination;
+}
+
+void
+sched_entry_set_ctx(struct sched_entry *entry, void *ctx)
+{
+	entry->ctx = ctx;
+}
+
+void *
+sched_entry_ctx(const struct sched_entry *entry)
+{
+	return entry->ctx;
 }
 
 bool

@@ -1,4 +1,4 @@
-/* sched_park.c - mail that waits outside of memory for a dead destination (sched.h) */
+/* sched_park.c - mail that waits outside of memory for a dead or crowded destination (sched.h) */
 #include "base/check.h"
 #include "base/mem.h"
 #include "sched/sched_priv.h"
@@ -12,12 +12,21 @@ wants_parked(const struct sched_destination *destination)
 {
 	const struct window *window = &destination->window;
 	uint32_t near = destination->waiting + destination->fetched_count;
+	uint32_t share = destination->transport->limits.share_max;
+	uint32_t wanted = 2 * window_limit(window) + AHEAD;
 
-	if (TAILQ_EMPTY(&destination->parked))
+	if (TAILQ_EMPTY(&destination->groups))
 		return false;
-	if (window_state(window) == WINDOW_PROBING)
+	switch (window_state(window)) {
+	case WINDOW_PROBING:
 		return destination->entries == 0 && destination->fetched_count == 0;
-	return window_state(window) == WINDOW_READY && near < 2 * window_limit(window) + AHEAD;
+	case WINDOW_READY:
+	case WINDOW_SUSPENDED:
+		return near < wanted && (share == 0 || near < share);
+	case WINDOW_DEAD:
+		return false;
+	}
+	return false;
 }
 
 void
@@ -44,19 +53,70 @@ find(struct sched *sched, uint64_t token)
 	return parked;
 }
 
+static struct parked_group *
+group_find(struct sched_destination *destination, uint64_t class)
+{
+	struct flow_key key = { destination, class };
+	struct parked_group *group;
+
+	HASH_FIND(hh, destination->sched->groups, &key, sizeof(key), group);
+	return group;
+}
+
+static struct parked_group *
+group_get(struct sched_destination *destination, uint64_t class)
+{
+	struct parked_group *group = group_find(destination, class);
+
+	if (group != NULL)
+		return group;
+	group = MEM_NEW(struct parked_group);
+	group->key = (struct flow_key){ destination, class };
+	TAILQ_INIT(&group->parked);
+	HASH_ADD(hh, destination->sched->groups, key, sizeof(group->key), group);
+	return group;
+}
+
+/* Out of its sender's line, and that one out of the round if nothing is left in it. */
+static void
+leave_line(struct parked *parked)
+{
+	struct parked_group *group = parked->group;
+
+	TAILQ_REMOVE(&group->parked, parked, link);
+	if (TAILQ_EMPTY(&group->parked))
+		TAILQ_REMOVE(&group->key.destination->groups, group, link);
+}
+
 static void
 forget(struct parked *parked)
 {
-	struct sched_destination *destination = parked->destination;
+	struct parked_group *group = parked->group;
+	struct sched_destination *destination = group->key.destination;
 
 	if (parked->is_fetched)
 		destination->fetched_count--;
 	else
-		TAILQ_REMOVE(&destination->parked, parked, link);
+		leave_line(parked);
 	destination->parked_count--;
 	HASH_DELETE(hh, destination->sched->parked, parked);
 	mem_free(parked);
+	if (--group->count == 0) {
+		HASH_DELETE(hh, destination->sched->groups, group);
+		mem_free(group);
+	}
 	park_update(destination);
+}
+
+bool
+park_has(struct sched_destination *destination, uint64_t class)
+{
+	struct parked_group *group;
+
+	if (TAILQ_EMPTY(&destination->groups))
+		return false;
+	group = group_find(destination, class);
+	return group != NULL && !TAILQ_EMPTY(&group->parked);
 }
 
 bool
@@ -87,31 +147,51 @@ sched_destination_release(struct sched_destination *destination)
 }
 
 void
-sched_park(struct sched *sched, struct sched_destination *destination, uint64_t token)
+sched_park(struct sched *sched, struct sched_destination *destination, uint64_t class,
+	uint64_t token)
 {
+	struct parked_group *group;
 	struct parked *parked;
 
 	sched_unparked(sched, token);
+	group = group_get(destination, class);
 	parked = MEM_NEW(struct parked);
 	parked->token = token;
-	parked->destination = destination;
+	parked->group = group;
 	HASH_ADD(hh, sched->parked, token, sizeof(parked->token), parked);
-	TAILQ_INSERT_TAIL(&destination->parked, parked, link);
+	if (TAILQ_EMPTY(&group->parked))
+		TAILQ_INSERT_TAIL(&destination->groups, group, link);
+	TAILQ_INSERT_TAIL(&group->parked, parked, link);
+	group->count++;
 	destination->parked_count++;
 	park_update(destination);
 }
 
-/* Round robin, one message each, so that nobody's return keeps the others'. */
+bool
+sched_is_parked(struct sched *sched, uint64_t token, bool *ret_is_fetched)
+{
+	struct parked *parked = find(sched, token);
+
+	*ret_is_fetched = parked != NULL && parked->is_fetched;
+	return parked != NULL;
+}
+
+/* Round robin, one message each, so that nobody's return keeps the others'; so do senders. */
 bool
 sched_unpark(struct sched *sched, uint64_t *ret_token)
 {
 	struct sched_destination *destination = TAILQ_FIRST(&sched->wake);
+	struct parked_group *group;
 	struct parked *parked;
 
 	if (destination == NULL)
 		return false;
-	parked = TAILQ_FIRST(&destination->parked);
-	TAILQ_REMOVE(&destination->parked, parked, link);
+	group = TAILQ_FIRST(&destination->groups);
+	parked = TAILQ_FIRST(&group->parked);
+	TAILQ_REMOVE(&destination->groups, group, link);
+	TAILQ_REMOVE(&group->parked, parked, link);
+	if (!TAILQ_EMPTY(&group->parked))
+		TAILQ_INSERT_TAIL(&destination->groups, group, link);
 	parked->is_fetched = true;
 	destination->fetched_count++;
 	TAILQ_REMOVE(&sched->wake, destination, wake_link);
@@ -144,10 +224,10 @@ sched_park_empty(struct sched *sched, uint64_t *ret_token)
 void
 park_free(struct sched_destination *destination)
 {
-	struct parked *parked;
+	struct parked_group *group;
 
-	while ((parked = TAILQ_FIRST(&destination->parked)) != NULL)
-		forget(parked);
+	while ((group = TAILQ_FIRST(&destination->groups)) != NULL)
+		forget(TAILQ_FIRST(&group->parked));
 	if (destination->in_wake)
 		TAILQ_REMOVE(&destination->sched->wake, destination, wake_link);
 }

@@ -6,6 +6,7 @@
  *   want    of its transport: it can use one more session
  *   work    of the scheduler: a session of its is idle, and an entry may go
  *   wake    of the scheduler: mail that is parked for it is wanted in memory
+ *   recall  of the scheduler: a sender who has just come waits behind prefetched mail of others
  *   drain   of the scheduler: dead or refused, with entries that are to be given back
  *   timers  of its transport: dead or suspended until `due`, the earliest first
  *
@@ -37,23 +38,61 @@ struct sched_entry {
 	bool explores; /* learn.h */
 	uint32_t count, cap;
 	uint32_t *numbers;
-	TAILQ_ENTRY(sched_entry) link; /* of its job, while WAITING */
+	bool is_recalled;
+	void *ctx;
+	TAILQ_ENTRY(sched_entry) link; /* WAITING: of its job; PREFETCHED: destination->ahead */
 };
 
 TAILQ_HEAD(entry_list, sched_entry);
+
+struct flow_key {
+	struct sched_destination *destination;
+	uint64_t class;
+};
 
 /* One message at one destination; it lives while it has entries. */
 struct sched_job {
 	struct sched_message *message;
 	struct sched_destination *destination;
-	uint32_t entries; /* all that are not gone */
-	bool is_listed;   /* in destination->jobs: it has waiting entries */
+	struct flow *flow; /* in whose list it is; NULL: it has no waiting entries */
+	uint32_t entries;  /* all that are not gone */
 	struct entry_list waiting;
 	TAILQ_ENTRY(sched_job) link;
 	LIST_ENTRY(sched_job) message_link;
+	/* Rules P. */
+	uint32_t read, selected; /* entries made, and taken */
+	int64_t avail, used;     /* slots */
+	struct sched_job *parent; /* whom it pre-empted */
+	uint32_t level;
+	bool has_overtaken;      /* it stands where it did so */
+	LIST_HEAD(, sched_job) children;
+	LIST_ENTRY(sched_job) sibling;
+	struct job_size *size;   /* NULL: it is no candidate */
+	TAILQ_ENTRY(sched_job) size_link;
 };
 
 TAILQ_HEAD(job_list, sched_job);
+
+/* The jobs of a flow that have not begun and have so many entries, oldest first. */
+struct job_size {
+	uint32_t entries;
+	struct job_list jobs;
+	TAILQ_ENTRY(job_size) link;
+};
+
+/* The waiting mail of one sender at one destination (sched_flow.c). */
+struct flow {
+	struct flow_key key;
+	bool is_own;   /* destination->own */
+	bool is_fresh; /* it was not served yet */
+	bool is_sized; /* jobs that may pre-empt are in `sizes` */
+	struct job_list jobs;                /* the first one is the current one (S10) */
+	TAILQ_HEAD(, job_size) sizes;        /* the smallest first */
+	TAILQ_ENTRY(flow) link;              /* destination->fresh or ->steady */
+	UT_hash_handle hh;                   /* sched->flows, unless is_own */
+};
+
+TAILQ_HEAD(flow_list, flow);
 
 struct text {
 	char *dsn;
@@ -64,13 +103,24 @@ struct text {
 /* A message outside of memory; FETCHED when it is in no list. */
 struct parked {
 	uint64_t token;
-	struct sched_destination *destination;
+	struct parked_group *group;
 	bool is_fetched;
 	TAILQ_ENTRY(parked) link;
 	UT_hash_handle hh;
 };
 
 TAILQ_HEAD(parked_list, parked);
+
+/* The tokens of one sender at one destination; it lives while it has any. */
+struct parked_group {
+	struct flow_key key;
+	struct parked_list parked; /* but for FETCHED ones: the longest unused first */
+	uint32_t count;            /* with those */
+	TAILQ_ENTRY(parked_group) link; /* destination->groups, while `parked` is not empty */
+	UT_hash_handle hh;         /* sched->groups */
+};
+
+TAILQ_HEAD(group_list, parked_group);
 
 struct sched_destination {
 	struct sched *sched;
@@ -80,19 +130,27 @@ struct sched_destination {
 	void *ctx;
 	struct window window;
 	struct learner learner;       /* adaptive only */
-	struct job_list jobs;         /* in order of admission */
+	struct flow own;              /* the only one, as a rule; else others are in sched->flows */
+	uint32_t flow_count;          /* of those */
+	struct flow_list fresh, steady;
+	bool is_steady_turn;
 	uint32_t waiting;             /* entries */
+	uint32_t waiting_recipients;
 	uint32_t entries;             /* all that are not gone */
 	uint32_t prefetched;
+	struct entry_list ahead;      /* the prefetched ones, as they were given out */
+	uint32_t recalls;             /* so many of them are wanted back */
 	uint32_t opening, ready;      /* sessions */
 	struct text dead;             /* why it is dead */
 	struct text refused;          /* why what waits is given back; NULL: it is not */
 	struct mono due;
 	uint64_t probe_wait_ns;       /* before the next probe; 0: no failure since a success */
-	struct parked_list parked;    /* the longest unused first */
+	struct group_list groups;     /* of parked mail; senders take turns */
 	uint32_t parked_count, fetched_count;
 	uint32_t holds;
-	bool in_want, in_work, in_drain, in_timers, in_wake;
+	uint64_t clogged_us;          /* when that was told last; 0: never */
+	bool in_want, in_work, in_drain, in_timers, in_wake, in_recall;
+	TAILQ_ENTRY(sched_destination) recall_link;
 	TAILQ_ENTRY(sched_destination) wake_link;
 	TAILQ_ENTRY(sched_destination) want_link, work_link, drain_link, timer_link;
 	UT_hash_handle hh;            /* transport->destinations, by name */
@@ -127,10 +185,14 @@ struct sched {
 	struct transport_list want;
 	struct dest_list work;
 	struct dest_list drain;
+	struct dest_list recall; /* a prefetch of theirs is wanted back */
 	struct dest_list wake;  /* their parked mail is wanted */
+	struct flow *flows;     /* hash by key */
 	struct parked *parked;  /* hash by token */
+	struct parked_group *groups; /* hash by key */
 	struct rng rng;
 	struct dest_list all;
+	struct sched_destination *clogged; /* to be told, or NULL */
 	uint32_t destination_count;
 	uint32_t dead_count;
 	struct sched_counts counts;
@@ -142,6 +204,8 @@ struct sched {
 struct sched_destination *dest_get(
 	struct sched_transport *transport, struct slice nexthop, struct slice user);
 bool dest_learns(const struct sched_destination *destination);
+void dest_refresh(struct sched_destination *destination);
+void dest_recall(struct sched_destination *destination);
 void dest_update(struct sched_destination *destination);
 void dest_kill(struct sched_destination *destination, struct slice dsn, struct slice reason,
 	struct mono now);
@@ -158,9 +222,24 @@ struct sched_reason text_view(const struct text *text);
 /* sched_park.c */
 void park_update(struct sched_destination *destination);
 void park_free(struct sched_destination *destination);
+bool park_has(struct sched_destination *destination, uint64_t class); /* not FETCHED */
+
+/* sched_flow.c */
+void flow_init(struct sched_destination *destination);
+/* It has one more waiting entry. True: that is the only one of its sender. */
+bool flow_list_job(struct sched_job *job);
+void flow_unlist_job(struct sched_job *job);
+bool flow_exists(struct sched_destination *destination, uint64_t class);
+void flow_forget_entry(struct sched_job *job); /* one goes that was not taken */
+struct sched_job *flow_find_job(
+	struct sched_destination *destination, const struct sched_message *message);
+struct sched_entry *flow_first_entry(const struct sched_destination *destination);
+/* The entry that is to be taken now; NULL: none waits. */
+struct sched_entry *flow_select(struct sched_destination *destination, struct mono now);
+uint32_t flow_check(const struct sched_destination *destination); /* waiting entries */
 
 /* sched_job.c */
-struct sched_entry *job_first_waiting(struct sched_destination *destination);
+void entry_not_ahead(struct sched_entry *entry);
 void entry_stop_waiting(struct sched_entry *entry, enum entry_state to);
 void entry_gone(struct sched_entry *entry, bool tell);
 

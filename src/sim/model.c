@@ -12,7 +12,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { JITTER_PERCENT = 10, PROBE_FIRST_S = 10, NAME_SIZE = 24 };
+enum { SHARES = 5, JITTER_PERCENT = 10, PROBE_FIRST_S = 10, NAME_SIZE = 24 };
 
 enum event_kind { EVENT_UP, EVENT_REFUSED, EVENT_WORKED, EVENT_FAILED, EVENT_RETRY, EVENT_CHANGE };
 
@@ -28,6 +28,7 @@ struct mail {
 	uint32_t *sites;       /* else; DONE: not open any more */
 	struct sched_destination *dead; /* held: it waits for this one */
 	uint32_t dead_count;   /* recipients that do */
+	uint32_t crowded_count; /* of these, because it has too much in memory already */
 	bool is_parked;
 	bool is_settled;       /* in the list of those to be looked at */
 	struct mail *next;
@@ -149,6 +150,8 @@ make_scheduler(struct model *model)
 	struct sched_limits limits = {
 		.recipient_max = 50,
 		.session_max = (uint32_t)scenario->sessions,
+		.share_max = scenario->adaptive ? (uint32_t)scenario->active_limit / SHARES : 0,
+		.slots = { .cost = 5, .loan = 3, .discount = 50, .min = 3 },
 		.window = {
 			.initial = (uint32_t)scenario->initial,
 			.limit_max = (uint32_t)scenario->limit,
@@ -304,7 +307,7 @@ forget_dead(struct mail *mail)
 	if (mail->dead != NULL)
 		sched_destination_release(mail->dead);
 	mail->dead = NULL;
-	mail->dead_count = 0;
+	mail->dead_count = mail->crowded_count = 0;
 }
 
 static void
@@ -361,17 +364,23 @@ wait_for(struct mail *mail, struct sched_destination *dead, uint32_t count)
 }
 
 static bool
-assign(struct model *model, struct mail *mail, uint32_t number)
+assign(struct model *model, struct mail *mail, uint32_t number, bool may_be_parked)
 {
 	uint32_t site = *mail_site(mail, number);
 	struct site *receiver = &model->sites[site];
 	char name[NAME_SIZE];
 	struct sched_reason reason;
-	struct sched_assign to = { .transport = model->transport, .number = number };
+	struct sched_assign to = { .transport = model->transport, .number = number,
+		.may_be_parked = may_be_parked };
 
 	to.nexthop = slice_make(name, site_name(site, name));
 	model->totals.decisions++;
 	if (!sched_recipient_assign(model->sched, &mail->sched, &to, &reason)) {
+		if (reason.crowded != NULL) {
+			wait_for(mail, reason.crowded, 1);
+			mail->crowded_count++;
+			return false;
+		}
 		model->totals.suspended++;
 		if (reason.dead != NULL)
 			wait_for(mail, reason.dead, 1);
@@ -384,15 +393,26 @@ assign(struct model *model, struct mail *mail, uint32_t number)
 	return true;
 }
 
+/* Classic: all mail is of one sender. */
+static uint64_t
+class_of(const struct model *model, const struct mail *mail)
+{
+	return model->scenario.adaptive ? mail->sender + 1 : 0;
+}
+
 static void
 admit(struct model *model, struct mail *mail)
 {
+	bool was_parked, is_fetched;
+
 	model->active++;
+	was_parked = sched_is_parked(model->sched, (uintptr_t)mail, &is_fetched);
 	forget_dead(mail);
 	sched_message_add(&mail->sched, mail, model->now_ns / 1000);
+	sched_message_set_class(&mail->sched, class_of(model, mail));
 	for (uint32_t i = 0; i < mail->count; i++)
 		if (*mail_site(mail, i) != DONE)
-			(void)assign(model, mail, i);
+			(void)assign(model, mail, i, !was_parked);
 	sched_unparked(model->sched, (uintptr_t)mail);
 	if (sched_message_refs(&mail->sched) == 0)
 		message_done(model, &mail->sched);
@@ -411,7 +431,7 @@ admit_all(struct model *model)
 		CHECK(mail->is_parked);
 		mail->is_parked = false;
 		model->parked--;
-		model->totals.retries++;
+		model->totals.retries += mail->first_try_ns != 0;
 		admit(model, mail);
 	}
 	while (model->active < model->scenario.active_limit) {
@@ -456,7 +476,7 @@ park(struct model *model, struct mail *mail)
 
 	mail->is_parked = true;
 	model->parked++;
-	sched_park(model->sched, dead, (uintptr_t)mail);
+	sched_park(model->sched, dead, class_of(model, mail), (uintptr_t)mail);
 	forget_dead(mail);
 }
 
@@ -474,7 +494,7 @@ settle(struct model *model, struct mail *mail)
 		mail->left = 0;
 	}
 	if (mail->left > 0 && model->scenario.adaptive && mail->dead_count == mail->left &&
-		sched_destination_is_dead(mail->dead))
+		(mail->crowded_count == mail->left || sched_destination_is_dead(mail->dead)))
 		park(model, mail);
 	else if (mail->left > 0)
 		defer(model, mail);

@@ -419,7 +419,7 @@ send_message(struct world *world)
 	buf_init(&bytes, 0);
 	buf_init(&list, 0);
 	envelope_init(&envelope);
-	envelope.sender = SLICE_LIT("s@sender.test");
+	envelope.sender = index % 4 == 0 ? SLICE_LIT("t@sender.test") : SLICE_LIT("s@sender.test");
 	envelope.arrival_us = message->arrival_us = world->now.wall.us;
 	envelope.head_length = 14;
 	message->is_warned = chance(world, 3);
@@ -657,6 +657,31 @@ forget_result(struct worker *worker, const struct ipc_result_ack *ack)
 	}
 }
 
+/* Given back if it was not begun. */
+static void
+give_back(struct world *world, int actor, const struct ipc_work_recall *recall)
+{
+	struct worker *worker = worker_of(world, actor);
+
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct transaction *transaction = &worker->transactions[i];
+		struct ipc_work work;
+
+		if (!transaction->is_used || transaction->is_begun)
+			continue;
+		CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+		if (work.session != recall->session || work.queue_id != recall->queue_id ||
+			work.attempt != recall->attempt)
+			continue;
+		say("work of %s is recalled\n", actor == ACTOR_WORKER ? "the first" : "the second");
+		tell_core(world, actor, IPC_TYPE_work_return,
+			&(struct ipc_work_return){ .session = recall->session,
+				.queue_id = recall->queue_id, .attempt = recall->attempt });
+		buf_done(&transaction->work);
+		transaction->is_used = false;
+	}
+}
+
 static void
 worker_frame(struct world *world, int actor, struct slice payload, uint16_t type,
 	const union ipc_any *any)
@@ -667,6 +692,8 @@ worker_frame(struct world *world, int actor, struct slice payload, uint16_t type
 		take_session(world, worker, &any->session_open);
 	else if (type == IPC_TYPE_work && session_find(worker, any->work.session) != NULL)
 		take_work(world, worker, payload, &any->work);
+	else if (type == IPC_TYPE_work_recall)
+		give_back(world, actor, &any->work_recall);
 	else if (type == IPC_TYPE_result_ack)
 		forget_result(worker, &any->result_ack);
 }
@@ -1602,6 +1629,7 @@ static const struct seeds_plant plants[] = {
 	{ "unlock-early", CORE_PLANT_UNLOCK_EARLY }, /* rules: F13 */
 	{ "forget-hold", CORE_PLANT_FORGET_HOLD },
 	{ "expire-silent", CORE_PLANT_EXPIRE_SILENT },
+	{ "lose-crowded", CORE_PLANT_LOSE_CROWDED },
 	{ "warn-again", CORE_PLANT_WARN_AGAIN },
 	{ "forget-success", CORE_PLANT_FORGET_SUCCESS },
 	{ "report-never", CORE_PLANT_REPORT_NEVER },

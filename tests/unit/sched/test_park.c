@@ -184,7 +184,7 @@ test_flush__dead_site__is_probed_at_once(void **state)
 	uint64_t token;
 
 	kill_site(bench);
-	sched_park(bench->sched, bench->destination, 7);
+	sched_park(bench->sched, bench->destination, 0, 7);
 	assert_false(sched_unpark(bench->sched, &token));
 	sched_flush(bench->sched);
 	assert_int_equal(state_of(bench), WINDOW_PROBING);
@@ -197,10 +197,29 @@ static void
 test_classic__dead_site__lives_again_when_its_time_is_over(void **state)
 {
 	struct bench *bench = *state;
+	static struct sched_message waiting;
+	struct sched_reason reason;
+	struct sched_entry *entry;
 
+	assert_true(assign(bench, &waiting)); /* else each failure would be forgotten (W16) */
 	kill_site(bench);
+	while ((entry = sched_drain(bench->sched, &reason)) != NULL)
+		sched_entry_drop(bench->sched, entry);
 	assert_int_equal(wait_for_timer(bench), 300);
 	assert_int_equal(state_of(bench), WINDOW_READY);
+}
+
+/* rules: W16 */
+static void
+test_classic__empty_destination__forgets_its_window(void **state)
+{
+	struct bench *bench = *state;
+
+	for (int i = 0; i < 10; i++) {
+		assert_true(assign(bench, &bench->message));
+		fail_session(bench);
+		assert_int_equal(state_of(bench), WINDOW_READY);
+	}
 }
 
 static void
@@ -211,7 +230,7 @@ test_parked__each_probe__takes_the_one_unused_longest(void **state)
 
 	kill_site(bench);
 	for (uint64_t i = 1; i <= 3; i++)
-		sched_park(bench->sched, bench->destination, i);
+		sched_park(bench->sched, bench->destination, 0, i);
 	for (uint64_t i = 0; i < 7; i++) {
 		(void)wait_for_timer(bench);
 		assert_true(sched_unpark(bench->sched, &token));
@@ -219,7 +238,7 @@ test_parked__each_probe__takes_the_one_unused_longest(void **state)
 		assert_false(sched_unpark(bench->sched, &token));
 		assert_true(assign(bench, &bench->message));
 		fail_session(bench);
-		sched_park(bench->sched, bench->destination, i % 3 + 1);
+		sched_park(bench->sched, bench->destination, 0, i % 3 + 1);
 		sched_check(bench->sched);
 	}
 }
@@ -254,7 +273,7 @@ test_parked__site_is_back__all_come_at_the_pace_of_its_window(void **state)
 
 	kill_site(bench);
 	for (uint64_t i = 1; i <= TOKENS; i++)
-		sched_park(bench->sched, bench->destination, i);
+		sched_park(bench->sched, bench->destination, 0, i);
 	(void)wait_for_timer(bench);
 	while (came < TOKENS || delivered < TOKENS) {
 		while (sched_unpark(bench->sched, &token)) {
@@ -281,15 +300,15 @@ test_parked__token_parked_again_or_unknown__counts_once(void **state)
 	uint64_t token;
 
 	kill_site(bench);
-	sched_park(bench->sched, bench->destination, 1);
-	sched_park(bench->sched, bench->destination, 1);
+	sched_park(bench->sched, bench->destination, 0, 1);
+	sched_park(bench->sched, bench->destination, 0, 1);
 	sched_unparked(bench->sched, 2);
 	sched_counts(bench->sched, &counts);
 	assert_int_equal(counts.parked, 1);
 	sched_unparked(bench->sched, 1);
 	sched_unparked(bench->sched, 1);
 	assert_false(sched_park_empty(bench->sched, &token));
-	sched_park(bench->sched, bench->destination, 3);
+	sched_park(bench->sched, bench->destination, 0, 3);
 	assert_true(sched_park_empty(bench->sched, &token));
 	assert_int_equal(token, 3);
 }
@@ -309,7 +328,7 @@ test_walk__any_events__no_token_is_lost(void **state)
 
 		switch (rng_below(&rng, 6)) {
 		case 0:
-			sched_park(bench->sched, bench->destination, token);
+			sched_park(bench->sched, bench->destination, 0, token);
 			parked[token] = true;
 			fetched[token] = false;
 			break;
@@ -363,6 +382,9 @@ main(void)
 		ADAPTIVE(test_flush__dead_site__is_probed_at_once),
 		cmocka_unit_test_setup_teardown(
 			test_classic__dead_site__lives_again_when_its_time_is_over, start_classic,
+			stop),
+		cmocka_unit_test_setup_teardown(
+			test_classic__empty_destination__forgets_its_window, start_classic,
 			stop),
 		ADAPTIVE(test_parked__each_probe__takes_the_one_unused_longest),
 		ADAPTIVE(test_parked__site_is_back__all_come_at_the_pace_of_its_window),
