@@ -44,7 +44,7 @@ log_file_append(struct log_file *file, enum log_level level, struct slice text)
 	struct buf *pending = &file->pending;
 	const char *prefix = log_level_prefix(level), *stamp = log_file_stamp(file);
 
-	if (pending->len + text.len + 300 > LOG_FILE_PENDING_MAX) {
+	if (pending->len + LOG_FILE_LINE_MAX > LOG_FILE_PENDING_MAX) {
 		file->dropped_count++;
 		return;
 	}
@@ -81,68 +81,56 @@ log_file_init(struct log_file *file, int fd, enum log_file_style style, const ch
 }
 
 void
-log_file_done(struct log_file *file)
-{
-	log_file_flush(file);
-	if (log_file_of_checks == file)
-		log_file_of_checks = NULL;
-	buf_done(&file->pending);
-}
-
-void
 log_file_reopen(struct log_file *file, int fd)
 {
-	log_file_flush(file);
+	(void)log_file_flush(file);
 	file->fd = fd;
 }
 
-/* A datagram per line; the rest stays pending when the receiver is slow. */
-static void
-log_file_flush_syslog(struct log_file *file)
+size_t
+log_file_whole(struct slice lines, size_t max)
+{
+	size_t len = lines.len < max ? lines.len : max;
+
+	while (len > 0 && lines.ptr[len - 1] != '\n')
+		len--;
+	if (len == 0)
+		len = slice_find(lines, '\n') + 1;
+	return len < lines.len ? len : lines.len;
+}
+
+/* The log process has the file itself, for its last words. */
+static ssize_t
+log_file_send(const struct log_file *file, struct slice lines)
+{
+	ssize_t got = send(file->fd, lines.ptr, lines.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return got < 0 && errno == ENOTSOCK ? write(file->fd, lines.ptr, lines.len) : got;
+}
+
+bool
+log_file_flush(struct log_file *file)
 {
 	size_t done = 0;
 
+	if (file->fd < 0)
+		return true;
 	while (done < file->pending.len) {
 		struct slice rest = slice_from(buf_slice(&file->pending), done);
-		size_t len = slice_find(rest, '\n');
+		size_t len = log_file_whole(rest, LOG_FILE_SEND_MAX);
 
-		if (send(file->fd, rest.ptr, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0
-			&& errno != EMSGSIZE)
+		if (log_file_send(file, slice_make(rest.ptr, len)) < 0)
 			break;
-		done += len + 1;
+		done += len;
 	}
 	buf_consume(&file->pending, done);
-}
-
-static void
-log_file_flush_plain(struct log_file *file)
-{
-	while (file->pending.len > 0) {
-		ssize_t got = write(file->fd, file->pending.ptr, file->pending.len);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return;
-		buf_consume(&file->pending, (size_t)got);
-	}
-}
-
-void
-log_file_flush(struct log_file *file)
-{
-	if (file->pending.len == 0 || file->fd < 0)
-		return;
-	if (file->style == LOG_FILE_SYSLOG)
-		log_file_flush_syslog(file);
-	else
-		log_file_flush_plain(file);
 	if (file->pending.len == 0 && file->dropped_count > 0) {
 		uint64_t dropped = file->dropped_count;
 
 		file->dropped_count = 0;
 		log_event(&file->log, EV_log_dropped, LOG_U(dropped));
 	}
+	return file->pending.len == 0;
 }
 
 static void
@@ -151,7 +139,7 @@ log_file_report(const char *text)
 	if (log_file_of_checks == NULL)
 		return;
 	log_file_append(log_file_of_checks, LOG_INFO, slice_str(text));
-	log_file_flush(log_file_of_checks);
+	(void)log_file_flush(log_file_of_checks);
 }
 
 void

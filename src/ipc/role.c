@@ -22,6 +22,7 @@ static const char *const role_names[ROLE_KIND_COUNT] = {
 	[ROLE_LOCAL] = "local",
 	[ROLE_AGENT] = "agent",
 	[ROLE_ADMIN] = "admin",
+	[ROLE_LOG] = "log",
 };
 
 const char *
@@ -124,6 +125,10 @@ role_take_frame(struct role *role, uint16_t type, const union ipc_any *any, int 
 	case IPC_TYPE_role_log:
 		role_take_log(role, &any->role_log, fd);
 		break;
+	case IPC_TYPE_role_log_source:
+		CHECK(any->role_log_source.bytes_max == LOG_FILE_SEND_MAX);
+		role->log_source_fd = fd;
+		break;
 	case IPC_TYPE_role_directory:
 		role_take_directory(role, &any->role_directory, fd);
 		break;
@@ -158,7 +163,7 @@ role_open(enum role_kind kind, uint32_t slot)
 
 	role->kind = kind;
 	role->slot = slot;
-	role->config_fd = role->table_fd = role->qmgr_fd = -1;
+	role->config_fd = role->table_fd = role->qmgr_fd = role->log_source_fd = -1;
 	for (int i = 0; i < ROLE_DIR_COUNT; i++)
 		role->directories[i] = -1;
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -282,7 +287,15 @@ role_flush_log(void *ctx)
 {
 	struct role *role = ctx;
 
-	log_file_flush(&role->log);
+	if (!log_file_flush(&role->log))
+		loop_timer_set_ns(&role->log_timer, LOG_FILE_RETRY_MS * NS_PER_MS);
+}
+
+/* The hook of this turn flushes again. */
+static void
+role_log_due(void *ctx)
+{
+	(void)ctx;
 }
 
 int
@@ -291,6 +304,7 @@ role_run(struct role *role, const struct role_callbacks *callbacks)
 	struct ipc_role_ready ready = { .pid = (uint32_t)getpid() };
 
 	role->callbacks = callbacks;
+	loop_timer_init(&role->log_timer, role->loop, role_log_due, role);
 	loop_hook_add(role->loop, &role->log_hook, role_flush_log, role);
 	loop_hook_add(role->loop, &role->channel_hook, channel_flush_all, NULL);
 	channel_open(&role->master, role->loop, ROLE_MASTER_FD, role_master_frame,
@@ -299,7 +313,7 @@ role_run(struct role *role, const struct role_callbacks *callbacks)
 	log_event(&role->log.log, EV_role_started, LOG_I(getpid()));
 	role_qmgr_open(role);
 	loop_run(role->loop);
-	log_file_flush(&role->log);
+	(void)log_file_flush(&role->log);
 	return role->exit_code;
 }
 

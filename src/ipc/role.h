@@ -29,6 +29,7 @@ enum role_kind {
 	ROLE_LOCAL,
 	ROLE_AGENT,
 	ROLE_ADMIN,
+	ROLE_LOG,
 	ROLE_KIND_COUNT,
 };
 
@@ -78,6 +79,7 @@ struct role {
 	int directories[ROLE_DIR_COUNT]; /* -1: not granted */
 	struct role_listener listeners[ROLE_LISTENERS_MAX];
 	int listener_count;
+	int log_source_fd; /* log: the lines of all processes; -1: none */
 	int table_fd; /* shared table of connection counts; -1: none */
 	uint32_t peers_expected; /* qmgr: survivors announced by role_start */
 	uint8_t machine[ROLE_MACHINE_SIZE]; /* qmgr: tells this machine from others, or zero */
@@ -85,6 +87,7 @@ struct role {
 	const struct role_callbacks *callbacks;
 	void *ctx; /* the role's own state */
 	struct loop_hook log_hook, channel_hook;
+	struct loop_timer log_timer; /* lines that the log did not take at once */
 	int qmgr_fd;        /* from the start, until role_run() opens it */
 	int exit_code;
 };

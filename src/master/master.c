@@ -46,6 +46,7 @@ plan_processes(struct master *master)
 	const struct config *config = master->config;
 	bool has_admin = config_str(config, NULL, PARAM_ADMIN_LISTEN).len > 0;
 
+	add_processes(master, ROLE_LOG, 1);
 	add_processes(master, ROLE_RESOLVER, 1);
 	add_processes(master, ROLE_QMGR, 1);
 	add_processes(master, ROLE_SMTP, config_int(config, NULL, PARAM_SMTP_PROCESSES));
@@ -70,6 +71,8 @@ stage_of(enum role_kind kind)
 	case ROLE_SMTP:
 	case ROLE_LOCAL:
 		return 1;
+	case ROLE_LOG:
+		return MASTER_LAST_STAGE + 1; /* process_end_log() */
 	case ROLE_AGENT:
 	case ROLE_RESOLVER:
 	case ROLE_QMGR:
@@ -146,13 +149,12 @@ static void
 reopen_log(struct master *master)
 {
 	enum log_file_style style;
-	int old = master->log_fd, fd = log_open(master, &style);
+	int old = master->log_sink, fd = log_open(master, &style);
 
 	if (fd < 0)
 		return;
-	master->log_fd = fd;
+	master->log_sink = fd;
 	master->log_style = style;
-	log_file_reopen(&master->log, fd);
 	for (int i = 0; i < master->process_count; i++)
 		if (master->processes[i].state == PROCESS_RUNNING)
 			process_send_log(&master->processes[i]);
@@ -273,7 +275,17 @@ say_banner(const struct master *master)
 static void
 flush_log(void *ctx)
 {
-	log_file_flush(ctx);
+	struct master *master = ctx;
+
+	if (!log_file_flush(&master->log))
+		loop_timer_set_ns(&master->log_timer, LOG_FILE_RETRY_MS * NS_PER_MS);
+}
+
+/* The hook of this turn flushes again. */
+static void
+log_due(void *ctx)
+{
+	(void)ctx;
 }
 
 static int
@@ -315,7 +327,8 @@ master_run(const struct master_options *options)
 	loop_signal_add(master->loop, SIGHUP, on_reload, master);
 	loop_signal_add(master->loop, SIGCHLD, on_child, master);
 	loop_timer_init(&master->stop_timer, master->loop, stop_time_up, master);
-	loop_hook_add(master->loop, &master->log_hook, flush_log, &master->log);
+	loop_timer_init(&master->log_timer, master->loop, log_due, master);
+	loop_hook_add(master->loop, &master->log_hook, flush_log, master);
 	loop_hook_add(master->loop, &master->channel_hook, channel_flush_all, NULL);
 	master->client_table = client_table_create(rand_seed());
 	rand_bytes(master->secret, sizeof(master->secret));
@@ -330,6 +343,6 @@ master_run(const struct master_options *options)
 	loop_run(master->loop);
 	prepare_leave(master);
 	log_event0(&master->log.log, EV_master_stopped);
-	log_file_flush(&master->log);
+	process_end_log(master);
 	return EX_OK;
 }

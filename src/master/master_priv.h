@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 enum { PROCESSES_MAX = 256, LISTENERS_MAX = 64, MASTER_LAST_STAGE = 2 };
+enum { LOG_SOCKET_SIZE = 8 << 20 }; /* wanted; an ordinary user gets what net.core.wmem_max is */
 
 enum process_state {
 	PROCESS_DOWN,    /* not running, and not to be */
@@ -49,8 +50,11 @@ struct master {
 	const struct master_options *options;
 	struct loop *loop;
 	struct log_file log;
-	int log_fd;
 	enum log_file_style log_style;
+	int log_sink;   /* where the log process writes */
+	int log_fd;     /* the socket for lines: everybody's end, this process's too */
+	int log_source; /* the log process's end: kept, so that lines survive that process */
+	struct loop_timer log_timer;
 	int config_dir;  /* -1: built in */
 	int config_fd;   /* sealed image */
 	uint64_t config_number;
@@ -96,6 +100,9 @@ void prepare_leave(struct master *master);       /* removes pid file and sockets
 
 /* A new image; on failure `text` says why, and the old one stays. Warnings go to text too. */
 MUST_USE enum err compile_image(struct master *master, int *ret_fd, struct buf *text);
+
+/* After the last line: waits for the log process to write it, for a short time. */
+void process_end_log(struct master *master);
 
 /* Opens the log as the configuration says; -1: it cannot be. */
 int log_open(struct master *master, enum log_file_style *ret_style);

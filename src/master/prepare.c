@@ -335,7 +335,7 @@ prepare_leave(struct master *master)
 static int
 open_syslog(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = LOG_FILE_SYSLOG_PATH };
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
@@ -358,7 +358,9 @@ log_open(struct master *master, enum log_file_style *ret_style)
 	}
 	if (path[0] == '\0' || strcmp(path, "/dev/stdout") == 0)
 		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 10);
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+	/* A FIFO that nobody reads is an error, not a reason to wait. */
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		0640);
 	return fd;
 }
 
@@ -373,13 +375,36 @@ log_facility(const struct master *master)
 	return numbers[word];
 }
 
+/*
+ * The socket between all processes and the one that writes the log. While that one is being
+ * restarted it holds the lines, in their order: as many as the kernel lets us.
+ */
+static int
+make_log_socket(struct master *master)
+{
+	int size = LOG_SOCKET_SIZE, pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+		return complain(EX_OSERR, "socketpair: %s", strerror(errno));
+	if (setsockopt(pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0)
+		(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	master->log_fd = pair[0];
+	master->log_source = pair[1];
+	return EX_OK;
+}
+
 int
 prepare_log(struct master *master)
 {
-	master->log_fd = log_open(master, &master->log_style);
-	if (master->log_fd < 0)
+	int code;
+
+	master->log_sink = log_open(master, &master->log_style);
+	if (master->log_sink < 0)
 		return complain(EX_CANTCREAT, "the log (maillog_file = %s) cannot be opened: %s",
 			config_cstr(master->config, NULL, PARAM_MAILLOG_FILE), strerror(errno));
+	code = make_log_socket(master);
+	if (code != EX_OK)
+		return code;
 	log_file_init(&master->log, master->log_fd, master->log_style, master->hostname,
 		config_cstr(master->config, NULL, PARAM_SYSLOG_NAME), "master");
 	master->log.facility = log_facility(master);

@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -22,6 +24,8 @@
 #define RESTART_MIN_NS (100 * NS_PER_MS)
 #define RESTART_MAX_NS (30 * NS_PER_S)
 #define GOOD_LIFE_NS (10 * NS_PER_S)
+
+enum { LOG_END_MS = 700 };
 
 static void
 channel_frame(void *ctx, uint16_t type, struct slice payload, int fd)
@@ -105,7 +109,7 @@ process_send_log(struct process *process)
 			.facility = log_facility(master),
 			.host = slice_str(master->hostname),
 			.tag = config_str(master->config, NULL, PARAM_SYSLOG_NAME) },
-		master->log_fd);
+		process->kind == ROLE_LOG ? master->log_sink : master->log_fd);
 }
 
 static bool
@@ -135,6 +139,10 @@ send_descriptors(struct process *process)
 			channel_send_fd(&process->channel, IPC_TYPE_role_directory,
 				&(struct ipc_role_directory){ .kind = (uint8_t)i },
 				master->directories[i]);
+	if (process->kind == ROLE_LOG)
+		channel_send_fd(&process->channel, IPC_TYPE_role_log_source,
+			&(struct ipc_role_log_source){ .bytes_max = LOG_FILE_SEND_MAX },
+			master->log_source);
 	if (process->kind == ROLE_SMTPD)
 		channel_send_fd(&process->channel, IPC_TYPE_role_table,
 			&(struct ipc_role_table){ .columns = CLIENT_TABLE_COLUMNS },
@@ -164,6 +172,13 @@ is_up(const struct process *process)
 {
 	return (process->state == PROCESS_RUNNING || process->state == PROCESS_LEAVING) &&
 	       channel_is_open(&process->channel);
+}
+
+static bool
+knows_qmgr(const struct process *process)
+{
+	return process->kind != ROLE_QMGR && process->kind != ROLE_AGENT
+	       && process->kind != ROLE_LOG;
 }
 
 static void
@@ -208,7 +223,7 @@ connect_all(struct master *master)
 	for (int i = 0; i < master->process_count; i++) {
 		struct process *process = &master->processes[i];
 
-		if (process->kind != ROLE_QMGR && process->kind != ROLE_AGENT)
+		if (knows_qmgr(process))
 			connect_to_qmgr(process, is_worker(process) && process->had_qmgr);
 	}
 }
@@ -265,7 +280,7 @@ process_start(struct process *process)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		die(EX_OSERR, "socketpair: %s", strerror(errno));
-	log_file_flush(&master->log);
+	(void)log_file_flush(&master->log);
 	pid = fork();
 	if (pid < 0)
 		die(EX_OSERR, "fork: %s", strerror(errno));
@@ -289,7 +304,7 @@ process_start(struct process *process)
 				process->kind == ROLE_QMGR ? sizeof(master->secret) : 0) });
 	if (process->kind == ROLE_QMGR)
 		connect_all(master);
-	else if (process->kind != ROLE_AGENT)
+	else if (knows_qmgr(process))
 		connect_to_qmgr(process, false);
 	join_agent(process);
 }
@@ -352,7 +367,7 @@ process_died(struct process *process, int status)
 		process_start(process);
 		return;
 	}
-	if (was_leaving || master->is_stopping) {
+	if (was_leaving || (master->is_stopping && process->kind != ROLE_LOG)) {
 		if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0))
 			say_how(process, status);
 		return;
@@ -384,4 +399,21 @@ process_qmgr(struct master *master)
 		if (master->processes[i].kind == ROLE_QMGR)
 			return &master->processes[i];
 	return NULL;
+}
+
+void
+process_end_log(struct master *master)
+{
+	for (int i = 0; i < master->process_count; i++) {
+		struct process *process = &master->processes[i];
+		struct pollfd end = { .events = POLLIN };
+
+		if (process->kind != ROLE_LOG || process->state != PROCESS_RUNNING)
+			continue;
+		(void)log_file_flush(&master->log);
+		(void)close(master->log_fd);
+		end.fd = pidfd_open(process->pid, 0);
+		if (end.fd >= 0 && poll(&end, 1, LOG_END_MS) == 0)
+			(void)kill(process->pid, SIGKILL);
+	}
 }

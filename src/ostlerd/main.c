@@ -9,6 +9,7 @@
 #include "ipc/role.h"
 #include "local/agent_main.h"
 #include "local/local_main.h"
+#include "log/log_main.h"
 #include "master/master.h"
 #include "qmgr/qmgr_main.h"
 #include "resolver/resolver_main.h"
@@ -38,6 +39,7 @@ static int (*const mains[ROLE_KIND_COUNT])(struct role *) = {
 	[ROLE_SMTPD] = smtpd_main,
 	[ROLE_PICKUP] = pickup_main,
 	[ROLE_ADMIN] = admin_main,
+	[ROLE_LOG] = log_main,
 	[ROLE_LOCAL] = local_main,
 	[ROLE_AGENT] = agent_main,
 	[ROLE_RESOLVER] = resolver_main,

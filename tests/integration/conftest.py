@@ -214,6 +214,8 @@ class Ostler:
                                    **options)
 
     def log(self):
+        """Lines reach the file by a process of its own: a moment after what they tell of."""
+        time.sleep(0.03)
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def tool(self, *words, check=True, program="ostler"):

@@ -18,8 +18,9 @@ SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
 MASTER_FD = 3
 
 
-def take_socket(pid, master):
-    """A copy of the channel to qmgr: the first socket pair that master made, but for its own."""
+def take_socket(pid, master, kind=socket.SOCK_STREAM):
+    """A copy of the channel to qmgr, or (SOCK_SEQPACKET) of the way to the log: the first socket pair of this kind
+    that master made, but for its own."""
     libc = ctypes.CDLL(None, use_errno=True)
     pidfd = libc.syscall(SYS_PIDFD_OPEN, pid, 0)
     for entry in sorted(pathlib.Path(f"/proc/{pid}/fd").iterdir(), key=lambda e: int(e.name)):
@@ -31,7 +32,7 @@ def take_socket(pid, master):
         copy = socket.socket(fileno=fd)
         try:
             maker, *_ = struct.unpack("3i", copy.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            if maker == master and copy.getpeername() == "":
+            if maker == master and copy.getpeername() == "" and copy.type == kind:
                 os.close(pidfd)
                 return copy
         except OSError:
@@ -59,6 +60,19 @@ def test_role__breaks_the_protocol__is_ended_and_the_next_one_works(ostler, sink
     ostler.send(["a@dest.test", "bob@local.test"])
     wait_for(lambda: sink.recipients() == ["a@dest.test"] and ostler.maildir("bob"), what="delivery")
     wait_for(lambda: ostler.queue() == [], what="empty queue")
+
+
+def test_log_process__what_a_broken_role_sends__ends_nothing_and_is_lines(ostler):
+    with take_socket(ostler.children()["smtpd"][0], ostler.process.pid, socket.SOCK_SEQPACKET) as channel:
+        before = ostler.children()["log"]
+        channel.send(b"")  # reads as an end
+        channel.send(b"half a line")
+        channel.send(b"x" * 100000)  # longer than allowed: cut
+        channel.send(b"another\n")
+    wait_for(lambda: "another" in ostler.log(), what="its lines")
+    lines = ostler.log().splitlines()
+    assert "half a line" in lines and "another" in lines and max(map(len, lines)) <= 32 * 1024
+    assert ostler.children()["log"] == before
 
 
 HOLD_OPEN = """

@@ -121,7 +121,7 @@ run(unsigned flags, int (*attempt)(void))
 	return WEXITSTATUS(status);
 }
 
-#define ALL_ROLES 0x1ffu
+#define ALL_ROLES 0x3ffu
 #define ROLE_BIT(kind) (1u << (kind))
 
 static const struct {
