@@ -261,6 +261,7 @@ start_job(struct peer *peer, const struct ipc_control_request *request,
 	job->kind = command->kind;
 	job->command = command->name;
 	job->who = mem_strndup(peer->user, strlen(peer->user));
+	job->is_of_others = (peer->rights & CORE_MAY_CHANGE) == 0;
 	job->stop_at = mono_add_ns(core->now.mono, WHY_NS);
 	buf_init(&job->unknown, 0);
 	LIST_INSERT_HEAD(&core->jobs, job, link);
@@ -287,6 +288,24 @@ start_job(struct peer *peer, const struct ipc_control_request *request,
 	if (job->kind == JOB_WHY)
 		control_why_begin(job);
 	core_mark(core);
+}
+
+/* No user's requests keep the administrator's out, nor those of all other users. */
+static bool
+has_place(const struct peer *peer)
+{
+	const struct core *core = peer->core;
+	const struct job *job;
+	uint32_t others = 0, own = 0;
+
+	if ((peer->rights & CORE_MAY_CHANGE) != 0)
+		return core->job_count < CORE_JOBS_MAX;
+	LIST_FOREACH (job, &core->jobs, link) {
+		others += job->is_of_others;
+		own += job->is_of_others && strcmp(job->who, peer->user) == 0;
+	}
+	return core->job_count < CORE_JOBS_MAX && others < CORE_JOBS_MAX - CORE_JOBS_KEPT &&
+	       own < CORE_JOBS_PER_USER;
 }
 
 static void
@@ -325,7 +344,7 @@ control_request(struct peer *peer, const struct ipc_control_request *request)
 		request_snapshot(peer, request);
 	else if (command->kind == JOB_UPGRADE)
 		request_upgrade(peer, request->request);
-	else if (peer->core->job_count >= CORE_JOBS_MAX)
+	else if (!has_place(peer))
 		refuse(peer, request->request, EX_TEMPFAIL, "too many requests at a time");
 	else
 		start_job(peer, request, command);

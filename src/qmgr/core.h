@@ -65,6 +65,8 @@ enum {
 	CORE_INVENTORY_MAX = 64 * 1024,     /* items in the inventory of a survivor */
 	CORE_LOADS_MAX = 64,                /* messages being read from the log at a time */
 	CORE_JOBS_MAX = 64,                 /* control requests at a time */
+	CORE_JOBS_KEPT = 16,                /* of them for those who may change the queue */
+	CORE_JOBS_PER_USER = 16,            /* of any other user */
 };
 
 struct core_out {

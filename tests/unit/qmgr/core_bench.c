@@ -16,7 +16,7 @@
 #define GATHER_NS (20 * NS_PER_MS)
 #define SAID "host mx.test said so"
 
-enum { PEER_INTAKE = 1, PEER_RESOLVER, PEER_WORKER, PEER_TOOL };
+enum { PEER_INTAKE = 1, PEER_RESOLVER, PEER_WORKER, PEER_TOOL, PEER_USER, PEER_OTHER_USER };
 
 struct frame {
 	core_peer peer;
@@ -344,8 +344,13 @@ start_core(struct bench *bench)
 {
 	static const enum core_peer_kind kinds[] = { [PEER_INTAKE] = CORE_PEER_INTAKE,
 		[PEER_RESOLVER] = CORE_PEER_RESOLVER, [PEER_WORKER] = CORE_PEER_SMTP,
-		[PEER_TOOL] = CORE_PEER_TOOL };
-	static const struct core_user operator = { CORE_MAY_ALL, "bench (uid 7)" };
+		[PEER_TOOL] = CORE_PEER_TOOL, [PEER_USER] = CORE_PEER_TOOL,
+		[PEER_OTHER_USER] = CORE_PEER_TOOL };
+	static const struct core_user users[] = {
+		[PEER_TOOL] = { CORE_MAY_ALL, "bench (uid 7)" },
+		[PEER_USER] = { CORE_MAY_LIST, "user (uid 8)" },
+		[PEER_OTHER_USER] = { CORE_MAY_LIST, "other (uid 9)" },
+	};
 	struct core_options options = { .log = &bench->log, .disk = &bench->disk.disk,
 		.config = bench->config, .out = &core_out, .ctx = bench, .seed = 7 };
 
@@ -353,9 +358,9 @@ start_core(struct bench *bench)
 	core_open(bench->core, bench->now);
 	bench_run(bench);
 	CHECK(core_is_open(bench->core));
-	for (core_peer peer = PEER_INTAKE; peer <= PEER_TOOL; peer++)
+	for (core_peer peer = PEER_INTAKE; peer <= PEER_OTHER_USER; peer++)
 		core_peer_up(bench->core, peer, kinds[peer], (uint32_t)peer, false,
-			peer == PEER_TOOL ? &operator : NULL, bench->now);
+			peer >= PEER_TOOL ? &users[peer] : NULL, bench->now);
 	tell(bench, PEER_INTAKE, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = 1 });
 	bench_run(bench);
 }
@@ -567,6 +572,17 @@ bench_ask(struct bench *bench, const char *command, const char *const *words)
 	tell(bench, PEER_TOOL, IPC_TYPE_control_request, &request);
 	buf_done(&list);
 	bench_run(bench);
+}
+
+void
+bench_users_list(struct bench *bench, unsigned count, bool is_other)
+{
+	struct ipc_control_request request = { .request = 1, .command = slice_str("queue") };
+
+	buf_clear(&bench->answer);
+	for (unsigned i = 0; i < count; i++)
+		tell(bench, is_other ? PEER_OTHER_USER : PEER_USER, IPC_TYPE_control_request,
+			&request);
 }
 
 void

@@ -85,6 +85,8 @@ void bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corru
 
 /* A tool's request; the answer is in `answer`. */
 void bench_command(struct bench *bench, const char *command, uint64_t queue_id);
+/* So many listings at once by one of two users without any further right; nothing runs. */
+void bench_users_list(struct bench *bench, unsigned count, bool is_other);
 /* The same with words that end with NULL. */
 void bench_ask(struct bench *bench, const char *command, const char *const *words);
 /* Whether the answer holds a text. */

@@ -300,6 +300,35 @@ test_conditions__that_make_no_sense__are_refused(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
+/* --- many at a time --------------------------------------------------------------------------- */
+
+static unsigned
+count_words(const struct bench *bench, const char *words)
+{
+	const uint8_t *at = bench->answer.ptr, *end = at + bench->answer.len;
+	unsigned count = 0;
+
+	while (at != NULL && (at = memmem(at, (size_t)(end - at), words, strlen(words))) != NULL) {
+		at += strlen(words);
+		count++;
+	}
+	return count;
+}
+
+static void
+test_requests__users_ask_too_much__each_other_and_the_administrator_are_served(void **state)
+{
+	struct bench *bench = *state;
+
+	(void)bench_mail(bench, "s@x.test", "later@d.test");
+	bench_users_list(bench, 100, false);
+	bench_users_list(bench, 20, true);
+	bench_command(bench, "queue", 0);
+	assert_int_equal(count_words(bench, "too many requests at a time"),
+		120 - 2 * CORE_JOBS_PER_USER);
+	assert_int_equal(count_words(bench, "\"done\""), 2 * CORE_JOBS_PER_USER + 1);
+}
+
 int
 main(void)
 {
@@ -316,6 +345,7 @@ main(void)
 		TEST(test_conditions__each_and_together__choose_what_is_meant),
 		TEST(test_conditions__of_a_thousand__are_met_in_slices),
 		TEST(test_conditions__that_make_no_sense__are_refused),
+		TEST(test_requests__users_ask_too_much__each_other_and_the_administrator_are_served),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
