@@ -5,11 +5,11 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cli/address_list.h"
 #include "cli/import_queue.h"
 #include "cli/import_source.h"
 #include "cli/import_submit.h"
 #include "cli/json_text.h"
+#include "message/address_list.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -381,20 +381,22 @@ import_all(struct import *import)
 /* --- command line --------------------------------------------------------------------------- */
 
 static enum err
-import_add_recipient(void *ctx, struct slice address)
+import_add_recipient(void *ctx, struct slice address, struct slice place)
 {
 	struct import *import = ctx;
 	struct submission_recipient recipient = { .address = address };
 
+	(void)place;
 	import->recipient_count++;
 	return submission_put_recipient(&import->recipients, &recipient);
 }
 
 static enum err
-import_set_sender(void *ctx, struct slice address)
+import_set_sender(void *ctx, struct slice address, struct slice place)
 {
 	struct import *import = ctx;
 
+	(void)place;
 	if (import->sender.len > 0)
 		return ERR_SYNTAX;
 	return buf_append(&import->sender, address);

@@ -8,12 +8,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cli/address_list.h"
 #include "cli/draft.h"
 #include "cli/input.h"
 #include "cli/operator.h"
 #include "cli/submit.h"
 #include "message/address.h"
+#include "message/address_list.h"
 #include "message/dsn.h"
 #include "message/verp.h"
 
@@ -73,11 +73,12 @@ static const char sendmail_help[] =
 	"Others of sendmail's options are accepted; see sendmail(1).\n";
 
 static enum err
-sendmail_add_recipient(void *ctx, struct slice address)
+sendmail_add_recipient(void *ctx, struct slice address, struct slice place)
 {
 	struct sendmail *sendmail = ctx;
 	struct submission_recipient recipient = { address, sendmail->notify };
 
+	(void)place;
 	if (sendmail->submission.recipient_count == SUBMISSION_RECIPIENTS_MAX)
 		return ERR_LIMIT;
 	sendmail->submission.recipient_count++;
@@ -99,10 +100,11 @@ sendmail_recipients(struct sendmail *sendmail, struct slice text)
 }
 
 static enum err
-sendmail_set_sender(void *ctx, struct slice address)
+sendmail_set_sender(void *ctx, struct slice address, struct slice place)
 {
 	struct sendmail *sendmail = ctx;
 
+	(void)place;
 	if (sendmail->sender.len > 0)
 		return ERR_SYNTAX;
 	return buf_append(&sendmail->sender, address);

@@ -39,6 +39,10 @@ enum config_preference {
 enum config_from_format { CONFIG_FROM_STANDARD, CONFIG_FROM_OBSOLETE };
 /* Bits of inet_protocols: use config_has_ipv4() and config_has_ipv6(). */
 enum { CONFIG_PROTOCOL_ALL = 1, CONFIG_PROTOCOL_IPV4 = 2, CONFIG_PROTOCOL_IPV6 = 4 };
+/* Bits of propagate_unmatched_extensions. */
+enum { CONFIG_PROPAGATE_CANONICAL = 1, CONFIG_PROPAGATE_VIRTUAL = 2 };
+/* Bits of local_header_rewrite_clients. */
+enum { CONFIG_CLIENTS_INET_INTERFACES = 1, CONFIG_CLIENTS_MYNETWORKS = 2, CONFIG_CLIENTS_ALL = 4 };
 /* Bits of notify_classes. */
 enum {
 	CONFIG_NOTIFY_BOUNCE = 1 << 0,

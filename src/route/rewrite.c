@@ -3,7 +3,9 @@
 
 #include "base/mem.h"
 #include "message/address.h"
-#include "route/resolve.h"
+#include "message/dsn.h"
+#include "route/address_map.h"
+#include "route/canonical.h"
 
 /* --- completing ------------------------------------------------------------------------------- */
 
@@ -17,13 +19,15 @@ rewrite_complete(const struct config *config, struct slice address, struct buf *
 	if (address.len == 0)
 		return err;
 	address_split(address, &local, &domain);
-	if (err == ERR_OK && domain.len == 0) {
+	if (err == ERR_OK && domain.len == 0 &&
+		config_bool(config, NULL, PARAM_APPEND_AT_MYORIGIN)) {
 		domain = config_str(config, NULL, PARAM_MYORIGIN);
 		err = buf_append_byte(complete, '@');
 		if (err == ERR_OK)
 			err = buf_append(complete, domain);
 	}
-	if (err == ERR_OK && config_bool(config, NULL, PARAM_APPEND_DOT_MYDOMAIN) &&
+	if (err == ERR_OK && domain.len > 0 &&
+		config_bool(config, NULL, PARAM_APPEND_DOT_MYDOMAIN) &&
 		slice_find(domain, '.') == domain.len && !address_is_literal(domain)) {
 		err = buf_append_byte(complete, '.');
 		if (err == ERR_OK)
@@ -84,112 +88,6 @@ enqueue(struct expansion *expansion, struct slice address, uint32_t depth)
 }
 
 static enum err
-find_key(const struct config *config, struct buf *key, struct slice *ret_value)
-{
-	return config_map_find(config, NULL, PARAM_VIRTUAL_ALIAS_MAPS, buf_slice(key), ret_value);
-}
-
-static enum err
-find_parts(const struct config *config, struct slice first, const char *at, struct slice second,
-	struct slice *ret_value)
-{
-	struct buf key;
-	enum err err;
-
-	buf_init(&key, 0);
-	buf_add(&key, first);
-	buf_add_str(&key, at);
-	buf_add(&key, second);
-	err = find_key(config, &key, ret_value);
-	buf_done(&key);
-	return err;
-}
-
-/* *ret_suffix: delimiter and extension, if the key that was found went without them. */
-static enum err
-find_alias(const struct config *config, struct slice address, struct slice *ret_value,
-	struct slice *ret_suffix)
-{
-	const struct slice none = slice_make(NULL, 0);
-	struct slice local, domain, user, extension, suffix;
-	struct slice delimiters = config_str(config, NULL, PARAM_RECIPIENT_DELIMITER);
-	enum err err;
-
-	address_split(address, &local, &domain);
-	user = address_strip_extension(local, delimiters, &extension);
-	suffix = slice_from(local, user.len);
-	*ret_suffix = none;
-	err = find_parts(config, local, "@", domain, ret_value);
-	if (err == ERR_NOTFOUND && extension.len > 0) {
-		err = find_parts(config, user, "@", domain, ret_value);
-		*ret_suffix = err == ERR_OK ? suffix : none;
-	}
-	if (err == ERR_NOTFOUND && route_is_ours(config, domain)) {
-		err = find_parts(config, local, "", none, ret_value);
-		if (err == ERR_NOTFOUND && extension.len > 0) {
-			err = find_parts(config, user, "", none, ret_value);
-			*ret_suffix = err == ERR_OK ? suffix : none;
-		}
-	}
-	if (err == ERR_NOTFOUND)
-		err = find_parts(config, none, "@", domain, ret_value);
-	return err;
-}
-
-/* user@domain becomes user+extension@domain. */
-static enum err
-add_suffix(struct buf *address, struct slice suffix)
-{
-	struct slice local, domain;
-	struct buf with;
-	enum err err;
-
-	if (suffix.len == 0)
-		return ERR_OK;
-	buf_init(&with, 0);
-	address_split(buf_slice(address), &local, &domain);
-	buf_add(&with, local);
-	buf_add(&with, suffix);
-	if (domain.len > 0)
-		buf_add_str(&with, "@");
-	buf_add(&with, domain);
-	buf_clear(address);
-	err = with.len <= ADDRESS_MAX ? buf_append(address, buf_slice(&with)) : ERR_LIMIT;
-	buf_done(&with);
-	return err;
-}
-
-/* One result of a table: "@domain" keeps the user, others get what was not looked up. */
-static enum err
-take_result(struct expansion *expansion, struct slice from, struct slice word,
-	struct slice suffix, uint32_t depth)
-{
-	struct slice local;
-	struct buf address;
-	enum err err;
-
-	if (word.len > 1 && word.ptr[0] == '@') {
-		buf_init(&address, ADDRESS_MAX);
-		address_split(from, &local, NULL);
-		err = buf_append(&address, local);
-		if (err == ERR_OK)
-			err = buf_append(&address, word);
-		if (err == ERR_OK)
-			err = enqueue(expansion, buf_slice(&address), depth);
-		buf_done(&address);
-		return err;
-	}
-	buf_init(&address, 0);
-	err = address_parse(word, ADDRESS_UTF8 | ADDRESS_BARE, &address);
-	if (err == ERR_OK)
-		err = add_suffix(&address, suffix);
-	if (err == ERR_OK)
-		err = enqueue(expansion, buf_slice(&address), depth);
-	buf_done(&address);
-	return err;
-}
-
-static enum err
 emit(struct expansion *expansion, struct slice address)
 {
 	struct recipient_entry entry = *expansion->given;
@@ -205,46 +103,48 @@ emit(struct expansion *expansion, struct slice address)
 
 /* Whether the results name the address itself: then it is final, and the others go on. */
 static bool
-names_itself(const struct config *config, struct slice address, struct slice results,
-	struct slice suffix)
+names_itself(const struct config *config, struct slice address, struct address_map_result results)
 {
-	struct slice word;
+	struct buf word, complete;
 	bool found = false;
 
-	while (!found && slice_word(&results, ", \t", &word)) {
-		struct buf complete;
-
-		buf_init(&complete, 0);
-		found = rewrite_complete(config, word, &complete) == ERR_OK &&
-			add_suffix(&complete, suffix) == ERR_OK &&
+	buf_init(&word, 0);
+	buf_init(&complete, 0);
+	while (!found && address_map_next(&results, address, &word) == ERR_OK) {
+		buf_clear(&complete);
+		found = rewrite_complete(config, buf_slice(&word), &complete) == ERR_OK &&
 			slice_equal_nocase(buf_slice(&complete), address);
-		buf_done(&complete);
+		buf_clear(&word);
 	}
+	buf_done(&word);
+	buf_done(&complete);
 	return found;
 }
 
 static enum err
 expand_one(struct expansion *expansion, struct slice address, uint32_t depth)
 {
-	struct slice value, word, suffix;
-	enum err err = find_alias(expansion->config, address, &value, &suffix);
+	struct address_map_result results;
+	struct buf word;
+	enum err err = address_map_find(
+		expansion->config, PARAM_VIRTUAL_ALIAS_MAPS, address, &results);
 
 	if (err == ERR_NOTFOUND)
 		return emit(expansion, address);
 	if (err != ERR_OK)
 		return err;
 	expansion->result.expanded = true;
-	if (names_itself(expansion->config, address, value, suffix)) {
+	if (names_itself(expansion->config, address, results))
 		err = emit(expansion, address);
-		if (err != ERR_OK)
-			return err;
+	buf_init(&word, 0);
+	while (err == ERR_OK) {
+		buf_clear(&word);
+		err = address_map_next(&results, address, &word);
+		if (err == ERR_OK)
+			err = enqueue(expansion, buf_slice(&word), depth + 1);
 	}
-	while (slice_word(&value, ", \t", &word)) {
-		err = take_result(expansion, address, word, suffix, depth + 1);
-		if (err != ERR_OK)
-			return err;
-	}
-	return ERR_OK;
+	buf_done(&word);
+	return err == ERR_NOTFOUND ? ERR_OK : err;
 }
 
 static enum err
@@ -270,20 +170,100 @@ rewrite_recipient(const struct config *config, const struct recipient_entry *giv
 {
 	size_t start = recipients->len;
 	struct expansion expansion = { .config = config, .given = given, .out = recipients };
+	struct buf canonical;
 	enum err err;
 
 	buf_init(&expansion.text, 0);
-	err = enqueue(&expansion, given->address, 0);
+	buf_init(&canonical, 0);
+	err = canonical_rewrite(config, CANONICAL_ENVELOPE_RECIPIENT, given->address, &canonical,
+		&expansion.result.expanded);
+	if (err == ERR_OK)
+		err = enqueue(&expansion, buf_slice(&canonical), 0);
 	if (err == ERR_OK)
 		err = expand_all(&expansion);
 	/* Every path led back to one that was there before: a loop without an end. */
 	if (err == ERR_OK && expansion.result.count == 0)
 		err = ERR_LIMIT;
+	buf_done(&canonical);
 	buf_done(&expansion.text);
 	mem_free(expansion.list);
 	if (err == ERR_OK)
 		*ret_result = expansion.result;
 	else
+		recipients->len = start;
+	return err;
+}
+
+/* --- copies ----------------------------------------------------------------------------------- */
+
+/* Nobody is told of what becomes of a copy. */
+static enum err
+put_copy(const struct config *config, struct slice address, struct buf *recipients)
+{
+	struct recipient_entry entry = { .address = address, .notify = DSN_NOTIFY_NEVER };
+	struct rewrite_result result;
+
+	return rewrite_recipient(config, &entry, recipients, &result);
+}
+
+/* What a table says for `address`, if anything. */
+static enum err
+put_mapped_copy(const struct config *config, enum param_id map, struct slice address,
+	struct buf *recipients)
+{
+	struct address_map_result result;
+	struct buf copy;
+	enum err err = address_map_find(config, map, address, &result);
+
+	if (err == ERR_NOTFOUND)
+		return ERR_OK;
+	buf_init(&copy, 0);
+	if (err == ERR_OK)
+		err = address_map_next(&result, address, &copy);
+	if (err == ERR_OK)
+		err = put_copy(config, buf_slice(&copy), recipients);
+	buf_done(&copy);
+	return err == ERR_NOTFOUND ? ERR_SYNTAX : err;
+}
+
+enum err
+rewrite_sender_copies(const struct config *config, struct slice sender, struct buf *recipients)
+{
+	struct slice always = config_str(config, NULL, PARAM_ALWAYS_BCC);
+	size_t start = recipients->len;
+	struct buf address;
+	enum err err = ERR_OK;
+
+	buf_init(&address, 0);
+	if (always.len > 0)
+		err = address_parse(always, ADDRESS_UTF8 | ADDRESS_BARE, &address);
+	if (err == ERR_OK && always.len > 0)
+		err = put_copy(config, buf_slice(&address), recipients);
+	if (err == ERR_OK && sender.len > 0)
+		err = put_mapped_copy(config, PARAM_SENDER_BCC_MAPS, sender, recipients);
+	buf_done(&address);
+	if (err != ERR_OK)
+		recipients->len = start;
+	return err;
+}
+
+enum err
+rewrite_recipient_copies(const struct config *config, struct slice address, struct buf *recipients)
+{
+	size_t start = recipients->len;
+	struct buf canonical;
+	enum err err;
+
+	if (config_map_is_empty(config, NULL, PARAM_RECIPIENT_BCC_MAPS))
+		return ERR_OK;
+	buf_init(&canonical, 0);
+	err = canonical_rewrite(
+		config, CANONICAL_ENVELOPE_RECIPIENT, address, &canonical, NULL);
+	if (err == ERR_OK)
+		err = put_mapped_copy(config, PARAM_RECIPIENT_BCC_MAPS, buf_slice(&canonical),
+			recipients);
+	buf_done(&canonical);
+	if (err != ERR_OK)
 		recipients->len = start;
 	return err;
 }

@@ -1,12 +1,11 @@
 /*
  * rewrite.h - from an address as a sender wrote it to the recipients that are stored (rules R, K)
  *
- * An incomplete address is completed with myorigin (and mydomain, if append_dot_mydomain), then
- * expanded through virtual_alias_maps, again and again, until nothing more is found or an address
- * gives itself. Keys, in this order: user+extension@domain, user@domain; for our own domains also
- * user+extension, user; then @domain. An extension that the key went without is added to the
- * results (propagate_unmatched_extensions' default for virtual aliases). smtpd, pickup and
- * qmgr (for its reports) use the same.
+ * An incomplete address is completed with myorigin (append_at_myorigin) and mydomain
+ * (append_dot_mydomain), made canonical (canonical.h), then expanded through virtual_alias_maps
+ * (address_map.h), again and again, until nothing more is found or an address gives itself. smtpd,
+ * pickup, local (forwarding) and qmgr (reports, requeue) use the same; copies of always_bcc,
+ * sender_bcc_maps and recipient_bcc_maps go only with mail that comes in by smtpd and pickup.
  *
  * Ownership: results are appended to buffers of the caller, which stay as they were on failure.
  * Limits:    virtual_alias_expansion_limit results, virtual_alias_recursion_limit steps.
@@ -26,7 +25,7 @@ MUST_USE enum err rewrite_complete(
 
 struct rewrite_result {
 	uint32_t count; /* recipients appended */
-	bool expanded;  /* virtual_alias_maps had something to say */
+	bool expanded;  /* a canonical table or virtual_alias_maps had something to say */
 };
 
 /*
@@ -36,5 +35,16 @@ struct rewrite_result {
 MUST_USE enum err rewrite_recipient(const struct config *config,
 	const struct recipient_entry *given, struct buf *recipients,
 	struct rewrite_result *ret_result);
+
+/*
+ * Appends the recipients that get copies of a message for its sender's sake (always_bcc,
+ * sender_bcc_maps). `sender`: canonical.
+ */
+MUST_USE enum err rewrite_sender_copies(
+	const struct config *config, struct slice sender, struct buf *recipients);
+
+/* The same for the sake of one recipient, as it was given, complete (recipient_bcc_maps). */
+MUST_USE enum err rewrite_recipient_copies(
+	const struct config *config, struct slice address, struct buf *recipients);
 
 #endif

@@ -7,6 +7,7 @@
 #include "message/received.h"
 #include "message/recipient_filter.h"
 #include "message/verp.h"
+#include "route/canonical.h"
 #include "route/rewrite.h"
 
 #include <sysexits.h>
@@ -41,6 +42,8 @@ pickup_submission_init(struct pickup_submission *submission, struct role *role,
 	submission->uid = uid;
 	submission->txn = (struct intake_txn){ .client = intake, .answer = txn_answer };
 	submission_reader_init(&submission->reader);
+	header_rewrite_init(&submission->header_rewrite);
+	buf_init(&submission->raw, 0);
 	buf_init(&submission->content, 0);
 	header_init(&submission->header);
 	submission->hash = hash_stream_new();
@@ -51,6 +54,8 @@ pickup_submission_done(struct pickup_submission *submission)
 {
 	intake_txn_abort(&submission->txn);
 	submission_reader_done(&submission->reader);
+	header_rewrite_done(&submission->header_rewrite);
+	buf_done(&submission->raw);
 	buf_done(&submission->content);
 	hash_stream_free(submission->hash);
 }
@@ -185,6 +190,14 @@ put_exact(const struct recipient_entry *entry, struct slice given, struct buf *l
 	return recipient_list_put(list, &exact);
 }
 
+/* Not what came in elsewhere, nor what is never delivered. */
+static bool
+gets_copies(const struct pickup_submission *submission)
+{
+	return !is_import(submission) &&
+	       !(submission->reader.submission.flags & SUBMISSION_WHATIF);
+}
+
 static enum err
 put_expanded(struct pickup_submission *submission, const struct recipient_entry *entry,
 	struct recipient_filter *filter, struct buf *list)
@@ -196,6 +209,8 @@ put_expanded(struct pickup_submission *submission, const struct recipient_entry 
 
 	buf_init(&expanded, 0);
 	err = rewrite_recipient(submission->config, entry, &expanded, &result);
+	if (err == ERR_OK && gets_copies(submission))
+		err = rewrite_recipient_copies(submission->config, entry->address, &expanded);
 	if (err == ERR_OK)
 		err = recipient_filter_pass(filter, buf_slice(&expanded), list, &count);
 	buf_done(&expanded);
@@ -237,7 +252,25 @@ put_all_recipients(
 }
 
 static enum err
-put_recipients(struct pickup_submission *submission, struct buf *list)
+put_sender_copies(struct pickup_submission *submission, struct slice sender,
+	struct recipient_filter *filter, struct buf *list)
+{
+	struct buf copies;
+	uint32_t count = 0;
+	enum err err;
+
+	if (!gets_copies(submission) || list->len == 0)
+		return ERR_OK;
+	buf_init(&copies, 0);
+	err = rewrite_sender_copies(submission->config, sender, &copies);
+	if (err == ERR_OK)
+		err = recipient_filter_pass(filter, buf_slice(&copies), list, &count);
+	buf_done(&copies);
+	return err;
+}
+
+static enum err
+put_recipients(struct pickup_submission *submission, struct slice sender, struct buf *list)
 {
 	const struct config *config = submission->config;
 	struct recipient_filter filter = { 0 };
@@ -246,8 +279,21 @@ put_recipients(struct pickup_submission *submission, struct buf *list)
 	recipient_filter_begin(&filter, config_bool(config, NULL, PARAM_ENABLE_ORIGINAL_RECIPIENT),
 		config_int(config, NULL, PARAM_DUPLICATE_FILTER_LIMIT));
 	err = put_all_recipients(submission, &filter, list);
+	if (err == ERR_OK)
+		err = put_sender_copies(submission, sender, &filter, list);
 	recipient_filter_done(&filter);
 	return err;
+}
+
+static enum err
+put_sender(const struct pickup_submission *submission, struct buf *sender)
+{
+	struct slice given = submission->reader.submission.sender;
+
+	if (is_exact(submission))
+		return rewrite_complete(submission->config, given, sender);
+	return canonical_rewrite(
+		submission->config, CANONICAL_ENVELOPE_SENDER, given, sender, NULL);
 }
 
 /* Rules V1, V2; sendmail has checked it too, but is not to be believed. */
@@ -272,9 +318,9 @@ commit(struct pickup_submission *submission)
 	buf_init(&envelope, 0);
 	buf_init(&head, 0);
 	submission->is_over = true;
-	if (rewrite_complete(submission->config, submission->reader.submission.sender, &sender) !=
-			ERR_OK ||
-		put_recipients(submission, &recipients) != ERR_OK || recipients.len == 0) {
+	if (put_sender(submission, &sender) != ERR_OK ||
+		put_recipients(submission, buf_slice(&sender), &recipients) != ERR_OK ||
+		recipients.len == 0) {
 		answer(submission, EX_DATAERR, SLICE_LIT("sender or recipients are not usable"));
 	} else if (is_bad_verp(submission)) {
 		answer(submission, EX_USAGE,
@@ -350,6 +396,26 @@ pickup_submission_wants(struct pickup_submission *submission)
 	       intake_client_may_offer(submission->txn.client);
 }
 
+/* As submission_read(); the content goes through header_rewrite, unless it comes as it is. */
+static enum err
+read_content(struct pickup_submission *submission, struct slice *bytes)
+{
+	enum err err;
+
+	buf_clear(&submission->raw);
+	err = submission_read(&submission->reader, bytes, &submission->raw);
+	if (is_exact(submission)) {
+		buf_add(&submission->content, buf_slice(&submission->raw));
+		return err;
+	}
+	header_rewrite_feed(&submission->header_rewrite, submission->config,
+		buf_slice(&submission->raw), &submission->content);
+	if (err == ERR_OK)
+		header_rewrite_finish(&submission->header_rewrite, submission->config,
+			&submission->content);
+	return err;
+}
+
 void
 pickup_submission_bytes(struct pickup_submission *submission, struct slice bytes)
 {
@@ -363,7 +429,7 @@ pickup_submission_bytes(struct pickup_submission *submission, struct slice bytes
 		answer(submission, EX_TEMPFAIL, SLICE_LIT("Error: queue file write error"));
 		return;
 	}
-	err = submission_read(&submission->reader, &bytes, &submission->content);
+	err = read_content(submission, &bytes);
 	struct slice added = slice_from(buf_slice(&submission->content), before);
 
 	header_feed(&submission->header, added);

@@ -3,7 +3,8 @@
  *
  * Bytes go in, content goes on to qmgr in parts as far as credit allows, and the end is one answer:
  * an exit code of sysexits.h and words. Fields that are missing (Received, Message-ID, Date, From)
- * are put in front, but for mail that an import takes over as it is. The fields of an import are
+ * are put in front, and addresses of the header are rewritten, but for mail that an import takes
+ * over as it is. The fields of an import are
  * taken only from whom its owner says so, and only while that sender is still there: what a killed
  * import had begun must not come in behind its successor's back.
  *
@@ -19,6 +20,7 @@
 #include "message/header.h"
 #include "message/queue_id.h"
 #include "message/submission.h"
+#include "route/header_rewrite.h"
 #include "ipc/intake_client.h"
 
 struct pickup_submission {
@@ -31,6 +33,8 @@ struct pickup_submission {
 	bool may_import; /* set by the owner */
 	struct submission_reader reader;
 	struct intake_txn txn;
+	struct header_rewrite header_rewrite;
+	struct buf raw;	    /* on its way through it */
 	struct buf content; /* not yet passed on */
 	struct header header;
 	struct hash_stream *hash;

@@ -20,7 +20,7 @@ refuse(struct smtpd_proto *proto, const char *reply)
 }
 
 static void
-emit(struct smtpd_proto *proto, struct slice bytes)
+store(struct smtpd_proto *proto, struct slice bytes)
 {
 	uint64_t limit = config_int(proto->config, proto->service, PARAM_MESSAGE_SIZE_LIMIT);
 
@@ -34,6 +34,26 @@ emit(struct smtpd_proto *proto, struct slice bytes)
 	header_feed(&proto->header, bytes);
 	hash_stream_add(proto->hash, bytes);
 	buf_add(&proto->content, bytes);
+}
+
+static void
+emit(struct smtpd_proto *proto, struct slice bytes)
+{
+	if (!proto->rewrites_header || proto->header_rewrite.is_over) {
+		store(proto, bytes);
+		return;
+	}
+	buf_clear(&proto->rewritten);
+	header_rewrite_feed(&proto->header_rewrite, proto->config, bytes, &proto->rewritten);
+	store(proto, buf_slice(&proto->rewritten));
+}
+
+static void
+emit_end(struct smtpd_proto *proto)
+{
+	buf_clear(&proto->rewritten);
+	header_rewrite_finish(&proto->header_rewrite, proto->config, &proto->rewritten);
+	store(proto, buf_slice(&proto->rewritten));
 }
 
 /* A part of a line without LF: each CR in it stands alone. */
@@ -187,6 +207,7 @@ void
 smtpd_data_begin(struct smtpd_proto *proto)
 {
 	header_init(&proto->header);
+	header_rewrite_begin(&proto->header_rewrite);
 	if (proto->hash == NULL)
 		proto->hash = hash_stream_new();
 	hash_stream_reset(proto->hash);
@@ -214,6 +235,7 @@ smtpd_data_end(struct smtpd_proto *proto)
 {
 	uint64_t hops = config_int(proto->config, proto->service, PARAM_HOPCOUNT_LIMIT);
 
+	emit_end(proto);
 	header_finish(&proto->header);
 	if (proto->header.hop_count > hops)
 		refuse(proto, "554 5.4.0 Error: too many hops");

@@ -502,6 +502,34 @@ name_client(struct client *client, const struct sockaddr_storage *address)
 	}
 }
 
+/* A connection from an address of this machine ends at the same one, or at another of 127/8. */
+static bool
+is_from_here(const struct client *client, int fd)
+{
+	struct sockaddr_storage own = { 0 };
+	socklen_t size = sizeof(own);
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&own;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&own;
+
+	if (getsockname(fd, (struct sockaddr *)&own, &size) != 0)
+		return false;
+	if (own.ss_family == AF_INET)
+		return memcmp(client->address + 12, &v4->sin_addr, 4) == 0 ||
+		       (client->address[12] == 127 && ntohl(v4->sin_addr.s_addr) >> 24 == 127);
+	return own.ss_family == AF_INET6 && memcmp(client->address, &v6->sin6_addr, 16) == 0;
+}
+
+static bool
+rewrites_header(const struct client *client, int fd)
+{
+	uint64_t clients = config_words(client->server->config, client->proto.service,
+		PARAM_LOCAL_HEADER_REWRITE_CLIENTS);
+
+	return (clients & CONFIG_CLIENTS_ALL) ||
+	       ((clients & CONFIG_CLIENTS_MYNETWORKS) && client->proto.is_trusted) ||
+	       ((clients & CONFIG_CLIENTS_INET_INTERFACES) && is_from_here(client, fd));
+}
+
 static bool
 is_over_limit(struct client *client)
 {
@@ -562,6 +590,7 @@ client_new(struct listener *listener, int fd, const struct sockaddr_storage *add
 	name_client(client, address);
 	proto->is_trusted =
 		config_net_match(server->config, listener->service, PARAM_MYNETWORKS, plain);
+	proto->rewrites_header = rewrites_header(client, fd);
 	proto->may_verp = config_net_match(
 		server->config, listener->service, PARAM_SMTPD_AUTHORIZED_VERP_CLIENTS, plain);
 	proto->bare_newline = (enum config_bare_newline)config_enum(

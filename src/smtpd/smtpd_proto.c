@@ -9,6 +9,7 @@
 #include "message/received.h"
 #include "message/recipient_list.h"
 #include "message/verp.h"
+#include "route/canonical.h"
 #include "route/resolve.h"
 #include "route/rewrite.h"
 
@@ -40,6 +41,8 @@ smtpd_proto_init(struct smtpd_proto *proto)
 	buf_init(&proto->recipients, 0);
 	buf_init(&proto->only_recipient, 0);
 	buf_init(&proto->content, 0);
+	header_rewrite_init(&proto->header_rewrite);
+	buf_init(&proto->rewritten, 0);
 	proto->last_command = "CONNECT";
 	proto->state = SMTPD_COMMAND;
 }
@@ -73,6 +76,8 @@ smtpd_proto_done(struct smtpd_proto *proto)
 	buf_done(&proto->recipients);
 	buf_done(&proto->only_recipient);
 	buf_done(&proto->content);
+	header_rewrite_done(&proto->header_rewrite);
+	buf_done(&proto->rewritten);
 	if (proto->hash != NULL)
 		hash_stream_free(proto->hash);
 }
@@ -321,9 +326,10 @@ static bool
 do_mail(struct smtpd_proto *proto, struct slice argument)
 {
 	struct slice word;
-	struct buf sender;
+	struct buf sender, complete;
 	unsigned flags = ADDRESS_NULL | ADDRESS_BARE;
 	enum ipc_intake_status intake;
+	const char *refusal = NULL;
 	enum err err;
 
 	if (proto->helo[0] == '\0' &&
@@ -356,12 +362,19 @@ do_mail(struct smtpd_proto *proto, struct slice argument)
 	if (asks_for_utf8(argument))
 		flags |= ADDRESS_UTF8;
 	buf_init(&sender, 0);
+	buf_init(&complete, 0);
 	err = address_parse_path(&argument, flags, &sender);
 	if (err == ERR_OK)
-		err = rewrite_complete(proto->config, buf_slice(&sender), &proto->sender);
-	buf_done(&sender);
+		err = rewrite_complete(proto->config, buf_slice(&sender), &complete);
 	if (err != ERR_OK)
-		return mail_failed(proto, "501 5.1.7 Bad sender address syntax");
+		refusal = "501 5.1.7 Bad sender address syntax";
+	else if (canonical_rewrite(proto->config, CANONICAL_ENVELOPE_SENDER, buf_slice(&complete),
+			 &proto->sender, NULL) != ERR_OK)
+		refusal = "451 4.3.0 Temporary lookup failure";
+	buf_done(&sender);
+	buf_done(&complete);
+	if (refusal != NULL)
+		return mail_failed(proto, refusal);
 	while (slice_word(&argument, " \t", &word)) {
 		const char *reply = mail_parameter(proto, word);
 
@@ -462,6 +475,11 @@ accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 			"Recipient address rejected: User unknown in local recipient table");
 		return false;
 	}
+	if (err == ERR_OK)
+		err = rewrite_recipient_copies(proto->config, entry->address, &expanded);
+	if (err == ERR_OK && proto->recipient_count == 0)
+		err = rewrite_sender_copies(
+			proto->config, buf_slice(&proto->sender), &expanded);
 	/* All that it expands to or none: what is refused here must not get the message. */
 	if (err == ERR_OK && proto->recipients.len + expanded.len > IPC_RECIPIENTS_MAX) {
 		buf_done(&expanded);

@@ -31,6 +31,7 @@
 #include "message/header.h"
 #include "message/queue_id.h"
 #include "message/recipient_filter.h"
+#include "route/header_rewrite.h"
 
 #include <sys/socket.h>
 
@@ -88,6 +89,7 @@ struct smtpd_proto {
 	bool is_trusted; /* in mynetworks */
 	bool may_verp;   /* in smtpd_authorized_verp_clients */
 	enum config_bare_newline bare_newline;
+	bool rewrites_header; /* in local_header_rewrite_clients */
 
 	enum smtpd_state state;
 	struct buf out;
@@ -114,6 +116,8 @@ struct smtpd_proto {
 
 	/* Its content. */
 	struct buf content;
+	struct header_rewrite header_rewrite;
+	struct buf rewritten; /* what comes out of it */
 	struct header header;
 	struct hash_stream *hash;
 	uint64_t length;

@@ -2,17 +2,17 @@
  * fuzz_address_list.c - any bytes as sendmail's input: header found, addresses taken out of it
  */
 #include "base/check.h"
-#include "cli/address_list.h"
 #include "cli/draft.h"
 #include "message/address.h"
+#include "message/address_list.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static enum err
-fuzz_address(void *ctx, struct slice address)
+fuzz_address(void *ctx, struct slice address, struct slice place)
 {
 	(void)ctx;
-	CHECK(address.len > 0);
+	CHECK(address.len > 0 && place.len > 0);
 	CHECK(address_check(address, ADDRESS_BARE | ADDRESS_UTF8) == ERR_OK);
 	return ERR_OK;
 }

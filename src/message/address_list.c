@@ -1,7 +1,7 @@
 /*
  * address_list.c - addresses out of a header field or an argument (see address_list.h)
  */
-#include "cli/address_list.h"
+#include "message/address_list.h"
 
 #include "base/ascii.h"
 #include "message/address.h"
@@ -13,6 +13,7 @@ struct address_list {
 	void *ctx;
 	struct buf word;     /* the address without brackets, or a display name, so far */
 	struct buf internal; /* of the address in brackets */
+	struct slice place;  /* of the address in the text */
 	bool is_parted;	     /* blanks stood between two words */
 	bool is_blank;	     /* blanks were last */
 	bool has_angle;
@@ -58,14 +59,14 @@ address_list_flush(struct address_list *list)
 
 	if (list->has_angle) {
 		if (list->internal.len > 0)
-			err = list->fn(list->ctx, buf_slice(&list->internal));
+			err = list->fn(list->ctx, buf_slice(&list->internal), list->place);
 	} else if (list->word.len > 0) {
 		if (list->is_parted)
 			return ERR_SYNTAX;
 		buf_init(&internal, ADDRESS_MAX + 1);
 		err = address_parse(buf_slice(&list->word), ADDRESS_LIST_FLAGS, &internal);
 		if (err == ERR_OK)
-			err = list->fn(list->ctx, buf_slice(&internal));
+			err = list->fn(list->ctx, buf_slice(&internal), list->place);
 		buf_done(&internal);
 	}
 	address_list_clear(list);
@@ -80,6 +81,7 @@ address_list_angle(struct address_list *list, struct slice path)
 	buf_clear(&list->word);
 	buf_clear(&list->internal);
 	list->has_angle = true;
+	list->place = slice_make(path.ptr + 1, path.len - 2);
 	return address_parse_path(&path, ADDRESS_LIST_FLAGS | ADDRESS_NULL, &list->internal);
 }
 
@@ -95,6 +97,9 @@ address_list_add(struct address_list *list, struct slice part)
 	if (list->is_blank && !is_glue && last != '.' && last != '@')
 		list->is_parted = true;
 	list->is_blank = false;
+	if (list->word.len == 0)
+		list->place = part;
+	list->place.len = (size_t)(part.ptr + part.len - list->place.ptr);
 	return buf_append(&list->word, part);
 }
 
