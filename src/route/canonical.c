@@ -101,7 +101,7 @@ canonical_rewrite(const struct config *config, enum canonical_class class, struc
 	for (size_t i = 0; err == ERR_OK && now.len > 0 && i < 3; i++) {
 		uint64_t allowed = config_words(config, NULL, tables[i].classes);
 
-		/* The first table is for senders, the second for recipients, whatever else is said. */
+		/* The first table is for senders, the second for recipients, come what may. */
 		if (i < 2)
 			allowed &= i == 0 ? senders : ~(uint64_t)senders;
 		if (allowed & class)
