@@ -5,6 +5,7 @@ test_power_cut.py. A file takes all its room; or the kernel is told to find an e
 with errors=remount-ro. Skipped without root, loop devices or that switch.
 """
 import os
+import socket
 import time
 
 import pytest
@@ -55,11 +56,66 @@ def device(tmp_path):
 
 
 @pytest.fixture
+def thin(tmp_path):
+    """A device that promises more than is behind it: writes go into the page cache, flushes fail."""
+    if not can_mount(tmp_path):
+        pytest.skip("needs root, e2fsprogs and loop devices")
+    for path in (tmp_path, *list(tmp_path.parents)[:2]):
+        path.chmod(0o755)
+    behind = f"{tmp_path}/behind"
+    os.mkdir(behind)
+    assert command("mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", behind).returncode == 0
+    device = Device(behind)
+    device.behind = behind
+    try:
+        yield device
+    finally:
+        device.done()
+        assert command("umount", behind).returncode == 0
+
+
+@pytest.fixture
 def on_device(make_ostler, sink, device):
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
                          {**SMALL, "queue_directory": f"{device.image.path}/queue"})
     yield ostler
     ostler.stop()
+
+
+def greeting_s(ostler):
+    """How long a client waits for it."""
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", ostler.port), 40) as s:
+        s.settimeout(40)
+        assert s.recv(4) == b"220 "
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def on_thin(make_ostler, sink, thin):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
+                         {**SMALL, "queue_directory": f"{thin.image.path}/queue"})
+    yield ostler
+    ostler.stop()
+
+
+def test_flush_really_fails__greetings_and_refusals_come_at_once(on_thin, sink, thin):
+    on_thin.send([f"w{n}@dest.test" for n in range(10)])
+    fill(f"{thin.behind}/filler")
+    load = Load(on_thin.port, "thin", body="x" * 70 + "\r\n" * 3000)
+    load.start()
+    wait_for(lambda: attempt(on_thin, "large@dest.test", body=("x" * 70 + "\r\n") * 5000) != 250, 20, "a failure")
+    # Also a process that never had a queue ID: giving those out needs a write.
+    on_thin.kill("smtpd")
+    wait_for(on_thin.greets, 10, "another smtpd")
+    slowest = 0
+    for _ in range(50):
+        slowest = max(slowest, greeting_s(on_thin))
+        assert attempt(on_thin, "refused@dest.test") in (451, 452)
+    assert slowest < 2 and set(load.refused) <= {451, 452} and health(on_thin)[0] == 503
+    load.stopped.set()
+    load.join(30)
+    arrived(sink, load.acknowledged, 30)
 
 
 def test_file_system_runs_full__mail_is_refused_deliveries_drain_and_service_returns(on_device, sink, device):
