@@ -27,6 +27,30 @@ num_parse_u64(struct slice text, uint64_t min, uint64_t max, uint64_t *ret_value
 }
 
 enum err
+num_parse_rate(struct slice text, uint64_t *ret_ns)
+{
+	static const struct {
+		const char *name;
+		uint64_t seconds;
+	} units[] = { { "s", 1 }, { "sec", 1 }, { "second", 1 }, { "m", 60 }, { "min", 60 },
+		{ "minute", 60 }, { "h", 3600 }, { "hour", 3600 }, { "d", 86400 },
+		{ "day", 86400 } };
+	size_t slash = slice_find(text, '/');
+	struct slice unit = slice_trim(slice_from(text, slash + 1));
+	uint64_t count;
+	enum err err = num_parse_u64(slice_trim(slice_head(text, slash)), 1, 1000000, &count);
+
+	if (err != ERR_OK)
+		return err;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (slice_equal_nocase_str(unit, units[i].name)) {
+			*ret_ns = units[i].seconds * 1000000000 / count;
+			return ERR_OK;
+		}
+	return ERR_SYNTAX;
+}
+
+enum err
 size_add(size_t a, size_t b, size_t *ret_sum)
 {
 	size_t sum;

@@ -10,6 +10,12 @@
 /* Decimal digits only, at least one. ERR_SYNTAX: something else; ERR_RANGE: outside min..max. */
 MUST_USE enum err num_parse_u64(struct slice text, uint64_t min, uint64_t max, uint64_t *ret_value);
 
+/*
+ * N/UNIT, UNIT one of s, sec, second, m, min, minute, h, hour, d, day: nanoseconds for each of N.
+ * ERR_SYNTAX; ERR_RANGE: N is 0 or more than a million.
+ */
+MUST_USE enum err num_parse_rate(struct slice text, uint64_t *ret_ns);
+
 /* a + b and a * b; ERR_LIMIT if the result does not fit. */
 MUST_USE enum err size_add(size_t a, size_t b, size_t *ret_sum);
 MUST_USE enum err size_mul(size_t a, size_t b, size_t *ret_product);

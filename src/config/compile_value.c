@@ -197,6 +197,9 @@ compile_check_value(enum param_id id, const struct value_source *source, struct 
 	case PARAM_DEFAULT_DESTINATION_CONCURRENCY_POSITIVE_FEEDBACK:
 	case PARAM_DEFAULT_DESTINATION_CONCURRENCY_NEGATIVE_FEEDBACK:
 		return value_check_feedback(source, text, reterr_fault);
+	case PARAM_DEFAULT_DESTINATION_RATE_LIMIT:
+	case PARAM_DEFAULT_DESTINATION_RECIPIENT_RATE_LIMIT:
+		return value_check_rate(source, text, reterr_fault);
 	case PARAM_JOURNAL_SEGMENT_SIZE:
 		if (number % (1024 * 1024) == 0)
 			return ERR_OK;

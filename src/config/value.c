@@ -217,6 +217,18 @@ value_check_feedback(
 }
 
 enum err
+value_check_rate(const struct value_source *source, struct slice text, struct fault *reterr_fault)
+{
+	uint64_t ns;
+
+	if (text.len == 0 || num_parse_rate(text, &ns) == ERR_OK)
+		return ERR_OK;
+	return fault_set(reterr_fault, ERR_CONFIG,
+		"%s: bad rate: %s = %s (allowed: N/s, N/min, N/h or N/day, N from 1 to 1000000)",
+		origin_text(source->origin).text, source->name, origin_value(text).text);
+}
+
+enum err
 value_check_endpoint(
 	const struct value_source *source, struct slice text, struct fault *reterr_fault)
 {

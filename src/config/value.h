@@ -29,6 +29,10 @@ MUST_USE enum err value_parse(const struct value_source *source, struct slice te
 MUST_USE enum err value_check_feedback(
 	const struct value_source *source, struct slice text, struct fault *reterr_fault);
 
+/* N/s, N/min, N/h, N/day; empty is fine. */
+MUST_USE enum err value_check_rate(
+	const struct value_source *source, struct slice text, struct fault *reterr_fault);
+
 /* address:port, [address]:port; empty is fine. */
 MUST_USE enum err value_check_endpoint(
 	const struct value_source *source, struct slice text, struct fault *reterr_fault);

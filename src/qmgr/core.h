@@ -101,10 +101,10 @@ enum core_plant {
 	CORE_PLANT_CLOCK_IDS = 8192,   /* queue IDs are made of the clock alone */
 	CORE_PLANT_CLOCK_UNSEEN = 16384, /* a step of the clock is not noticed */
 	CORE_PLANT_EXPIRE_FAST = 32768, /* expiry_rate is not looked at */
-	CORE_PLANT_LOSE_CROWDED = 131072, /* mail that waits for room at its site is forgotten */
 	CORE_PLANT_EXPIRE_SILENT = 65536, /* what an operator expires is dropped without a report */
 	CORE_PLANT_BATCH_AGAIN = 131072, /* a batch of recipients begins with the last one again */
 	CORE_PLANT_BATCH_STOPS = 262144, /* nothing follows a batch with nothing to deliver */
+	CORE_PLANT_LOSE_CROWDED = 524288, /* mail that waits for room at its site is forgotten */
 };
 
 enum { CORE_MACHINE_SIZE = 16 };

@@ -5,6 +5,7 @@
 #include "base/num.h"
 #include "message/dsn.h"
 #include "qmgr/core_priv.h"
+#include "qmgr/site_settings.h"
 
 enum { DESTINATIONS_MAX = 100000 };
 
@@ -50,6 +51,7 @@ options_of(struct core *core)
 		.dead_ns = min_s * NS_PER_S,
 		.transport_dead_ns =
 			config_time_s(config, NULL, PARAM_TRANSPORT_RETRY_TIME) * NS_PER_S,
+		.settings = site_settings,
 		.message_done = message_done,
 		.ctx = core,
 	};
@@ -82,6 +84,15 @@ share_of(const struct config *config, const struct config_service *service)
 	return (uint32_t)num_max_u64(share, 1);
 }
 
+/* Empty: no limit. The configuration has checked it. */
+static uint64_t
+rate_of(const struct config *config, const struct config_service *service, enum param_id id)
+{
+	uint64_t ns;
+
+	return num_parse_rate(config_transport_str(config, service, id), &ns) == ERR_OK ? ns : 0;
+}
+
 static struct sched_limits
 limits_of(const struct config *config, const struct config_service *service)
 {
@@ -91,6 +102,9 @@ limits_of(const struct config *config, const struct config_service *service)
 		.recipient_max = LIMIT(DEFAULT_DESTINATION_RECIPIENT_LIMIT),
 		.session_max = service->process_limit,
 		.rate_delay_ns = DELAY(DEFAULT_DESTINATION_RATE_DELAY),
+		.rate_ns = rate_of(config, service, PARAM_DEFAULT_DESTINATION_RATE_LIMIT),
+		.recipient_rate_ns = rate_of(
+			config, service, PARAM_DEFAULT_DESTINATION_RECIPIENT_RATE_LIMIT),
 		.transport_rate_delay_ns = DELAY(DEFAULT_TRANSPORT_RATE_DELAY),
 		.share_max = share_of(config, service),
 		.slots = {

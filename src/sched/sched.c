@@ -19,6 +19,7 @@ sched_new(const struct sched_options *options)
 	TAILQ_INIT(&sched->drain);
 	TAILQ_INIT(&sched->wake);
 	TAILQ_INIT(&sched->recall);
+	TAILQ_INIT(&sched->paced);
 	rng_init(&sched->rng, options->seed);
 	TAILQ_INIT(&sched->all);
 	return sched;
@@ -90,7 +91,8 @@ sched_transport_set(
 	transport->limits.window.has_rate_delay = limits->rate_delay_ns > 0;
 	HASH_ITER(hh, transport->destinations, destination, next)
 	{
-		window_change(&destination->window, &transport->limits.window);
+		dest_set_limits(destination);
+		window_change(&destination->window, &dest_limits(destination)->window);
 		dest_update(destination);
 	}
 	return transport;
@@ -212,6 +214,22 @@ sched_session_ready(struct sched *sched, struct sched_destination *destination)
 	dest_update(destination);
 }
 
+/* W20: with a rate delay what waits is given back, but the destination only makes its pause. */
+static void
+after_failure(struct sched_destination *destination, bool died, const struct sched_reason *why,
+	struct mono now)
+{
+	bool is_delayed = dest_limits(destination)->rate_delay_ns > 0;
+
+	if (died && is_delayed)
+		dest_give_back(destination, why->dsn, why->text);
+	else if (died)
+		dest_kill(destination, why->dsn, why->text, now);
+	if (is_delayed && window_state(&destination->window) != WINDOW_SUSPENDED)
+		dest_suspend(destination, now);
+	dest_update(destination);
+}
+
 struct sched_entry *
 sched_session_failed(struct sched *sched, struct sched_destination *destination, struct slice dsn,
 	struct slice reason, struct mono now)
@@ -231,13 +249,8 @@ sched_session_failed(struct sched *sched, struct sched_destination *destination,
 	victim = spares ? NULL : flow_first_entry(destination);
 	if (victim != NULL)
 		entry_stop_waiting(victim, ENTRY_DRAINED);
-	if (died)
-		dest_kill(destination, dsn, reason, now);
-	else if (destination->transport->limits.rate_delay_ns > 0 &&
-		 window_state(&destination->window) == WINDOW_READY)
-		dest_suspend(destination, now);
-	else
-		dest_update(destination);
+	after_failure(destination, died,
+		&(const struct sched_reason){ .dsn = dsn, .text = reason }, now);
 	return victim;
 }
 
@@ -278,7 +291,9 @@ may_prefetch(const struct sched_destination *destination)
 	return destination->waiting > idle + destination->opening &&
 	       window_state(&destination->window) == WINDOW_READY &&
 	       destination->prefetched < window_limit(&destination->window) &&
-	       destination->transport->limits.rate_delay_ns == 0 &&
+	       dest_limits(destination)->rate_delay_ns == 0 &&
+	       dest_limits(destination)->rate_ns == 0 &&
+	       dest_limits(destination)->recipient_rate_ns == 0 &&
 	       destination->transport->limits.transport_rate_delay_ns == 0;
 }
 
@@ -291,11 +306,12 @@ sched_take(struct sched *sched, struct sched_destination *destination, bool pref
 
 	(void)sched;
 	if (destination->waiting == 0 || !transport_may_work(transport, now) ||
-		destination->refused.reason != NULL)
+		destination->refused.reason != NULL || destination->in_paced)
 		return NULL;
 	if (prefetch ? !may_prefetch(destination) : !window_has_room(&destination->window))
 		return NULL;
 	entry = flow_select(destination, now);
+	dest_pace(destination, entry->count, now);
 	if (!prefetch) {
 		window_take(&destination->window);
 		entry->explores = dest_learns(destination) &&
@@ -359,7 +375,7 @@ site_works(struct sched_destination *destination, bool explores, struct mono now
 		window_success(&destination->window);
 	if (was_dead && window_state(&destination->window) == WINDOW_READY)
 		dest_revive(destination);
-	if (destination->transport->limits.rate_delay_ns > 0 &&
+	if (dest_limits(destination)->rate_delay_ns > 0 &&
 		window_state(&destination->window) == WINDOW_READY)
 		dest_suspend(destination, now);
 }
@@ -383,11 +399,9 @@ sched_entry_finish(struct sched *sched, struct sched_entry *entry, bool works, s
 	sched->counts.busy--;
 	if (works)
 		site_works(destination, entry->explores, now);
-	else if (site_fails(destination, entry->explores, now))
-		dest_kill(destination, dsn, reason, now);
-	else if (destination->transport->limits.rate_delay_ns > 0 &&
-		 window_state(&destination->window) == WINDOW_READY)
-		dest_suspend(destination, now);
+	else
+		after_failure(destination, site_fails(destination, entry->explores, now),
+			&(const struct sched_reason){ .dsn = dsn, .text = reason }, now);
 	entry_gone(entry, true);
 	dest_update(destination);
 }
@@ -518,6 +532,7 @@ sched_step(struct sched *sched, struct mono now)
 	struct sched_transport *transport;
 	struct sched_destination *destination;
 
+	dest_step_paced(sched, now);
 	TAILQ_FOREACH (transport, &sched->transports, link) {
 		if (transport->is_dead && transport->due.ns <= now.ns)
 			transport_revive(transport);
@@ -532,7 +547,10 @@ sched_due(const struct sched *sched)
 {
 	struct mono due = { UINT64_MAX };
 	const struct sched_transport *transport;
+	const struct sched_destination *paced = TAILQ_FIRST(&sched->paced);
 
+	if (paced != NULL)
+		due = paced->paced_until;
 	TAILQ_FOREACH (transport, &sched->transports, link) {
 		const struct sched_destination *first = TAILQ_FIRST(&transport->timers);
 

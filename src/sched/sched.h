@@ -42,6 +42,7 @@ struct sched_transport;
 struct sched_destination;
 struct sched_entry;
 struct sched_job;
+struct sched_limits;
 
 /* Embedded in the caller's message; its fields are private. */
 struct sched_message {
@@ -69,6 +70,12 @@ struct sched_options {
 	uint32_t clog_max;        /* W21: entries of a destination worth a warning; 0: never */
 	uint64_t clog_ns;         /* between two of them */
 	uint64_t transport_dead_ns; /* transport_retry_time (X1) */
+	/*
+	 * Changes a transport's limits for one of its next hops (destination_settings_maps); false:
+	 * they hold. Asked for a new destination and in sched_transport_set(). May be NULL.
+	 */
+	bool (*settings)(void *ctx, struct sched_transport *transport, struct slice nexthop,
+		struct sched_limits *limits);
 	/* refs are 0; may be NULL */
 	void (*message_done)(void *ctx, struct sched_message *message);
 	void *ctx;
@@ -86,6 +93,8 @@ struct sched_limits {
 	uint32_t recipient_max;        /* per entry (K8); 0: none; 1: a queue per recipient (R52) */
 	uint32_t session_max;          /* of the transport (its process limit); 0: none */
 	uint64_t rate_delay_ns;        /* destination rate delay (W20) */
+	uint64_t rate_ns;              /* of each transaction at a destination; 0: no limit */
+	uint64_t recipient_rate_ns;    /* of each recipient */
 	uint64_t transport_rate_delay_ns; /* X10 */
 	/*
 	 * Z41: recipients that may wait for one of its destinations in memory; beyond that senders
@@ -102,7 +111,7 @@ void sched_set_options(struct sched *sched, const struct sched_options *options)
 
 /* --- transports ------------------------------------------------------------------------------- */
 
-/* Makes a transport or changes its limits, those of its destinations too (their windows stay). */
+/* Makes a transport or changes its limits and its destinations' (their windows stay). */
 struct sched_transport *sched_transport_set(struct sched *sched, struct slice name,
 	const struct sched_limits *limits, void *ctx);
 void *sched_transport_ctx(const struct sched_transport *transport);

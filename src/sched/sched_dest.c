@@ -63,7 +63,7 @@ is_working(const struct sched_destination *destination)
 {
 	enum window_state state = window_state(&destination->window);
 
-	return (state == WINDOW_READY || state == WINDOW_PROBING) &&
+	return (state == WINDOW_READY || state == WINDOW_PROBING) && !destination->in_paced &&
 	       destination->refused.reason == NULL && !destination->transport->is_dead;
 }
 
@@ -136,7 +136,7 @@ bool
 dest_learns(const struct sched_destination *destination)
 {
 	return destination->sched->options.is_adaptive &&
-	       destination->transport->limits.rate_delay_ns == 0;
+	       dest_limits(destination)->rate_delay_ns == 0;
 }
 
 void
@@ -225,6 +225,14 @@ dest_kill(struct sched_destination *destination, struct slice dsn, struct slice 
 	dest_update(destination);
 }
 
+void
+dest_give_back(struct sched_destination *destination, struct slice dsn, struct slice reason)
+{
+	if (destination->waiting > 0)
+		text_set_suspended(&destination->refused, dsn, reason);
+	dest_drain(destination);
+}
+
 /* One message may try; the reason of its death stays until that has succeeded. */
 void
 dest_probe(struct sched_destination *destination)
@@ -260,7 +268,7 @@ dest_suspend(struct sched_destination *destination, struct mono now)
 	text_clear(&destination->dead);
 	window_suspend(&destination->window);
 	start_timer(
-		destination, mono_add_ns(now, destination->transport->limits.rate_delay_ns));
+		destination, mono_add_ns(now, dest_limits(destination)->rate_delay_ns));
 	dest_drain(destination);
 	dest_update(destination);
 }
@@ -269,6 +277,71 @@ bool
 transport_may_work(const struct sched_transport *transport, struct mono now)
 {
 	return !transport->is_dead && now.ns >= transport->not_before.ns;
+}
+
+/* --- limits and rates ------------------------------------------------------------------------- */
+
+const struct sched_limits *
+dest_limits(const struct sched_destination *destination)
+{
+	return destination->own_limits != NULL ? destination->own_limits
+					       : &destination->transport->limits;
+}
+
+void
+dest_set_limits(struct sched_destination *destination)
+{
+	struct sched_transport *transport = destination->transport;
+	const struct sched_options *options = &destination->sched->options;
+	struct sched_limits limits = transport->limits;
+
+	mem_free(destination->own_limits);
+	destination->own_limits = NULL;
+	if (options->settings == NULL || !options->settings(options->ctx, transport,
+						 slice_str(destination->nexthop), &limits))
+		return;
+	limits.window.has_rate_delay = limits.rate_delay_ns > 0;
+	destination->own_limits = MEM_NEW(struct sched_limits);
+	*destination->own_limits = limits;
+}
+
+/*
+ * Transactions are spread evenly: each takes the time that its rates give it, and what was not used
+ * is lost, so that no window of time sees more than the rate. Waits are short and alike, so the
+ * place in the list is near its end.
+ */
+void
+dest_pace(struct sched_destination *destination, uint32_t recipients, struct mono now)
+{
+	const struct sched_limits *limits = dest_limits(destination);
+	struct dest_list *paced = &destination->sched->paced;
+	uint64_t wait_ns = num_max_u64(limits->rate_ns, limits->recipient_rate_ns * recipients);
+	struct sched_destination *before;
+
+	if (wait_ns == 0)
+		return;
+	destination->paced_until = mono_add_ns(now, wait_ns);
+	destination->in_paced = true;
+	before = TAILQ_LAST(paced, dest_list);
+	while (before != NULL && before->paced_until.ns > destination->paced_until.ns)
+		before = TAILQ_PREV(before, dest_list, paced_link);
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(paced, destination, paced_link);
+	else
+		TAILQ_INSERT_AFTER(paced, before, destination, paced_link);
+}
+
+void
+dest_step_paced(struct sched *sched, struct mono now)
+{
+	struct sched_destination *destination;
+
+	while ((destination = TAILQ_FIRST(&sched->paced)) != NULL &&
+		destination->paced_until.ns <= now.ns) {
+		TAILQ_REMOVE(&sched->paced, destination, paced_link);
+		destination->in_paced = false;
+		dest_update(destination);
+	}
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -285,6 +358,9 @@ dest_free(struct sched_destination *destination)
 		TAILQ_REMOVE(&sched->drain, destination, drain_link);
 	if (sched->clogged == destination)
 		sched->clogged = NULL;
+	if (destination->in_paced)
+		TAILQ_REMOVE(&sched->paced, destination, paced_link);
+	mem_free(destination->own_limits);
 	if (destination->in_recall)
 		TAILQ_REMOVE(&sched->recall, destination, recall_link);
 	stop_timer(destination);
@@ -305,7 +381,8 @@ static bool
 is_forgettable(const struct sched_destination *destination)
 {
 	return destination->entries == 0 && destination->opening == 0 && destination->ready == 0 &&
-	       destination->parked_count == 0 && destination->holds == 0;
+	       destination->parked_count == 0 && destination->holds == 0 &&
+	       !destination->in_paced;
 }
 
 /* W16: too many: the oldest that nobody needs goes. A few are looked at, no more. */
@@ -355,7 +432,7 @@ dest_refresh(struct sched_destination *destination)
 	if (!destination->sched->options.is_adaptive && destination->entries == 0 &&
 		destination->opening + destination->ready == 0 &&
 		window_state(&destination->window) == WINDOW_READY)
-		window_init(&destination->window, &destination->transport->limits.window);
+		window_init(&destination->window, &dest_limits(destination)->window);
 }
 
 struct sched_destination *
@@ -380,7 +457,8 @@ dest_get(struct sched_transport *transport, struct slice nexthop, struct slice u
 	TAILQ_INIT(&destination->groups);
 	TAILQ_INIT(&destination->ahead);
 	learn_start(&destination->learner);
-	window_init(&destination->window, &transport->limits.window);
+	dest_set_limits(destination);
+	window_init(&destination->window, &dest_limits(destination)->window);
 	HASH_ADD_KEYPTR(
 		hh, transport->destinations, destination->name, strlen(name), destination);
 	TAILQ_INSERT_TAIL(&sched->all, destination, all_link);

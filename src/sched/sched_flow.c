@@ -199,7 +199,7 @@ stack_pop(struct sched_job *job)
 	if (parent != NULL) {
 		if (job->level == parent->level + 1)
 			parent->avail -=
-				job->used * job->destination->transport->limits.slots.cost;
+				job->used * dest_limits(job->destination)->slots.cost;
 		LIST_REMOVE(job, sibling);
 	}
 	while ((child = LIST_FIRST(&job->children)) != NULL) {
@@ -224,7 +224,7 @@ stack_push(struct flow *flow, struct sched_job *current, struct sched_job *job)
 	job->parent = current;
 	job->level = current->level + 1;
 	LIST_INSERT_HEAD(&current->children, job, sibling);
-	current->avail -= need * current->destination->transport->limits.slots.cost;
+	current->avail -= need * dest_limits(current->destination)->slots.cost;
 	job->used = -need;
 	job->has_overtaken = true;
 }
@@ -260,7 +260,7 @@ static struct sched_job *
 current_job(struct flow *flow, struct mono now)
 {
 	struct sched_job *current = TAILQ_FIRST(&flow->jobs), *job;
-	const struct sched_slots *slots = &current->destination->transport->limits.slots;
+	const struct sched_slots *slots = &dest_limits(current->destination)->slots;
 	int64_t capacity, need;
 
 	if (slots->cost < 2 || current->avail <= 0 ||

@@ -200,7 +200,7 @@ dest_takes(const struct sched_destination *destination)
 static bool
 is_crowded(struct sched_message *message, struct sched_destination *destination)
 {
-	uint32_t share = destination->transport->limits.share_max;
+	uint32_t share = dest_limits(destination)->share_max;
 	bool is_behind = park_has(destination, message->class);
 
 	if (share == 0 || (destination->waiting_recipients < share && !is_behind) ||

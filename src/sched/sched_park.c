@@ -12,7 +12,7 @@ wants_parked(const struct sched_destination *destination)
 {
 	const struct window *window = &destination->window;
 	uint32_t near = destination->waiting + destination->fetched_count;
-	uint32_t share = destination->transport->limits.share_max;
+	uint32_t share = dest_limits(destination)->share_max;
 	uint32_t wanted = 2 * window_limit(window) + AHEAD;
 
 	if (TAILQ_EMPTY(&destination->groups))

@@ -128,6 +128,7 @@ struct sched_destination {
 	char *nexthop;
 	char *name;
 	void *ctx;
+	struct sched_limits *own_limits; /* NULL: the transport's */
 	struct window window;
 	struct learner learner;       /* adaptive only */
 	struct flow own;              /* the only one, as a rule; else others are in sched->flows */
@@ -144,6 +145,9 @@ struct sched_destination {
 	struct text dead;             /* why it is dead */
 	struct text refused;          /* why what waits is given back; NULL: it is not */
 	struct mono due;
+	struct mono paced_until;      /* a rate: nothing is taken before */
+	bool in_paced;
+	TAILQ_ENTRY(sched_destination) paced_link;
 	uint64_t probe_wait_ns;       /* before the next probe; 0: no failure since a success */
 	struct group_list groups;     /* of parked mail; senders take turns */
 	uint32_t parked_count, fetched_count;
@@ -185,6 +189,7 @@ struct sched {
 	struct transport_list want;
 	struct dest_list work;
 	struct dest_list drain;
+	struct dest_list paced;  /* the earliest first */
 	struct dest_list recall; /* a prefetch of theirs is wanted back */
 	struct dest_list wake;  /* their parked mail is wanted */
 	struct flow *flows;     /* hash by key */
@@ -204,6 +209,10 @@ struct sched {
 struct sched_destination *dest_get(
 	struct sched_transport *transport, struct slice nexthop, struct slice user);
 bool dest_learns(const struct sched_destination *destination);
+const struct sched_limits *dest_limits(const struct sched_destination *destination);
+void dest_set_limits(struct sched_destination *destination);
+void dest_pace(struct sched_destination *destination, uint32_t recipients, struct mono now);
+void dest_step_paced(struct sched *sched, struct mono now);
 void dest_refresh(struct sched_destination *destination);
 void dest_recall(struct sched_destination *destination);
 void dest_update(struct sched_destination *destination);
@@ -211,6 +220,8 @@ void dest_kill(struct sched_destination *destination, struct slice dsn, struct s
 	struct mono now);
 void dest_revive(struct sched_destination *destination);
 void dest_probe(struct sched_destination *destination);
+/* What waits is drained with that reason; nothing else happens. */
+void dest_give_back(struct sched_destination *destination, struct slice dsn, struct slice reason);
 void dest_suspend(struct sched_destination *destination, struct mono now);
 void dest_drain(struct sched_destination *destination);
 void dest_free(struct sched_destination *destination);

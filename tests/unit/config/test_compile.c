@@ -237,6 +237,8 @@ test_compile__bad_values__name_everything(void **state)
 	world_refuse(world, "default_transport = nosuch\n", "unknown transport|nosuch|line 1");
 	world_refuse(world, "journal_segment_size = 1048577\n", "multiples of 1048576");
 	world_refuse(world, "default_destination_concurrency_positive_feedback = 2\n", "bad feedback");
+	world_refuse(world, "default_destination_rate_limit = 5\n", "bad rate");
+	world_refuse(world, "smtp_destination_recipient_rate_limit = 5/week\n", "bad rate");
 	world_refuse(world, "myhostname = a b\n", "bad host name");
 	world_refuse(world, "admin_listen = nonsense\n", "admin_listen|address:port");
 	world_refuse(world, "home_mailbox = ../x/\n", "home_mailbox");

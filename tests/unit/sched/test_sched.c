@@ -458,6 +458,137 @@ test_W20__rate_delay__suspends_between_transactions(void **state)
 	sched_entry_finish(bench->sched, entry, true, SLICE_LIT(""), SLICE_LIT(""), bench->now);
 }
 
+/* rules: W20 */
+static void
+test_W20__last_failure__gives_back_what_waits_and_makes_its_pause(void **state)
+{
+	struct bench *bench = *state;
+	struct sched_limits limits = { .recipient_max = 1, .rate_delay_ns = 10 * NS_PER_S,
+		.window = { .initial = 5, .limit_max = 5, .cohort_limit = 1 } };
+	static struct sched_message messages[3];
+	struct sched_status status;
+	struct sched_entry *entry;
+
+	bench->transport = sched_transport_set(bench->sched, SLICE_LIT("paced"), &limits, NULL);
+	for (int i = 0; i < 3; i++) {
+		sched_message_add(&messages[i], bench, (uint64_t)i);
+		assert_true(assign(bench, &messages[i], "a.test", 0));
+	}
+	entry = take_one(bench);
+	struct sched_destination *destination = sched_entry_destination(entry);
+
+	sched_entry_finish(bench->sched, entry, false, SLICE_LIT("4.4.2"), SLICE_LIT("lost"),
+		bench->now);
+	assert_int_equal(drain_all(bench, "delivery temporarily suspended: lost"), 2);
+	sched_destination_status(destination, &status);
+	assert_int_equal(status.state, WINDOW_SUSPENDED);
+	assert_int_equal(sched_due(bench->sched).ns, bench->now.ns + 10 * NS_PER_S);
+	/* What comes now waits for the end of the pause, no longer. */
+	sched_message_add(&messages[0], bench, 9);
+	assert_true(assign(bench, &messages[0], "a.test", 0));
+	bench->now = sched_due(bench->sched);
+	sched_step(bench->sched, bench->now);
+	assert_non_null(entry = sched_take(bench->sched, destination, false, bench->now));
+	sched_entry_finish(bench->sched, entry, true, SLICE_LIT(""), SLICE_LIT(""), bench->now);
+}
+
+/* a.test may have four recipients a second, b.test three messages a minute in one session. */
+static bool
+settings(void *ctx, struct sched_transport *transport, struct slice nexthop,
+	struct sched_limits *limits)
+{
+	(void)ctx;
+	(void)transport;
+	if (slice_equal_str(nexthop, "a.test"))
+		limits->recipient_rate_ns = NS_PER_S / 4;
+	else if (slice_equal_str(nexthop, "b.test"))
+		limits->rate_ns = 20 * NS_PER_S;
+	else
+		return false;
+	limits->window.limit_max = slice_equal_str(nexthop, "b.test") ? 1 : 5;
+	return true;
+}
+
+/* So many transactions of the next hop begin within a time. */
+static unsigned
+count_within(struct bench *bench, struct sched_destination *destination, uint64_t ns)
+{
+	uint64_t end_ns = bench->now.ns + ns;
+	struct sched_entry *entry;
+	unsigned count = 0;
+
+	while (bench->now.ns < end_ns) {
+		while ((entry = sched_take(bench->sched, destination, false, bench->now)) != NULL) {
+			assert_null(sched_take(bench->sched, destination, true, bench->now));
+			sched_entry_finish(bench->sched, entry, true, SLICE_LIT(""), SLICE_LIT(""),
+				bench->now);
+			count++;
+		}
+		bench->now = sched_due(bench->sched);
+		sched_step(bench->sched, bench->now);
+		sched_check(bench->sched);
+	}
+	return count;
+}
+
+static void
+test_rate__of_messages_and_of_recipients__is_never_passed(void **state)
+{
+	struct bench *bench = *state;
+	struct sched_options options = { .settings = settings };
+	struct sched_limits limits = { .recipient_max = 2,
+		.window = { .initial = 5, .limit_max = 20, .cohort_limit = 1 } };
+	static struct sched_message messages[3][30];
+	static const char *const hops[] = { "a.test", "b.test", "c.test" };
+	struct sched_destination *destination;
+	struct sched_status status;
+
+	sched_set_options(bench->sched, &options);
+	bench->transport = sched_transport_set(bench->sched, SLICE_LIT("rated"), &limits, NULL);
+	for (int hop = 0; hop < 3; hop++)
+		for (int i = 0; i < 30; i++) {
+			sched_message_add(&messages[hop][i], bench, (uint64_t)i);
+			assert_true(assign(bench, &messages[hop][i], hops[hop], 0));
+			assert_true(assign(bench, &messages[hop][i], hops[hop], 1));
+		}
+	for (int hop = 0; hop < 3; hop++) {
+		destination = sched_session_next(bench->sched, bench->now);
+		sched_session_ready(bench->sched, destination);
+		sched_destination_status(destination, &status);
+		if (slice_equal_str(status.nexthop, "a.test")) {
+			/* Two recipients a transaction: two transactions a second. */
+			assert_in_range(count_within(bench, destination, 10 * NS_PER_S), 20, 21);
+		} else if (slice_equal_str(status.nexthop, "b.test")) {
+			assert_int_equal(status.limit_max, 1);
+			assert_in_range(count_within(bench, destination, 180 * NS_PER_S), 9, 10);
+			/* A reload without the line: from its next turn on nothing holds it back. */
+			options.settings = NULL;
+			sched_set_options(bench->sched, &options);
+			(void)sched_transport_set(
+				bench->sched, SLICE_LIT("rated"), &limits, NULL);
+			bench->now.ns += 20 * NS_PER_S;
+			sched_step(bench->sched, bench->now);
+			sched_destination_status(destination, &status);
+			assert_int_equal(status.limit_max, 20);
+			for (int i = 0; i < 5; i++) {
+				struct sched_entry *entry = sched_take(
+					bench->sched, destination, false, bench->now);
+
+				assert_non_null(entry);
+				sched_entry_finish(bench->sched, entry, true, SLICE_LIT(""),
+					SLICE_LIT(""), bench->now);
+			}
+			options.settings = settings;
+			sched_set_options(bench->sched, &options);
+		} else {
+			assert_int_equal(status.limit_max, 20);
+		}
+	}
+	for (int hop = 0; hop < 3; hop++)
+		for (int i = 0; i < 30; i++)
+			sched_message_remove(bench->sched, &messages[hop][i]);
+}
+
 struct walk {
 	struct sched_message messages[WALK_MESSAGES];
 	struct sched_entry *busy[WALK_MESSAGES * 8];
@@ -569,6 +700,8 @@ main(void)
 		TEST(test_W8__a_dead_site__ends_no_transaction_and_dies_once),
 		TEST(test_X10__transport_rate_delay__parts_transactions),
 		TEST(test_W20__rate_delay__suspends_between_transactions),
+		TEST(test_W20__last_failure__gives_back_what_waits_and_makes_its_pause),
+		TEST(test_rate__of_messages_and_of_recipients__is_never_passed),
 		TEST(test_random_walk__keeps_every_invariant),
 	};
 
