@@ -129,6 +129,7 @@ enum journal_plant {
 	JOURNAL_PLANT_DROP_UNKNOWN = 4194304, /* store: records of a later release go */
 	JOURNAL_PLANT_DROP_TAIL = 8388608, /* what lies behind the end is not kept */
 	JOURNAL_PLANT_IGNORE_FREEZE = 16777216, /* segments go while somebody copies them */
+	JOURNAL_PLANT_BARE_FREEZE = 33554432, /* snapshot: nothing is flushed behind the freeze */
 };
 
 struct journal_space {

@@ -84,9 +84,10 @@ struct journal_found {
 	uint64_t file_size;
 	uint64_t begun_us; /* as its first batch says */
 	bool valid;
-	bool is_orphan;  /* its header is lost, its first batch is there: */
+	bool is_orphan;  /* its header is lost; the first batch that is there: */
 	bool is_rebuilt; /* the header was made from that (journal_rebuild.c) */
 	struct batch_header begin;
+	uint64_t begin_offset;
 };
 
 struct journal_recovery {

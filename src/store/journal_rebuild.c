@@ -63,7 +63,7 @@ journal_rebuild_sequence(
 static bool
 journal_rebuild_one(struct journal *journal, struct journal_found *found)
 {
-	uint64_t base = found->begin.lsn - RECORD_BLOCK, size = found->file_size;
+	uint64_t base = found->begin.lsn - found->begin_offset, size = found->file_size;
 	const struct journal_found *before = journal_rebuild_neighbour(journal, base, false);
 	const struct journal_found *behind = journal_rebuild_neighbour(journal, base, true);
 	uint64_t sequence = journal_rebuild_sequence(before, behind, base, size);

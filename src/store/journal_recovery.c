@@ -25,6 +25,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What is read of a file without a header: it is blank, or has lost its beginning. */
+enum { JOURNAL_PROBE = 64 * RECORD_BLOCK };
+
 static void journal_recovery_header(struct journal *journal);
 static void journal_recovery_sync(struct journal *journal);
 static void journal_recovery_read(struct journal *journal);
@@ -116,13 +119,15 @@ journal_recovery_orphan_at(struct journal *journal, struct journal_found *found,
 	if ((err != ERR_OK && err != ERR_SYNTAX)
 		|| (has_header && batch.lsn == found->header.base + RECORD_BLOCK))
 		return false;
-	if (!has_header && block == 1 && batch.lsn % RECORD_BLOCK == 0) {
+	if (!has_header && block > 0 && batch.lsn % RECORD_BLOCK == 0
+		&& batch.lsn >= block * RECORD_BLOCK) {
 		found->is_orphan = true;
 		found->begin = batch;
+		found->begin_offset = block * RECORD_BLOCK;
 	}
 	if (batch.lsn > recovery->orphan_lsn && batch.lsn % RECORD_BLOCK == 0) {
 		recovery->orphan_lsn = batch.lsn;
-		recovery->orphan_end = batch.lsn - RECORD_BLOCK + found->file_size;
+		recovery->orphan_end = batch.lsn - block * RECORD_BLOCK + found->file_size;
 		recovery->orphan_slot = found->slot;
 	}
 	return true;
@@ -138,6 +143,9 @@ journal_recovery_is_orphan(struct journal *journal, struct journal_found *found,
 {
 	bool is_first = journal_recovery_orphan_at(journal, found, has_header, bytes, 1);
 
+	/* Its beginning may be lost as well. */
+	for (uint64_t at = 2; !has_header && !is_first && at < bytes.len / RECORD_BLOCK; at++)
+		is_first = journal_recovery_orphan_at(journal, found, false, bytes, at);
 	return (!has_header && journal_recovery_orphan_at(journal, found, false, bytes, 0))
 	       || is_first;
 }
@@ -169,6 +177,12 @@ journal_recovery_header_read(void *ctx, struct disk_op *op)
 			journal, found, err == ERR_OK, buf_slice(&op->list));
 	} else
 		(void)fault_set(&fault, err, "%s", err_meaning(err));
+	if (err == ERR_NOTFOUND && !is_orphan && op->length < JOURNAL_PROBE
+		&& found->file_size > op->length) {
+		journal_recovery_submit(journal, DISK_READ, 0,
+			num_min_u64(JOURNAL_PROBE, found->file_size), journal_recovery_header_read);
+		return;
+	}
 	if (err == ERR_VERSION) {
 		journal_recovery_fail(journal, err, &fault);
 		return;

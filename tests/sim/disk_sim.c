@@ -423,6 +423,25 @@ disk_sim_step(struct disk_sim *sim)
 	return true;
 }
 
+/* What is to be removed is made short first, piece by piece: whether it is left so. */
+static bool
+disk_sim_shortens(struct disk_sim *sim, const struct disk_op *op)
+{
+	struct disk_sim_file *file = disk_sim_file(sim, op->slot);
+	struct disk_sim_named *named;
+
+	if (op->kind == DISK_REMOVE && file->exists && rng_one_in(&sim->rng, 3)) {
+		file->size = (1 + rng_below(&sim->rng, file->size / DISK_SIM_BLOCK)) * DISK_SIM_BLOCK;
+		return true;
+	}
+	if (op->kind != DISK_FILE_REMOVE || !rng_one_in(&sim->rng, 3))
+		return false;
+	named = disk_sim_named(sim, op->area, op->name);
+	if (named != NULL)
+		named->bytes.len = rng_below(&sim->rng, named->bytes.len + 1);
+	return named != NULL;
+}
+
 /* What was asked for is done, in part or not at all; nobody hears of it. */
 static void
 disk_sim_die_amid(struct disk_sim *sim, struct disk_op *op)
@@ -435,6 +454,8 @@ disk_sim_die_amid(struct disk_sim *sim, struct disk_op *op)
 		disk_sim_zero(sim, op, true);
 		return;
 	}
+	if (disk_sim_shortens(sim, op))
+		return;
 	if ((op->kind == DISK_PREPARE || op->kind == DISK_ZERO || op->kind == DISK_REMOVE || op->kind == DISK_RETIRE
 		    || op->kind == DISK_FILE_FINISH || op->kind == DISK_FILE_REMOVE)
 		&& rng_one_in(&sim->rng, 2))
@@ -512,7 +533,12 @@ disk_sim_is_torn(struct disk_sim *sim, uint32_t slot, uint64_t offset, struct sl
 {
 	const struct disk_sim_file *file = disk_sim_file(sim, slot);
 
-	return file->exists && memcmp(file->cache + offset, bytes.ptr, DISK_SIM_BLOCK) == 0
+	const uint8_t *first = file->stable + offset;
+
+	/* What a failed flush has dropped is in the cache, but nobody reads it there. */
+	if (file->exists && file->dirty[offset / DISK_SIM_BLOCK])
+		first = file->cache + offset;
+	return file->exists && memcmp(first, bytes.ptr, DISK_SIM_BLOCK) == 0
 		&& memcmp(file->cache + offset, bytes.ptr, bytes.len) != 0;
 }
 

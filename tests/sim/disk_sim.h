@@ -3,7 +3,7 @@
  *
  * Every file has two contents: what the page cache shows and what is stable. A write changes the first
  * only; a flush copies dirty blocks over. Process death keeps the cache and leaves what was under way done
- * in part: blocks of a write, a file of any length that was to be prepared, a rename or not. Power
+ * in part: blocks of a write, a file of any length that was to be prepared or removed, a rename or not. Power
  * loss keeps, drops or tears each dirty block; what a block held before comes back, be it of the
  * segment's former life. A flush that fails drops the dirty marks but leaves the bytes readable, as Linux
  * does: only a restart of the machine, or a direct read, shows the loss.

@@ -81,11 +81,16 @@ freeze_note(struct freeze *freeze)
 }
 
 void
-freeze_begin(struct freeze *freeze, struct store *store, const struct disk_sim *disk)
+freeze_begin(
+	struct freeze *freeze, struct store *store, const struct disk_sim *disk, bool is_bare)
 {
 	CHECK(!freeze->is_on && !freeze->is_waiting);
 	*freeze = (struct freeze){ .store = store, .disk = disk };
 	store_freeze(store);
+	if (is_bare) {
+		freeze_flushed(freeze, JOURNAL_DURABLE);
+		return;
+	}
 	freeze->is_waiting = journal_set_node(store_journal(store), SLICE_LIT("snapshot"),
 				     SLICE_LIT("now"), freeze_flushed, freeze) == ERR_OK;
 	if (!freeze->is_waiting)

@@ -33,8 +33,13 @@ struct freeze {
 	uint64_t messages[FREEZE_MESSAGES_MAX]; /* queue IDs that the copy must have, and no others */
 };
 
-/* Freezes the store, whose index is complete, and flushes; is_on when that is durable. */
-void freeze_begin(struct freeze *freeze, struct store *store, const struct disk_sim *disk);
+/*
+ * Freezes the store, whose index is complete, and flushes; is_on when that is durable. Both, as
+ * qmgr/snapshot.c: a segment that has left force since the last batch is not copied, and only a later
+ * batch says that it has left. `is_bare`: planted, there is none.
+ */
+void freeze_begin(
+	struct freeze *freeze, struct store *store, const struct disk_sim *disk, bool is_bare);
 
 /* To be called behind each operation of the disk: by then all of the batch is in the index. */
 void freeze_note(struct freeze *freeze);

@@ -995,7 +995,8 @@ sim_freeze_step(struct sim *sim)
 		return;
 	if (!sim->freeze.is_on) {
 		if (sim->complete && sim->disk.lies == 0 && rng_one_in(&sim->dice, 12))
-			freeze_begin(&sim->freeze, sim->store, &sim->disk);
+			freeze_begin(&sim->freeze, sim->store, &sim->disk,
+				(sim->planted & JOURNAL_PLANT_BARE_FREEZE) != 0);
 		return;
 	}
 	if (!rng_one_in(&sim->dice, 10)) {
@@ -1326,6 +1327,7 @@ static const struct seeds_plant sim_plants[] = {
 	{ "drop-unknown", JOURNAL_PLANT_DROP_UNKNOWN },
 	{ "drop-tail", JOURNAL_PLANT_DROP_TAIL },
 	{ "ignore-freeze", JOURNAL_PLANT_IGNORE_FREEZE },
+	{ "bare-freeze", JOURNAL_PLANT_BARE_FREEZE },
 };
 
 int

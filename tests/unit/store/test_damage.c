@@ -398,6 +398,28 @@ test_damage__header_of_the_newest_segment_lost__its_batches_count(void **state)
 	damage_check_rebuilt(*state, 0);
 }
 
+/* Its first batch as well: it is not taken for a file that is blank. */
+static void
+test_damage__header_and_first_batch_lost__the_others_count(void **state)
+{
+	static const uint8_t zeroes[RECORD_BLOCK];
+	struct world *world = *state;
+	struct journal_place place;
+
+	(void)damage_fill(world, 1);
+	store_unpin(world->store, world_put_id(world, 300));
+	for (int i = 0; i < 200; i++)
+		world_turn(world);
+	place = damage_place(world, 0);
+	world_close(world);
+	damage_lose_header(world, place.slot);
+	damage_write(world, place.slot, RECORD_BLOCK, slice_make(zeroes, sizeof(zeroes)));
+	world_open(world);
+	assert_int_equal(world_heard(world, "is lost; it is read as segment"), 1);
+	assert_true(world_heard(world, "damage at LSN") >= 1);
+	assert_int_equal(world_load(world, store_find(world->store, 300)), ERR_OK);
+}
+
 /* Of another journal, or of nowhere in this one. */
 static void
 test_damage__batches_without_a_header_that_fit_nowhere__are_put_aside(void **state)
@@ -493,6 +515,7 @@ main(void)
 		TEST(test_damage__header_of_a_closed_segment_lost__its_batches_count),
 		TEST(test_damage__header_of_the_oldest_segment_lost__its_batches_count),
 		TEST(test_damage__header_of_the_newest_segment_lost__its_batches_count),
+		TEST(test_damage__header_and_first_batch_lost__the_others_count),
 		TEST(test_damage__batches_without_a_header_that_fit_nowhere__are_put_aside),
 		TEST(test_damage__too_many_values__are_refused),
 	};
