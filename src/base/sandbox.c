@@ -16,7 +16,7 @@
 
 /* No role ever needs these. */
 static const int never[] = {
-	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(vfork), SCMP_SYS(ptrace),
+	SCMP_SYS(ptrace),
 	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp),
 	SCMP_SYS(pidfd_getfd), SCMP_SYS(setreuid), SCMP_SYS(setregid),
 	SCMP_SYS(setns), SCMP_SYS(unshare), SCMP_SYS(mount), SCMP_SYS(umount2),
@@ -25,7 +25,12 @@ static const int never[] = {
 	SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
 	SCMP_SYS(kexec_load), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(swapoff),
 	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
-	SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(listen),
+	SCMP_SYS(mknod), SCMP_SYS(mknodat),
+};
+
+/* Only for the runner, whose commands may serve others and take locks as they like. */
+static const int executing[] = {
+	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(vfork), SCMP_SYS(listen),
 };
 
 /* Only for those that speak to the network by themselves. */
@@ -72,6 +77,8 @@ filter_calls(unsigned flags)
 	if (filter == NULL)
 		return ERR_IO;
 	error = deny(filter, never, sizeof(never) / sizeof(never[0]));
+	if (error == 0 && !(flags & SANDBOX_EXECUTE))
+		error = deny(filter, executing, sizeof(executing) / sizeof(executing[0]));
 	if (error == 0 && !(flags & SANDBOX_SOCKETS))
 		error = deny(filter, networking, sizeof(networking) / sizeof(networking[0]));
 	if (error == 0 && !(flags & SANDBOX_BECOME))
@@ -162,6 +169,6 @@ sandbox_enter(unsigned flags, const int *directories, size_t count)
 	(void)setrlimit(RLIMIT_CORE, &none);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return ERR_IO;
-	err = filter_files(flags, directories, count);
+	err = flags & SANDBOX_EXECUTE ? ERR_OK : filter_files(flags, directories, count);
 	return err == ERR_OK ? filter_calls(flags) : err;
 }

@@ -20,6 +20,7 @@ enum sandbox_flags {
 	SANDBOX_SOCKETS = 1, /* may make sockets and connect them */
 	SANDBOX_READ_ETC = 2, /* may read below /etc (resolv.conf, hosts, passwd) */
 	SANDBOX_BECOME = 4,   /* may fork, and give up rights (the agent) */
+	SANDBOX_EXECUTE = 8,  /* may execute programs, and use all files that its user may */
 };
 
 /* `directories`: descriptors of what may be used by name, with everything below. */

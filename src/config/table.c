@@ -118,6 +118,119 @@ table_split(struct slice line, bool is_alias, struct slice *ret_key, struct slic
 	return ret_key->len > 0 && text.len > 0;
 }
 
+/* --- lists of aliases ------------------------------------------------------------------------- */
+
+/* Whether an entry of a list file is plain: no command, no file, no list in it. */
+static bool
+table_is_address(struct slice entry)
+{
+	return entry.ptr[0] != '|' && entry.ptr[0] != '/' && entry.ptr[0] != ':' &&
+	       !(entry.len > 1 && entry.ptr[0] == '"' && strchr("|/:", entry.ptr[1]) != NULL);
+}
+
+/* The addresses of a file, parted by commas. False: it cannot be read, or holds something else. */
+static bool
+table_read_list(struct slice name, const struct table_options *options, struct buf *addresses)
+{
+	char *path = mem_strndup((const char *)name.ptr, name.len);
+	struct fault fault = { 0 };
+	struct buf file, line;
+	uint32_t number;
+	bool is_good;
+
+	buf_init(&file, CONFIG_TABLE_MAX);
+	buf_init(&line, 0);
+	is_good = text_file_read(options->directory_fd, path, path, TABLE_LIST_MAX, &file,
+			  &fault) == ERR_OK;
+	struct logical_line_reader reader = logical_line_reader(buf_slice(&file));
+
+	while (is_good && logical_line_next(&reader, &line, &number) == ERR_OK) {
+		struct slice entry = slice_trim(buf_slice(&line));
+
+		if (entry.len == 0)
+			continue;
+		is_good = table_is_address(entry);
+		buf_addf(addresses, "%s%" SLICE_FMT, addresses->len > 0 ? ", " : "",
+			SLICE_ARG(entry));
+	}
+	buf_done(&file);
+	buf_done(&line);
+	mem_free(path);
+	return is_good && addresses->len > 0;
+}
+
+/* Where an entry of an alias ends: a comma outside of quotes. */
+static size_t
+table_entry_end(struct slice text)
+{
+	bool is_quoted = false;
+	size_t i = 0;
+
+	for (; i < text.len && (is_quoted || text.ptr[i] != ','); i++) {
+		if (text.ptr[i] == '"')
+			is_quoted = !is_quoted;
+		else if (is_quoted && text.ptr[i] == '\\' && i + 1 < text.len)
+			i++;
+	}
+	return i;
+}
+
+/*
+ * :include:FILE in an alias becomes the addresses of the file; one that cannot be read, or has more
+ * than addresses in it, stays as it is, and local delivery says so.
+ */
+static enum err
+table_put_alias(struct table *table, struct slice key, struct slice value,
+	const struct table_options *options)
+{
+	const struct slice include = SLICE_LIT(":include:");
+	struct buf whole, addresses;
+	enum err err;
+
+	buf_init(&whole, 0);
+	buf_init(&addresses, 0);
+	while (value.len > 0) {
+		size_t end = table_entry_end(value);
+		struct slice entry = slice_trim(slice_head(value, end)), name = entry;
+
+		value = slice_from(value, end + 1);
+		if (name.len > 1 && name.ptr[0] == '"' && name.ptr[name.len - 1] == '"')
+			name = slice_make(name.ptr + 1, name.len - 2);
+		buf_clear(&addresses);
+		if (slice_starts_nocase(name, include) &&
+			table_read_list(slice_from(name, include.len), options, &addresses))
+			entry = buf_slice(&addresses);
+		buf_addf(&whole, "%s", whole.len > 0 ? ", " : "");
+		buf_add(&whole, entry);
+	}
+	err = table_put(table, key, buf_slice(&whole));
+	buf_done(&whole);
+	buf_done(&addresses);
+	return err;
+}
+
+static bool
+table_has_list(struct slice value)
+{
+	const struct slice include = SLICE_LIT(":include:");
+
+	for (size_t i = 0; i < value.len; i++)
+		if (slice_starts_nocase(slice_from(value, i), include))
+			return true;
+	return false;
+}
+
+static enum err
+table_put_entry(struct table *table, struct slice key, struct slice value,
+	const struct table_options *options)
+{
+	return options->is_alias && table_has_list(value)
+		       ? table_put_alias(table, key, value, options)
+		       : table_put(table, key, value);
+}
+
+/* --- files ------------------------------------------------------------------------------------ */
+
 static enum err
 table_parse_file(struct table *table, struct slice text, const char *file,
 	const struct table_options *options, struct fault *reterr_fault)
@@ -138,7 +251,7 @@ table_parse_file(struct table *table, struct slice text, const char *file,
 				origin_text(origin).text, origin_value(buf_slice(&line)).text);
 			break;
 		}
-		err = table_put(table, key, value);
+		err = table_put_entry(table, key, value, options);
 		if (err < 0) {
 			err = table_fault(reterr_fault, err, origin, key);
 			break;
@@ -187,7 +300,7 @@ table_load_inline(struct table *table, struct slice spec, const struct table_opt
 		err = word_split_pair(word_strip_braces(word), &key, &value);
 		if (err < 0)
 			break;
-		err = table_put(table, key, value);
+		err = table_put_entry(table, key, value, options);
 		if (err < 0)
 			return table_fault(reterr_fault, err, options->origin, key);
 	}

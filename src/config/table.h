@@ -7,7 +7,8 @@
  *
  * A relative FILE counts from the configuration's directory. Keys are kept in lower case; a key in
  * double quotes may hold blanks; one colon behind a key is dropped in the form of alias files
- * ("name: value"). Of equal keys the first counts.
+ * ("name: value"). Of equal keys the first counts. In aliases, :include:FILE becomes the addresses
+ * of that file, at most TABLE_LIST_MAX bytes.
  *
  * Ownership: embedded by its owner, table_done() frees.
  * Limits:    CONFIG_TABLE_MAX bytes, TABLE_KEY_MAX per key.
@@ -20,7 +21,7 @@
 #include "base/buf.h"
 #include "config/origin.h"
 
-enum { TABLE_KEY_MAX = 2048 };
+enum { TABLE_KEY_MAX = 2048, TABLE_LIST_MAX = 1024 * 1024 };
 
 struct table_item {
 	uint32_t key; /* offset in text */
@@ -40,7 +41,7 @@ struct table {
 struct table_options {
 	int directory_fd;
 	struct origin origin; /* of the setting that names the table */
-	bool is_alias;	      /* keys may end in a colon */
+	bool is_alias;	      /* keys may end in a colon, values have lists */
 };
 
 /* Whether a word of a list begins with a table type that we have, as "texthash:". */

@@ -21,6 +21,7 @@ static const char *const role_names[ROLE_KIND_COUNT] = {
 	[ROLE_RESOLVER] = "resolver",
 	[ROLE_LOCAL] = "local",
 	[ROLE_AGENT] = "agent",
+	[ROLE_RUNNER] = "runner",
 	[ROLE_ADMIN] = "admin",
 	[ROLE_LOG] = "log",
 };
@@ -41,6 +42,8 @@ role_sandbox(enum role_kind kind)
 		[ROLE_LOCAL] = SANDBOX_READ_ETC, /* the accounts' names */
 		[ROLE_QMGR] = SANDBOX_READ_ETC,  /* those of operators */
 		[ROLE_AGENT] = SANDBOX_READ_ETC | SANDBOX_BECOME,
+		/* Its commands inherit what it may. */
+		[ROLE_RUNNER] = SANDBOX_SOCKETS | SANDBOX_BECOME | SANDBOX_EXECUTE,
 	};
 
 	CHECK(kind < ROLE_KIND_COUNT);

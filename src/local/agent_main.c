@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "local/local_core.h"
 #include "local/maildir.h"
+#include "local/runner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,9 @@ struct agent_request {
 	char *maildir; /* below the mail directory */
 	char *host;
 	int fd;
+	struct buf payload; /* of a run_request */
 	/* Under way. */
+	struct runner *runner;
 	pid_t pid;
 	int reason_fd; /* what the child has to say */
 	TAILQ_ENTRY(agent_request) link;
@@ -49,6 +52,7 @@ TAILQ_HEAD(agent_requests, agent_request);
 
 struct agent {
 	struct role *role;
+	struct config *config; /* of the runner */
 	int mail_dir;
 	LIST_HEAD(, agent_client) clients;
 	struct agent_requests waiting, running;
@@ -64,15 +68,17 @@ static void start_waiting(struct agent *agent);
 
 /* Of all that root may do: make and hand over a directory, become a user, end a child. */
 static void
-drop_capabilities(void)
+drop_capabilities(enum role_kind kind)
 {
-	const uint32_t kept = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_SETUID |
-			      1u << CAP_SETGID | 1u << CAP_KILL;
+	const uint32_t become = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
+	const uint32_t kept = kind == ROLE_RUNNER
+				      ? become
+				      : become | 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE;
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { { .effective = kept, .permitted = kept } };
 
 	if (syscall(SYS_capset, &header, data) != 0)
-		die(EX_OSERR, "agent: capabilities cannot be given up: %s", strerror(errno));
+		die(EX_OSERR, "capabilities cannot be given up: %s", strerror(errno));
 }
 
 static bool
@@ -123,12 +129,14 @@ child(const struct agent_request *request, const struct passwd *user, int home, 
 /* --- requests --------------------------------------------------------------------------------- */
 
 static void
-answer(struct agent_request *request, enum agent_status status, const char *reason)
+answer(struct agent_request *request, enum agent_status status, const char *dsn,
+	const char *reason)
 {
 	if (request->client != NULL)
 		channel_send(&request->client->channel, IPC_TYPE_agent_result,
 			&(struct ipc_agent_result){ .request = request->number,
 				.status = (uint8_t)status,
+				.dsn = slice_str(dsn),
 				.reason = slice_str(reason) });
 }
 
@@ -141,6 +149,8 @@ request_free(struct agent_request *request)
 		(void)close(request->reason_fd);
 	mem_free(request->maildir);
 	mem_free(request->host);
+	buf_done(&request->payload);
+	runner_free(request->runner);
 	mem_free(request);
 }
 
@@ -205,20 +215,39 @@ start_child(struct agent *agent, struct agent_request *request, char *reason, si
 	return false;
 }
 
+static bool
+start_runner(struct agent *agent, struct agent_request *request, struct runner_verdict *verdict)
+{
+	struct ipc_run_request ipc;
+
+	CHECK(ipc_decode(IPC_TYPE_run_request, buf_slice(&request->payload), &ipc) == ERR_OK);
+	request->runner =
+		runner_start(agent->role->loop, agent->config, &ipc, request->fd, verdict);
+	if (request->runner == NULL)
+		return false;
+	request->pid = request->runner->pid;
+	return true;
+}
+
 static void
 start_waiting(struct agent *agent)
 {
-	while (agent->running_count < AGENT_CHILDREN_MAX && !TAILQ_EMPTY(&agent->waiting)) {
+	bool is_runner = agent->role->kind == ROLE_RUNNER;
+	unsigned max = is_runner ? RUNNER_CHILDREN_MAX : AGENT_CHILDREN_MAX;
+
+	while (agent->running_count < max && !TAILQ_EMPTY(&agent->waiting)) {
 		struct agent_request *request = TAILQ_FIRST(&agent->waiting);
-		char reason[FAULT_TEXT_SIZE] = "";
+		struct runner_verdict verdict = { .status = AGENT_TEMPORARY };
 
 		TAILQ_REMOVE(&agent->waiting, request, link);
 		agent->waiting_count--;
-		if (start_child(agent, request, reason, sizeof(reason))) {
+		if (is_runner ? start_runner(agent, request, &verdict)
+			      : start_child(agent, request, verdict.reason,
+					sizeof(verdict.reason))) {
 			TAILQ_INSERT_TAIL(&agent->running, request, link);
 			agent->running_count++;
 		} else {
-			answer(request, AGENT_TEMPORARY, reason);
+			answer(request, verdict.status, verdict.dsn, verdict.reason);
 			request_free(request);
 		}
 	}
@@ -228,16 +257,22 @@ static void
 child_ended(struct agent *agent, struct agent_request *request, int status)
 {
 	char reason[FAULT_TEXT_SIZE] = "";
-	ssize_t got = read(request->reason_fd, reason, sizeof(reason) - 1);
+	struct runner_verdict verdict;
+	ssize_t got = 0;
 
-	reason[got > 0 ? got : 0] = '\0';
 	TAILQ_REMOVE(&agent->running, request, link);
 	agent->running_count--;
-	if (!WIFEXITED(status) || WEXITSTATUS(status) > AGENT_CORRUPT) {
+	if (request->runner == NULL)
+		got = read(request->reason_fd, reason, sizeof(reason) - 1);
+	reason[got > 0 ? got : 0] = '\0';
+	if (request->runner != NULL) {
+		runner_settle(request->runner, status, &verdict);
+		answer(request, verdict.status, verdict.dsn, verdict.reason);
+	} else if (!WIFEXITED(status) || WEXITSTATUS(status) > AGENT_CORRUPT) {
 		(void)snprintf(reason, sizeof(reason), "delivery took too long, or was killed");
-		answer(request, AGENT_TEMPORARY, reason);
+		answer(request, AGENT_TEMPORARY, "", reason);
 	} else {
-		answer(request, (enum agent_status)WEXITSTATUS(status), reason);
+		answer(request, (enum agent_status)WEXITSTATUS(status), "", reason);
 	}
 	request_free(request);
 }
@@ -303,32 +338,60 @@ is_safe_path(struct slice path)
 	return any;
 }
 
+static struct agent_request *
+request_new(struct agent_client *client, uint64_t number, int fd)
+{
+	struct agent_request *request = MEM_NEW(struct agent_request);
+
+	request->client = client;
+	request->number = number;
+	request->fd = fd;
+	request->reason_fd = -1;
+	buf_init(&request->payload, 0);
+	return request;
+}
+
+static void
+enqueue(struct agent *agent, struct agent_request *request)
+{
+	if (agent->waiting_count >= AGENT_WAITING_MAX) {
+		answer(request, AGENT_TEMPORARY, "", "too many deliveries are waiting");
+		request_free(request);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&agent->waiting, request, link);
+	agent->waiting_count++;
+	start_waiting(agent);
+}
+
 static bool
 take_request(struct agent_client *client, const struct ipc_agent_request *ipc, int fd)
 {
-	struct agent *agent = client->agent;
 	struct agent_request *request;
 
-	if (ipc->uid == 0 || !is_safe_path(ipc->maildir) || fd < 0)
+	if (client->agent->role->kind != ROLE_AGENT || ipc->uid == 0 ||
+		!is_safe_path(ipc->maildir) || fd < 0)
 		return false;
-	request = MEM_NEW(struct agent_request);
-	request->client = client;
-	request->number = ipc->request;
+	request = request_new(client, ipc->request, fd);
 	request->uid = ipc->uid;
 	request->length = ipc->length;
 	request->hash = ipc->hash;
 	request->maildir = mem_strndup((const char *)ipc->maildir.ptr, ipc->maildir.len);
 	request->host = mem_strndup((const char *)ipc->host.ptr, ipc->host.len);
-	request->fd = fd;
-	request->reason_fd = -1;
-	if (agent->waiting_count >= AGENT_WAITING_MAX) {
-		answer(request, AGENT_TEMPORARY, "too many deliveries are waiting");
-		request_free(request);
-		return true;
-	}
-	TAILQ_INSERT_TAIL(&agent->waiting, request, link);
-	agent->waiting_count++;
-	start_waiting(agent);
+	enqueue(client->agent, request);
+	return true;
+}
+
+static bool
+take_run(struct agent_client *client, uint64_t number, struct slice payload, int fd)
+{
+	struct agent_request *request;
+
+	if (client->agent->role->kind != ROLE_RUNNER || fd < 0)
+		return false;
+	request = request_new(client, number, fd);
+	buf_add(&request->payload, payload);
+	enqueue(client->agent, request);
 	return true;
 }
 
@@ -341,12 +404,15 @@ client_frame(void *ctx, uint16_t type, struct slice payload, int fd)
 	if (type == IPC_TYPE_agent_request && ipc_decode(type, payload, &any) == ERR_OK &&
 		take_request(client, &any.agent_request, fd))
 		return;
+	if (type == IPC_TYPE_run_request && ipc_decode(type, payload, &any) == ERR_OK &&
+		take_run(client, any.run_request.request, payload, fd))
+		return;
 	if (fd >= 0)
 		(void)close(fd);
 	if (type == IPC_TYPE_hello)
 		return;
 	log_event(&client->agent->role->log.log, EV_role_fault,
-		LOG_Z("agent: a request that it must not get; its channel is closed"));
+		LOG_Z("a request that it must not get; its channel is closed"));
 	client_closed(client);
 }
 
@@ -396,16 +462,30 @@ stop(struct role *role, uint32_t grace_ms)
 	loop_timer_set_ns(&agent->stop_timer, grace_ms * NS_PER_MS);
 }
 
+/* The agent needs none. */
 static void
-ignore_config(struct role *role, int fd, uint64_t number)
+take_config(struct role *role, int fd, uint64_t number)
 {
-	(void)role;
+	struct agent *agent = role->ctx;
+	struct config *config;
+	struct fault fault = { 0 };
+
 	(void)number;
+	if (role->kind != ROLE_RUNNER) {
+		(void)close(fd);
+		return;
+	}
+	if (config_open_fd(fd, &config, &fault) != ERR_OK) {
+		log_event(&role->log.log, EV_role_fault, LOG_Z(fault.text));
+	} else {
+		config_close(agent->config);
+		agent->config = config;
+	}
 	(void)close(fd);
 }
 
 static const struct role_callbacks callbacks = {
-	.config = ignore_config,
+	.config = take_config,
 	.master_frame = master_frame,
 	.stop = stop,
 };
@@ -421,10 +501,13 @@ agent_main(struct role *role)
 	LIST_INIT(&agent->clients);
 	TAILQ_INIT(&agent->waiting);
 	TAILQ_INIT(&agent->running);
-	(void)close(role->config_fd);
+	take_config(role, role->config_fd, 0);
 	role->config_fd = -1;
+	if (role->kind == ROLE_RUNNER && agent->config == NULL)
+		die(EX_CONFIG, "the configuration cannot be read");
 	(void)umask(077);
-	drop_capabilities();
+	if (geteuid() == 0)
+		drop_capabilities(role->kind);
 	loop_signal_add(role->loop, SIGCHLD, on_child, agent);
 	loop_timer_init(&agent->stop_timer, role->loop, stop_time_up, agent);
 	role_hook_add(role, &agent->hook, maybe_exit, agent);

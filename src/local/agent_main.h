@@ -1,7 +1,11 @@
 /*
- * agent_main.h - the role that writes into users' mailboxes as those users (driver)
+ * agent_main.h - the roles that act as other users: agent and runner (driver)
  *
- * The only role that keeps root's rights, and so does next to nothing: it takes {uid, Maildir,
+ * The agent writes into users' mailboxes as those users, the runner runs commands and writes files
+ * of aliases and pipe services (runner.h). They are two processes, because commands need what the
+ * agent must not have.
+ *
+ * The agent keeps root's rights, and so does next to nothing: it takes {uid, Maildir,
  * file} from local, makes the user's directory below the mail directory if it is missing, forks,
  * gives up all rights but the user's for good, and writes the message there. The directory must
  * have the user's login name and belong to the user. It has no network, parses no mail, runs no
@@ -18,10 +22,21 @@
 
 #include "ipc/role.h"
 
-enum { AGENT_CHILDREN_MAX = 8, AGENT_WAITING_MAX = 2000, AGENT_SECONDS = 300 };
+enum {
+	AGENT_CHILDREN_MAX = 8,
+	RUNNER_CHILDREN_MAX = 50,
+	AGENT_WAITING_MAX = 2000,
+	AGENT_SECONDS = 300,
+};
 
 /* What agent_request frames say they wish for, and what the answer's status means. */
-enum agent_status { AGENT_DONE = 0, AGENT_TEMPORARY = 1, AGENT_FULL = 2, AGENT_CORRUPT = 3 };
+enum agent_status {
+	AGENT_DONE = 0,
+	AGENT_TEMPORARY = 1,
+	AGENT_FULL = 2,
+	AGENT_CORRUPT = 3,
+	AGENT_REFUSED = 4,
+};
 
 int agent_main(struct role *role);
 

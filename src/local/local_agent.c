@@ -17,10 +17,10 @@ enum { PASSWD_SIZE = 16 * 1024, PIECE = 64 * 1024 };
 /* --- answers ---------------------------------------------------------------------------------- */
 
 static void
-settle(struct local_ask *ask, enum agent_status status, struct slice reason)
+settle(struct local_ask *ask, enum agent_status status, struct slice dsn, struct slice reason)
 {
 	HASH_DELETE(hh, ask->agent->asks, ask);
-	ask->done(ask, status, reason);
+	ask->done(ask, status, dsn, reason);
 }
 
 static void
@@ -36,7 +36,8 @@ agent_frame(void *ctx, uint16_t type, struct slice payload, int fd)
 		return;
 	HASH_FIND(hh, agent->asks, &any.agent_result.request, sizeof(ask->number), ask);
 	if (ask != NULL)
-		settle(ask, (enum agent_status)any.agent_result.status, any.agent_result.reason);
+		settle(ask, (enum agent_status)any.agent_result.status, any.agent_result.dsn,
+			any.agent_result.reason);
 }
 
 static void
@@ -48,7 +49,8 @@ agent_closed(void *ctx)
 	channel_close(&agent->channel);
 	HASH_ITER(hh, agent->asks, ask, next)
 	{
-		settle(ask, AGENT_TEMPORARY, SLICE_LIT("the delivery agent has gone away"));
+		settle(ask, AGENT_TEMPORARY, slice_make(NULL, 0),
+			SLICE_LIT("the delivery agent has gone away"));
 	}
 }
 
@@ -131,6 +133,22 @@ local_agent_stage(int directory, const struct maildir_message *message,
 	return err;
 }
 
+/* Sends a request, whose number is agent->next; it is answered once, whatever happens. */
+static void
+ask_for(struct local_agent *agent, struct local_ask *ask, uint16_t type, const void *request,
+	const struct local_staged *staged)
+{
+	ask->number = agent->next;
+	ask->agent = agent;
+	HASH_ADD(hh, agent->asks, number, sizeof(ask->number), ask);
+	if (local_agent_is_there(agent))
+		channel_send_fd(&agent->channel, type, request, staged->fd);
+	(void)close(staged->fd);
+	if (!local_agent_is_there(agent))
+		settle(ask, AGENT_TEMPORARY, slice_make(NULL, 0),
+			SLICE_LIT("there is no delivery agent now"));
+}
+
 void
 local_agent_ask(struct local_agent *agent, struct local_ask *ask, uint32_t uid,
 	const char *maildir, const char *host, const struct local_staged *staged)
@@ -144,12 +162,15 @@ local_agent_ask(struct local_agent *agent, struct local_ask *ask, uint32_t uid,
 		.hash = staged->hash,
 	};
 
-	ask->number = request.request;
-	ask->agent = agent;
-	HASH_ADD(hh, agent->asks, number, sizeof(ask->number), ask);
-	if (local_agent_is_there(agent))
-		channel_send_fd(&agent->channel, IPC_TYPE_agent_request, &request, staged->fd);
-	(void)close(staged->fd);
-	if (!local_agent_is_there(agent))
-		settle(ask, AGENT_TEMPORARY, SLICE_LIT("there is no delivery agent now"));
+	ask_for(agent, ask, IPC_TYPE_agent_request, &request, staged);
+}
+
+void
+local_agent_run(struct local_agent *runner, struct local_ask *ask, struct ipc_run_request *request,
+	const struct local_staged *staged)
+{
+	request->request = ++runner->next;
+	request->length = staged->length;
+	request->hash = staged->hash;
+	ask_for(runner, ask, IPC_TYPE_run_request, request, staged);
 }

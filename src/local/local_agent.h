@@ -1,5 +1,5 @@
 /*
- * local_agent.h - local's side of the agent: mailboxes of users are written as those users
+ * local_agent.h - local's side of agent and runner: what is done as other users
  *
  * Ownership: requests point to jobs, which must stay until they are answered.
  * Callbacks: job->agent_done once per request, from the loop; when the agent goes away all that is
@@ -20,8 +20,9 @@ struct local_agent;
 struct local_ask {
 	uint64_t number;
 	struct local_agent *agent;
-	/* `reason` is borrowed. */
-	void (*done)(struct local_ask *ask, enum agent_status status, struct slice reason);
+	/* `dsn` (the runner's; else empty) and `reason` are borrowed. */
+	void (*done)(struct local_ask *ask, enum agent_status status, struct slice dsn,
+		struct slice reason);
 	UT_hash_handle hh;
 };
 
@@ -53,5 +54,9 @@ MUST_USE enum err local_agent_stage(int directory, const struct maildir_message 
 /* Asks; takes staged->fd. */
 void local_agent_ask(struct local_agent *agent, struct local_ask *ask, uint32_t uid,
 	const char *maildir, const char *host, const struct local_staged *staged);
+
+/* The same of the runner; fills number, length and hash of the request. */
+void local_agent_run(struct local_agent *runner, struct local_ask *ask,
+	struct ipc_run_request *request, const struct local_staged *staged);
 
 #endif

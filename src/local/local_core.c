@@ -70,7 +70,7 @@ local_plan_has(const struct local_plan *plan, enum local_target_kind kind, struc
 
 		if (target->kind == kind
 			&& slice_equal_str(text,
-				kind == LOCAL_TARGET_MAILDIR ? target->path : target->address))
+				kind == LOCAL_TARGET_FORWARD ? target->address : target->path))
 			return true;
 	}
 	return false;
@@ -215,17 +215,27 @@ local_alias_next(struct slice *rest, struct buf *scratch, struct slice *ret_entr
 	return false;
 }
 
-/* What an entry asks for that is no address; NULL: it is one. */
-static const char *
-local_entry_special(struct slice entry)
+/* |command and /file. */
+static void
+local_plan_run(struct local_plan *plan, const struct local_names *names, struct slice address,
+	struct slice entry, struct slice alias)
 {
-	if (entry.len > 0 && entry.ptr[0] == '|')
-		return "alias \"%s\": delivery to commands is not supported here yet";
-	if (entry.len > 0 && entry.ptr[0] == '/')
-		return "alias \"%s\": delivery to files is not supported here yet";
-	if (slice_starts_nocase(entry, SLICE_LIT(":include:")))
-		return "alias \"%s\": lists from :include: files are not supported here yet";
-	return NULL;
+	bool is_command = entry.ptr[0] == '|';
+	struct local_target *target;
+
+	if (entry.len > LOCAL_RUN_MAX) {
+		local_plan_fail(plan, LOCAL_TARGET_DEFER, address, "4.3.5",
+			"alias \"%s\" has too long a command", alias);
+	} else if (!(is_command ? names->runs_commands : names->writes_files)) {
+		local_plan_fail(plan, LOCAL_TARGET_BOUNCE, address, "5.7.1",
+			is_command ? "mail to command is restricted"
+				   : "mail to file is restricted",
+			alias);
+	} else if (!local_plan_has(plan, LOCAL_TARGET_RUN, entry)) {
+		target = local_plan_add(plan, LOCAL_TARGET_RUN, address);
+		target->path = mem_strndup((const char *)entry.ptr, entry.len);
+		target->alias = mem_strndup((const char *)alias.ptr, alias.len);
+	}
 }
 
 /* "Name <a@b>" and "<a@b>" mean a@b. */
@@ -257,14 +267,17 @@ static void
 local_plan_entry(struct local_plan *plan, const struct local_names *names, struct slice address,
 	struct slice entry, const struct alias_chain *chain)
 {
-	const char *special = local_entry_special(entry);
 	bool is_user = entry.len > 1 && entry.ptr[0] == '\\';
 	struct slice domain;
 	struct buf internal;
 
-	if (special != NULL) {
-		local_plan_fail(
-			plan, LOCAL_TARGET_BOUNCE, address, "5.2.1", special, chain->name);
+	if (entry.ptr[0] == '|' || entry.ptr[0] == '/') {
+		local_plan_run(plan, names, address, entry, chain->name);
+		return;
+	}
+	if (slice_starts_nocase(entry, SLICE_LIT(":include:"))) {
+		local_plan_fail(plan, LOCAL_TARGET_DEFER, address, "4.3.5",
+			"the file of %s could not be read at start or reload", entry);
 		return;
 	}
 	buf_init(&internal, 0);
@@ -392,6 +405,7 @@ local_plan_done(struct local_plan *plan)
 	for (uint32_t i = 0; i < plan->count; i++) {
 		mem_free(plan->targets[i].address);
 		mem_free(plan->targets[i].path);
+		mem_free(plan->targets[i].alias);
 		mem_free(plan->targets[i].reason);
 	}
 	mem_free(plan->targets);

@@ -1,10 +1,11 @@
 /*
  * local_core.h - what is to be done for one recipient: the decisions of local delivery (pure)
  *
- * A recipient becomes a plan of targets: Maildirs of users here, addresses elsewhere that a new
- * message goes to, and failures. Aliases are expanded first (the whole local part, then without its
- * extension), an alias that names itself means the user, `\name` means the user without aliases.
- * Nothing is delivered here; a plan says what the driver (local_job.c) must do.
+ * A recipient becomes a plan of targets: Maildirs of users here, commands and files of aliases,
+ * addresses elsewhere that a new message goes to, and failures. Aliases are expanded first (the
+ * whole local part, then without its extension), an alias that names itself means the user, `\name`
+ * means the user without aliases. Nothing is delivered here; a plan says what the driver
+ * (local_job.c) must do.
  *
  * Ownership: a plan owns its texts; names are borrowed for the call.
  * Limits:    LOCAL_TARGETS_MAX targets, LOCAL_STEPS_MAX look-ups and LOCAL_DEPTH_MAX aliases in a
@@ -19,11 +20,12 @@
 #include "base/slice.h"
 
 enum {
-	LOCAL_TARGETS_MAX = 1000,
+	LOCAL_TARGETS_MAX = 5000,
 	LOCAL_STEPS_MAX = 10000,
 	LOCAL_DEPTH_MAX = 100,
 	LOCAL_USER_MAX = 200,
 	LOCAL_PATH_MAX = 1000,
+	LOCAL_RUN_MAX = 4000, /* bytes of a command */
 };
 
 /* What the configuration says about names; the driver answers from a snapshot, tests from lists. */
@@ -35,6 +37,7 @@ struct local_names {
 	bool (*is_local)(void *ctx, struct slice domain);
 	/* Whether local_recipient_maps lets a key exist: user@domain or user. */
 	bool (*exists)(void *ctx, struct slice key);
+	bool runs_commands, writes_files; /* allow_mail_to_commands, allow_mail_to_files */
 	struct slice origin;       /* myorigin: the domain of aliases' bare names */
 	struct slice delimiters;   /* recipient_delimiter */
 	struct slice home_mailbox; /* Maildir below the user's directory; empty: that directory */
@@ -42,6 +45,7 @@ struct local_names {
 
 enum local_target_kind {
 	LOCAL_TARGET_MAILDIR, /* deliver into path */
+	LOCAL_TARGET_RUN,     /* |command or /file of an alias, in `path` */
 	LOCAL_TARGET_FORWARD, /* send a new message to address */
 	LOCAL_TARGET_BOUNCE,  /* will never be delivered: dsn, reason */
 	LOCAL_TARGET_DEFER,   /* cannot be delivered now: dsn, reason */
@@ -50,7 +54,9 @@ enum local_target_kind {
 struct local_target {
 	enum local_target_kind kind;
 	char *address;   /* for the log; FORWARD: where to. Internal form */
-	char *path;      /* MAILDIR: below the mail directory, no empty, "." or ".." part */
+	char *path;      /* MAILDIR: below the mail directory, no empty, "." or ".." part; RUN: as
+	                    the alias has it */
+	char *alias;     /* RUN: its name */
 	const char *dsn; /* BOUNCE, DEFER: x.y.z */
 	char *reason;    /* BOUNCE, DEFER: for log and report */
 };

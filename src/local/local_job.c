@@ -5,9 +5,11 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "message/address.h"
+#include "message/date.h"
+#include "message/dsn.h"
 #include "message/queue_id.h"
 #include "message/received.h"
-#include "message/recipient_list.h"
+#include "message/recipient_filter.h"
 #include "route/resolve.h"
 #include "route/rewrite.h"
 
@@ -15,7 +17,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { HEADER_MAX = 128 * 1024 };
+enum { HEADER_MAX = 128 * 1024, RUN_WORDS_MAX = 1024 };
 
 static void job_next(struct local_job *job);
 
@@ -102,12 +104,45 @@ decide(struct local_job *job, enum ipc_outcome_kind kind, const char *dsn, const
 	job->recipient++;
 }
 
-/* A target is done: the next one, or the recipient is delivered. */
+/* A target, or several, are done: the next one, or the recipient is delivered, or returned. */
+static void
+targets_done(struct local_job *job, uint32_t count, const char *words)
+{
+	struct local_outcome *outcome = &job->outcomes[job->recipient];
+
+	job->target += count;
+	if (job->target < job->plan.count)
+		return;
+	if (outcome->reason == NULL) {
+		decide(job, IPC_OUTCOME_DELIVERED, "2.0.0", words);
+	} else {
+		char *reason = outcome->reason;
+		char dsn[sizeof(outcome->dsn)];
+
+		outcome->reason = NULL;
+		memcpy(dsn, outcome->dsn, sizeof(dsn));
+		decide(job, IPC_OUTCOME_BOUNCED, dsn, reason);
+		mem_free(reason);
+	}
+}
+
 static void
 target_done(struct local_job *job, const char *words)
 {
-	if (++job->target == job->plan.count)
-		decide(job, IPC_OUTCOME_DELIVERED, "2.0.0", words);
+	targets_done(job, 1, words);
+}
+
+/* A target that is refused for good: the others still get the message, the first refusal counts. */
+static void
+target_refused(struct local_job *job, const char *dsn, const char *reason)
+{
+	struct local_outcome *outcome = &job->outcomes[job->recipient];
+
+	if (outcome->reason == NULL) {
+		(void)snprintf(outcome->dsn, sizeof(outcome->dsn), "%s", dsn);
+		outcome->reason = mem_strndup(reason, strlen(reason));
+	}
+	targets_done(job, 1, "");
 }
 
 /* --- Maildir ---------------------------------------------------------------------------------- */
@@ -129,8 +164,10 @@ run_maildir(struct local_task *task)
 
 	struct slice path = slice_str(job->path);
 
-	job->wants_agent = job->has_agent &&
-			   local_agent_user(slice_head(path, slice_find(path, '/')), &job->uid);
+	job->wants_agent = job->is_run ||
+			   (job->has_agent && local_agent_user(slice_head(path,
+								       slice_find(path, '/')),
+						      &job->uid));
 	if (job->wants_agent) {
 		job->err = local_agent_stage(
 			job->worker->mail_dir, &message, &job->staged, &job->fault);
@@ -162,17 +199,58 @@ maildir_result(struct local_job *job)
 }
 
 static void
-agent_done(struct local_ask *ask, enum agent_status status, struct slice reason)
+run_done(struct local_ask *ask, enum agent_status status, struct slice dsn, struct slice reason)
 {
-	static const enum err errors[] = { [AGENT_DONE] = ERR_OK, [AGENT_TEMPORARY] = ERR_IO,
-		[AGENT_FULL] = ERR_NOSPACE, [AGENT_CORRUPT] = ERR_IO };
 	struct local_job *job = (struct local_job *)((char *)ask - offsetof(struct local_job, ask));
+	char code[sizeof(job->outcomes->dsn)], words[RUN_WORDS_MAX];
+	bool is_sound = dsn_status_valid(dsn) && dsn.len < sizeof(code);
 
 	job->in_agent = false;
-	job->err = status <= AGENT_CORRUPT ? errors[status] : ERR_IO;
+	(void)snprintf(words, sizeof(words), "%" SLICE_FMT,
+		SLICE_ARG(slice_head(reason, sizeof(words) - 1)));
+	(void)snprintf(code, sizeof(code), "%" SLICE_FMT,
+		SLICE_ARG(is_sound ? dsn : SLICE_LIT("4.3.0")));
+	if (status == AGENT_DONE)
+		target_done(job, words);
+	else if (status == AGENT_REFUSED && is_sound)
+		target_refused(job, code, words);
+	else
+		decide(job, IPC_OUTCOME_DEFERRED, code, words);
+	job_next(job);
+}
+
+static void
+agent_done(struct local_ask *ask, enum agent_status status, struct slice dsn, struct slice reason)
+{
+	static const enum err errors[] = { [AGENT_DONE] = ERR_OK, [AGENT_TEMPORARY] = ERR_IO,
+		[AGENT_FULL] = ERR_NOSPACE, [AGENT_CORRUPT] = ERR_IO, [AGENT_REFUSED] = ERR_IO };
+	struct local_job *job = (struct local_job *)((char *)ask - offsetof(struct local_job, ask));
+
+	(void)dsn;
+	job->in_agent = false;
+	job->err = status <= AGENT_REFUSED ? errors[status] : ERR_IO;
 	(void)snprintf(job->fault.text, sizeof(job->fault.text), "%" SLICE_FMT,
 		SLICE_ARG(slice_head(reason, FAULT_TEXT_SIZE - 1)));
 	maildir_result(job);
+}
+
+static void
+ask_runner(struct local_job *job)
+{
+	const struct local_target *target = &job->plan.targets[job->target];
+	const struct ipc_recipient *recipient = &job->recipients[job->recipient];
+	char id[QUEUE_ID_TEXT_SIZE];
+	struct ipc_run_request request = {
+		.alias = slice_str(target->alias),
+		.target = slice_str(target->path),
+		.sender = job->envelope.sender,
+		.recipient = recipient->address,
+		.original = recipient->original,
+		.queue_id = queue_id_format(job->ipc.queue_id, id),
+	};
+
+	job->ask.done = run_done;
+	local_agent_run(&job->worker->runner, &job->ask, &request, &job->staged);
 }
 
 static void
@@ -186,6 +264,10 @@ maildir_done(struct local_task *task)
 		return;
 	}
 	job->in_agent = true;
+	if (job->is_run) {
+		ask_runner(job);
+		return;
+	}
 	job->ask.done = agent_done;
 	local_agent_ask(&job->worker->agent, &job->ask, job->uid, job->path,
 		job->worker->hostname, &job->staged);
@@ -200,17 +282,36 @@ put_field_address(struct buf *out, const char *before, struct slice address, con
 	buf_add_str(out, after);
 }
 
+/* The line that parts messages of a mailbox file; commands get it too. */
+static void
+put_separator(struct local_job *job)
+{
+	char text[DATE_MBOX_SIZE];
+	struct slice sender = job->envelope.sender;
+
+	put_field_address(&job->prefix, "From ",
+		sender.len > 0 ? sender : SLICE_LIT("MAILER-DAEMON"), "  ");
+	buf_add(&job->prefix, date_mbox(text, job->received_at));
+	buf_add_str(&job->prefix, "\n");
+}
+
+/* A Maildir, a command or a file. */
 static void
 start_maildir(struct local_job *job, const struct local_target *target)
 {
 	const struct ipc_recipient *recipient = &job->recipients[job->recipient];
+	size_t len = strlen(target->path);
 
+	job->is_run = target->kind == LOCAL_TARGET_RUN;
 	buf_clear(&job->prefix);
+	if (job->is_run && target->path[len - 1] != '/')
+		put_separator(job);
 	put_field_address(&job->prefix, "Return-Path: <", job->envelope.sender, ">\n");
 	if (recipient->original.len > 0)
 		put_field_address(&job->prefix, "X-Original-To: ", recipient->original, "\n");
 	put_field_address(&job->prefix, "Delivered-To: ", recipient->address, "\n");
-	(void)snprintf(job->path, sizeof(job->path), "%s", target->path);
+	(void)snprintf(
+		job->path, sizeof(job->path), "%s", job->is_run ? "" : target->path);
 	job->fault = (struct fault){ 0 };
 	job->has_agent = local_agent_is_there(&job->worker->agent);
 	job->task.run = run_maildir;
@@ -230,7 +331,7 @@ intake_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slic
 
 	job->is_forwarding = false;
 	if (status == IPC_INTAKE_DURABLE) {
-		target_done(job, "forwarded");
+		targets_done(job, job->plan.count - job->target, "forwarded");
 	} else {
 		(void)snprintf(words, sizeof(words), "forwarding failed: %" SLICE_FMT,
 			SLICE_ARG(slice_head(text, 200)));
@@ -240,20 +341,44 @@ intake_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slic
 }
 
 static enum err
-forward_recipients(struct local_job *job, struct slice address, struct buf *list)
+forward_recipient(struct local_job *job, struct slice address, struct recipient_filter *filter,
+	struct buf *list)
 {
 	const struct config *config = job->worker->config;
 	struct recipient_entry entry = { 0 };
 	struct rewrite_result result;
-	struct buf complete;
+	struct buf complete, expanded;
+	uint32_t count = 0;
 	enum err err;
 
 	buf_init(&complete, 0);
+	buf_init(&expanded, 0);
 	err = rewrite_complete(config, address, &complete);
 	entry.address = buf_slice(&complete);
 	if (err == ERR_OK)
-		err = rewrite_recipient(config, &entry, list, &result);
+		err = rewrite_recipient(config, &entry, &expanded, &result);
+	if (err == ERR_OK)
+		err = recipient_filter_pass(filter, buf_slice(&expanded), list, &count);
 	buf_done(&complete);
+	buf_done(&expanded);
+	return err;
+}
+
+/* All addresses elsewhere are recipients of one message (rule K31: each once). */
+static enum err
+forward_recipients(struct local_job *job, struct buf *list)
+{
+	const struct config *config = job->worker->config;
+	struct recipient_filter filter = { 0 };
+	enum err err = ERR_OK;
+
+	recipient_filter_begin(&filter,
+		config_bool(config, NULL, PARAM_ENABLE_ORIGINAL_RECIPIENT),
+		config_int(config, NULL, PARAM_DUPLICATE_FILTER_LIMIT));
+	for (uint32_t i = job->target; err == ERR_OK && i < job->plan.count; i++)
+		err = forward_recipient(
+			job, slice_str(job->plan.targets[i].address), &filter, list);
+	recipient_filter_done(&filter);
 	return err;
 }
 
@@ -307,7 +432,6 @@ fail_forward(struct local_job *job, const char *why)
 static void
 commit_forward(struct local_job *job)
 {
-	const struct local_target *target = &job->plan.targets[job->target];
 	struct envelope envelope = job->envelope;
 	struct buf list, bytes, head;
 
@@ -320,9 +444,11 @@ commit_forward(struct local_job *job)
 	envelope_stamp(&envelope, loop_now(job->worker->role->loop).wall.us,
 		config_time_s(job->worker->config, NULL, PARAM_DELAY_WARNING_TIME));
 	envelope.hop_count++;
-	if (forward_recipients(job, slice_str(target->address), &list) != ERR_OK ||
+	if (forward_recipients(job, &list) != ERR_OK ||
 		envelope_encode(&envelope, &bytes) != ERR_OK) {
 		fail_forward(job, "forwarding: bad address");
+	} else if (list.len > IPC_RECIPIENTS_MAX) {
+		fail_forward(job, "forwarding: too many addresses for one message");
 	} else {
 		struct ipc_intake_commit commit = {
 			.queue_id = job->forward_id,
@@ -405,6 +531,28 @@ names_it_in_file(const struct local_job *job, struct slice address)
 	       local_delivered_to_find(slice_make(header, (size_t)got), address, NULL);
 }
 
+/*
+ * What cannot be done now comes first, so that nothing is done twice for it; what goes elsewhere,
+ * in one message, comes last, as it can no more fail than be taken back.
+ */
+static void
+order_targets(struct local_plan *plan)
+{
+	static const enum local_target_kind order[] = { LOCAL_TARGET_DEFER, LOCAL_TARGET_RUN,
+		LOCAL_TARGET_MAILDIR, LOCAL_TARGET_BOUNCE, LOCAL_TARGET_FORWARD };
+	struct local_target *sorted = mem_array(plan->count, sizeof(*sorted));
+	uint32_t count = 0;
+
+	for (size_t kind = 0; kind < sizeof(order) / sizeof(order[0]); kind++)
+		for (uint32_t i = 0; i < plan->count; i++)
+			if (plan->targets[i].kind == order[kind])
+				sorted[count++] = plan->targets[i];
+	CHECK(count == plan->count);
+	mem_free(plan->targets);
+	plan->targets = sorted;
+	plan->cap = count;
+}
+
 static void
 make_plan(struct local_job *job)
 {
@@ -415,6 +563,10 @@ make_plan(struct local_job *job)
 		.alias = name_alias,
 		.is_local = name_is_local,
 		.exists = name_exists,
+		.runs_commands =
+			config_words(worker->config, NULL, PARAM_ALLOW_MAIL_TO_COMMANDS) != 0,
+		.writes_files =
+			config_words(worker->config, NULL, PARAM_ALLOW_MAIL_TO_FILES) != 0,
 		.origin = config_str(worker->config, NULL, PARAM_MYORIGIN),
 		.delimiters = config_str(worker->config, NULL, PARAM_RECIPIENT_DELIMITER),
 		.home_mailbox = config_str(worker->config, NULL, PARAM_HOME_MAILBOX),
@@ -424,6 +576,7 @@ make_plan(struct local_job *job)
 		     (job->fd >= 0 && names_it_in_file(job, address));
 
 	local_plan_make(&job->plan, &names, address, loops);
+	order_targets(&job->plan);
 	job->has_plan = true;
 	job->target = 0;
 }
@@ -440,6 +593,12 @@ start_whatif(struct local_job *job, const struct local_target *target)
 		return false;
 	if (target->kind == LOCAL_TARGET_MAILDIR) {
 		target_done(job, "delivers to maildir");
+		return true;
+	}
+	if (target->kind == LOCAL_TARGET_RUN) {
+		(void)snprintf(words, sizeof(words), "delivers to %s: %.900s",
+			target->path[0] == '|' ? "command" : "file", target->path);
+		target_done(job, words);
 		return true;
 	}
 	if (target->kind == LOCAL_TARGET_FORWARD) {
@@ -459,19 +618,19 @@ start_target(struct local_job *job)
 		return;
 	switch (target->kind) {
 	case LOCAL_TARGET_MAILDIR:
+	case LOCAL_TARGET_RUN:
 		start_maildir(job, target);
 		break;
 	case LOCAL_TARGET_FORWARD:
 		start_forward(job);
 		break;
 	case LOCAL_TARGET_BOUNCE:
+		target_refused(job, target->dsn, target->reason);
+		break;
 	case LOCAL_TARGET_DEFER: {
 		char *reason = mem_strndup(target->reason, strlen(target->reason));
 
-		decide(job,
-			target->kind == LOCAL_TARGET_BOUNCE ? IPC_OUTCOME_BOUNCED
-							    : IPC_OUTCOME_DEFERRED,
-			target->dsn, reason);
+		decide(job, IPC_OUTCOME_DEFERRED, target->dsn, reason);
 		mem_free(reason);
 		break;
 	}

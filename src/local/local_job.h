@@ -1,7 +1,8 @@
 /*
  * local_job.h - one transaction of local delivery: its recipients, their targets, one after another
  *
- *   PLAN -> (Maildir: in the pool, then maybe at the agent | forward: to qmgr) ...
+ *   PLAN -> (Maildir, command, file: in the pool, then maybe at agent or runner |
+ *            forward: to qmgr) ...
  *        -> next recipient ... -> FINISHED
  *
  * A recipient is delivered when all its targets are. If a later target fails after an earlier one
@@ -60,6 +61,7 @@ struct local_job {
 	/* At the agent: the user's mailbox is written as that user. */
 	struct local_ask ask;
 	bool has_agent, wants_agent, in_agent;
+	bool is_run; /* at the runner: a command or file */
 	uint32_t uid;
 	struct local_staged staged;
 	/* Forwarding. */
@@ -74,7 +76,7 @@ struct local_worker {
 	struct config *config;
 	struct local_pool pool;
 	struct intake_client intake;
-	struct local_agent agent;
+	struct local_agent agent, runner;
 	int mail_dir;
 	char hostname[256];
 	void (*finished)(struct local_job *job);

@@ -368,10 +368,12 @@ static void
 master_frame(struct role *role, uint16_t type, struct slice payload, int fd)
 {
 	struct local *local = role->ctx;
+	union ipc_any any;
 
-	(void)payload;
-	if (type == IPC_TYPE_role_agent && fd >= 0)
-		local_agent_connect(&local->worker.agent, fd);
+	if (type == IPC_TYPE_role_agent && fd >= 0 && ipc_decode(type, payload, &any) == ERR_OK)
+		local_agent_connect(any.role_agent.kind == ROLE_RUNNER ? &local->worker.runner
+								       : &local->worker.agent,
+			fd);
 	else if (fd >= 0)
 		(void)close(fd);
 }
@@ -405,6 +407,7 @@ local_main(struct role *role)
 	(void)snprintf(local->worker.hostname, sizeof(local->worker.hostname), "%s",
 		config_cstr(local->worker.config, NULL, PARAM_MYHOSTNAME));
 	local_agent_init(&local->worker.agent, role->loop);
+	local_agent_init(&local->worker.runner, role->loop);
 	local_pool_open(&local->worker.pool, role->loop);
 	intake_client_init(&local->worker.intake, role, intake_changed);
 	loop_timer_init(&local->stop_timer, role->loop, stop_time_up, local);

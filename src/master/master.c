@@ -51,6 +51,7 @@ plan_processes(struct master *master)
 	add_processes(master, ROLE_QMGR, 1);
 	add_processes(master, ROLE_SMTP, config_int(config, NULL, PARAM_SMTP_PROCESSES));
 	add_processes(master, ROLE_AGENT, master->is_root ? 1 : 0);
+	add_processes(master, ROLE_RUNNER, 1);
 	add_processes(master, ROLE_LOCAL, config_int(config, NULL, PARAM_LOCAL_PROCESSES));
 	add_processes(master, ROLE_SMTPD, config_int(config, NULL, PARAM_SMTPD_PROCESSES));
 	add_processes(master, ROLE_PICKUP, 1);
@@ -74,6 +75,7 @@ stage_of(enum role_kind kind)
 	case ROLE_LOG:
 		return MASTER_LAST_STAGE + 1; /* process_end_log() */
 	case ROLE_AGENT:
+	case ROLE_RUNNER:
 	case ROLE_RESOLVER:
 	case ROLE_QMGR:
 	case ROLE_MASTER:

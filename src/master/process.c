@@ -56,6 +56,13 @@ channel_gone(void *ctx)
 
 /* --- the child -------------------------------------------------------------------------------- */
 
+/* They become the users that mail is for. */
+static bool
+acts_for_others(enum role_kind kind)
+{
+	return kind == ROLE_AGENT || kind == ROLE_RUNNER;
+}
+
 static void
 child_drop_rights(const struct master *master)
 {
@@ -82,7 +89,7 @@ child(const struct process *process, int fd)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)setsid();
-	if (process->kind != ROLE_AGENT)
+	if (!acts_for_others(process->kind))
 		child_drop_rights(master);
 	(void)execl("/proc/self/exe", "ostlerd", "--role", role_name(process->kind), "--slot", slot,
 		(char *)NULL);
@@ -177,7 +184,7 @@ is_up(const struct process *process)
 static bool
 knows_qmgr(const struct process *process)
 {
-	return process->kind != ROLE_QMGR && process->kind != ROLE_AGENT
+	return process->kind != ROLE_QMGR && !acts_for_others(process->kind)
 	       && process->kind != ROLE_LOG;
 }
 
@@ -228,7 +235,7 @@ connect_all(struct master *master)
 	}
 }
 
-/* --- local's channel to the agent ------------------------------------------------------------- */
+/* --- local's channels to agent and runner ----------------------------------------------------- */
 
 static void
 connect_to_agent(struct process *local, struct process *agent)
@@ -245,7 +252,9 @@ connect_to_agent(struct process *local, struct process *agent)
 			.slot = local->slot },
 		pair[0]);
 	channel_send_fd(&local->channel, IPC_TYPE_role_agent,
-		&(struct ipc_role_agent){ .pid = (uint32_t)agent->pid }, pair[1]);
+		&(struct ipc_role_agent){ .kind = (uint8_t)agent->kind,
+			.pid = (uint32_t)agent->pid },
+		pair[1]);
 	(void)close(pair[0]);
 	(void)close(pair[1]);
 }
@@ -255,14 +264,14 @@ static void
 join_agent(struct process *process)
 {
 	struct master *master = process->master;
-	bool is_agent = process->kind == ROLE_AGENT;
+	bool is_agent = acts_for_others(process->kind);
 
 	if (!is_agent && process->kind != ROLE_LOCAL)
 		return;
 	for (int i = 0; i < master->process_count; i++) {
 		struct process *other = &master->processes[i];
 
-		if (other->kind != (is_agent ? ROLE_LOCAL : ROLE_AGENT))
+		if (is_agent ? other->kind != ROLE_LOCAL : !acts_for_others(other->kind))
 			continue;
 		connect_to_agent(is_agent ? other : process, is_agent ? process : other);
 	}

@@ -31,13 +31,14 @@ date_civil(struct wall at, int32_t offset_s)
 	return civil;
 }
 
+/* Not strftime(): names must not follow the locale. */
+static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
+	"Oct", "Nov", "Dec" };
+
 struct slice
 date_format(char ret_text[DATE_TEXT_SIZE], struct wall at, const struct date_zone *zone)
 {
-	/* Not strftime(): names must not follow the locale. */
-	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug",
-		"Sep", "Oct", "Nov", "Dec" };
 	static const struct date_zone utc = { 0, "UTC" };
 	struct tm civil;
 	int minutes, len;
@@ -69,4 +70,19 @@ date_stamp(char ret_text[DATE_STAMP_SIZE], struct wall at)
 	CHECK(len == DATE_STAMP_SIZE - 1);
 	memcpy(ret_text, text, DATE_STAMP_SIZE);
 	return slice_make(ret_text, DATE_STAMP_SIZE - 1);
+}
+
+struct slice
+date_mbox(char ret_text[DATE_MBOX_SIZE], struct wall at)
+{
+	struct tm civil = date_civil(at, 0);
+	char text[64];
+	int len;
+
+	len = snprintf(text, sizeof(text), "%s %s %2d %02d:%02d:%02d %04d", days[civil.tm_wday],
+		months[civil.tm_mon], civil.tm_mday, civil.tm_hour, civil.tm_min, civil.tm_sec,
+		civil.tm_year + 1900);
+	CHECK(len == DATE_MBOX_SIZE - 1);
+	memcpy(ret_text, text, DATE_MBOX_SIZE);
+	return slice_make(ret_text, DATE_MBOX_SIZE - 1);
 }

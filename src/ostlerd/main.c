@@ -42,6 +42,7 @@ static int (*const mains[ROLE_KIND_COUNT])(struct role *) = {
 	[ROLE_LOG] = log_main,
 	[ROLE_LOCAL] = local_main,
 	[ROLE_AGENT] = agent_main,
+	[ROLE_RUNNER] = agent_main,
 	[ROLE_RESOLVER] = resolver_main,
 	[ROLE_SMTP] = smtp_main,
 };

@@ -78,10 +78,10 @@ def test_agent__killed__mail_waits_for_the_next_one(make_ostler, sink):
 
 
 @needs_root
-def test_agent__is_the_only_role_with_roots_rights(ostler):
+def test_agent_and_runner__are_the_only_roles_with_any_of_roots_rights(ostler):
     for role, pids in wait_for(lambda: "agent" in ostler.children() and ostler.children(), what="roles").items():
         status = open(f"/proc/{pids[0]}/status").read()
         uid = status.split("Uid:\t")[1].split("\t")[0]
         capabilities = int(status.split("CapEff:\t")[1].split("\n")[0], 16)
-        assert (uid == "0") == (role == "agent"), role
-        assert capabilities == (0xe3 & ~0x0 if role == "agent" else 0), (role, hex(capabilities))
+        assert (uid == "0") == (role in ("agent", "runner")), role
+        assert capabilities == {"agent": 0xe3, "runner": 0xe0}.get(role, 0), (role, hex(capabilities))

@@ -121,8 +121,10 @@ run(unsigned flags, int (*attempt)(void))
 	return WEXITSTATUS(status);
 }
 
-#define ALL_ROLES 0x3ffu
+#define ALL_ROLES 0x7ffu
 #define ROLE_BIT(kind) (1u << (kind))
+#define NETWORKING (ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_RUNNER))
+#define BECOMING (ROLE_BIT(ROLE_AGENT) | ROLE_BIT(ROLE_RUNNER))
 
 static const struct {
 	const char *name;
@@ -130,16 +132,16 @@ static const struct {
 	unsigned allowed; /* roles */
 	bool by_landlock;
 } calls[] = {
-	{ "socket", try_socket, ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_RESOLVER), false },
-	{ "unix socket", try_unix, ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_RESOLVER), false },
-	{ "netlink socket", try_raw, ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_RESOLVER), false },
-	{ "connect", try_connect, ROLE_BIT(ROLE_SMTP) | ROLE_BIT(ROLE_RESOLVER), false },
-	{ "listen", try_listen, 0, false },
+	{ "socket", try_socket, NETWORKING, false },
+	{ "unix socket", try_unix, NETWORKING, false },
+	{ "netlink socket", try_raw, NETWORKING, false },
+	{ "connect", try_connect, NETWORKING, false },
+	{ "listen", try_listen, ROLE_BIT(ROLE_RUNNER), false },
 	{ "ptrace", try_ptrace, 0, false },
-	{ "exec", try_exec, 0, false },
-	{ "fork", try_fork, ROLE_BIT(ROLE_AGENT), false },
-	{ "setuid", try_setuid, ROLE_BIT(ROLE_AGENT), false },
-	{ "setresgid", try_setgroups, ROLE_BIT(ROLE_AGENT), false },
+	{ "exec", try_exec, ROLE_BIT(ROLE_RUNNER), false },
+	{ "fork", try_fork, BECOMING, false },
+	{ "setuid", try_setuid, BECOMING, false },
+	{ "setresgid", try_setgroups, BECOMING, false },
 	{ "unshare", try_unshare, 0, false },
 	{ "mount", try_mount, 0, false },
 	{ "chroot", try_chroot, 0, false },
@@ -147,11 +149,11 @@ static const struct {
 	{ "io_uring", try_uring, 0, false },
 	{ "mknod", try_mknod, 0, false },
 	{ "thread", try_thread, ALL_ROLES, false },
-	{ "open elsewhere", try_open, 0, true },
-	{ "create elsewhere", try_make, 0, true },
+	{ "open elsewhere", try_open, ROLE_BIT(ROLE_RUNNER), true },
+	{ "create elsewhere", try_make, ROLE_BIT(ROLE_RUNNER), true },
 	{ "read /etc", try_etc,
 		ROLE_BIT(ROLE_QMGR) | ROLE_BIT(ROLE_RESOLVER) | ROLE_BIT(ROLE_LOCAL) |
-			ROLE_BIT(ROLE_AGENT), true },
+			ROLE_BIT(ROLE_AGENT) | ROLE_BIT(ROLE_RUNNER), true },
 };
 
 static void

@@ -19,7 +19,7 @@ static const char *const aliases[][2] = {
 	{ "again", "again, bob" },
 	{ "ring1", "ring2" },
 	{ "ring2", "ring1" },
-	{ "cmd", "|/bin/true" },
+	{ "cmd", "|/bin/true, \"/srv/box\", bob, |/bin/true" },
 	{ "file", "/var/mail/x" },
 	{ "inc", ":include:/etc/list" },
 	{ "list", "carol@dest.test" },
@@ -56,13 +56,14 @@ exists(void *ctx, struct slice key)
 
 static const struct local_names names = { .alias = find_alias, .is_local = is_local,
 	.exists = exists, .origin = { (const uint8_t *)"local.test", 10 },
+	.runs_commands = true, .writes_files = true,
 	.delimiters = { (const uint8_t *)"+", 1 } };
 
 /* "maildir alice; forward carol@dest.test; " ... */
 static void
 expect(const char *address, bool loops, const char *want)
 {
-	static const char *const kinds[] = { "maildir", "forward", "bounce", "defer" };
+	static const char *const kinds[] = { "maildir", "run", "forward", "bounce", "defer" };
 	struct local_plan plan = { 0 };
 	struct buf text;
 
@@ -72,7 +73,8 @@ expect(const char *address, bool loops, const char *want)
 		const struct local_target *target = &plan.targets[i];
 
 		buf_addf(&text, "%s %s; ", kinds[target->kind],
-			target->kind == LOCAL_TARGET_MAILDIR	 ? target->path
+			target->kind == LOCAL_TARGET_MAILDIR || target->kind == LOCAL_TARGET_RUN
+				? target->path
 			: target->kind == LOCAL_TARGET_FORWARD ? target->address
 							       : target->dsn);
 	}
@@ -96,6 +98,7 @@ test_plan__table(void **state)
 	expect("self@local.test", false, "maildir self; maildir bob; ");
 	expect("again@local.test", false, "maildir again; maildir bob; ");
 	expect("quoted@local.test", false, "forward odd name@dest.test; ");
+	expect("cmd@local.test", false, "run |/bin/true; run /srv/box; maildir bob; ");
 	expect("nobody@local.test", false, "bounce 5.1.1; ");
 	expect("alice@local.test", true, "bounce 5.4.6; ");
 }
@@ -106,11 +109,14 @@ test_plan__loops_and_what_is_not_allowed_end(void **state)
 	static const char *const bad[] = { "ring1@local.test", "../etc@local.test", "a/b@local.test",
 		".hidden@local.test", "cmd@local.test", "file@local.test", "inc@local.test" };
 
+	struct local_names strict = names;
+
 	(void)state;
+	strict.runs_commands = strict.writes_files = false;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct local_plan plan = { 0 };
 
-		local_plan_make(&plan, &names, slice_str(bad[i]), false);
+		local_plan_make(&plan, &strict, slice_str(bad[i]), false);
 		assert_true(plan.count > 0);
 		for (uint32_t t = 0; t < plan.count; t++) {
 			if (plan.targets[t].kind == LOCAL_TARGET_MAILDIR) {
