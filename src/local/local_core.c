@@ -400,6 +400,14 @@ local_plan_make(struct local_plan *ret_plan, const struct local_names *names, st
 }
 
 void
+local_plan_pipe(struct local_plan *ret_plan, struct slice address, struct slice service)
+{
+	*ret_plan = (struct local_plan){ 0 };
+	local_plan_add(ret_plan, LOCAL_TARGET_RUN, address)->path =
+		mem_strndup((const char *)service.ptr, service.len);
+}
+
+void
 local_plan_done(struct local_plan *plan)
 {
 	for (uint32_t i = 0; i < plan->count; i++) {

@@ -75,6 +75,8 @@ struct local_plan {
  */
 void local_plan_make(struct local_plan *ret_plan, const struct local_names *names,
 	struct slice address, bool loops);
+/* The plan for a recipient whose transport is a pipe service: that alone. */
+void local_plan_pipe(struct local_plan *ret_plan, struct slice address, struct slice service);
 void local_plan_done(struct local_plan *plan);
 
 /* Whether a name may be a directory of its own: no slash, no dot in front, no control byte. */

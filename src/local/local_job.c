@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "local/runner_pipe.h"
 #include "message/address.h"
 #include "message/date.h"
 #include "message/dsn.h"
@@ -70,6 +71,13 @@ local_job_new(struct local_worker *worker, struct slice payload, int fd, struct 
 }
 
 void
+local_job_pipe(struct local_job *job, const char *service, const char *nexthop)
+{
+	job->service = mem_strndup(service, strlen(service));
+	job->nexthop = mem_strndup(nexthop, strlen(nexthop));
+}
+
+void
 local_job_free(struct local_job *job)
 {
 	CHECK(!job->in_pool && !job->in_agent);
@@ -82,6 +90,8 @@ local_job_free(struct local_job *job)
 		(void)close(job->fd);
 	mem_free(job->recipients);
 	mem_free(job->outcomes);
+	mem_free(job->service);
+	mem_free(job->nexthop);
 	buf_done(&job->payload);
 	buf_done(&job->prefix);
 	mem_free(job);
@@ -199,6 +209,16 @@ maildir_result(struct local_job *job)
 }
 
 static void
+run_succeeded(struct local_job *job, const char *words)
+{
+	char via[RUN_WORDS_MAX];
+
+	(void)snprintf(via, sizeof(via), "delivered via %s service",
+		job->service == NULL ? "" : job->service);
+	target_done(job, job->service == NULL ? words : via);
+}
+
+static void
 run_done(struct local_ask *ask, enum agent_status status, struct slice dsn, struct slice reason)
 {
 	struct local_job *job = (struct local_job *)((char *)ask - offsetof(struct local_job, ask));
@@ -211,7 +231,7 @@ run_done(struct local_ask *ask, enum agent_status status, struct slice dsn, stru
 	(void)snprintf(code, sizeof(code), "%" SLICE_FMT,
 		SLICE_ARG(is_sound ? dsn : SLICE_LIT("4.3.0")));
 	if (status == AGENT_DONE)
-		target_done(job, words);
+		run_succeeded(job, words);
 	else if (status == AGENT_REFUSED && is_sound)
 		target_refused(job, code, words);
 	else
@@ -241,8 +261,10 @@ ask_runner(struct local_job *job)
 	const struct ipc_recipient *recipient = &job->recipients[job->recipient];
 	char id[QUEUE_ID_TEXT_SIZE];
 	struct ipc_run_request request = {
-		.alias = slice_str(target->alias),
-		.target = slice_str(target->path),
+		.alias = slice_str(job->service == NULL ? target->alias : ""),
+		.target = slice_str(job->service == NULL ? target->path : ""),
+		.service = slice_str(job->service == NULL ? "" : job->service),
+		.nexthop = slice_str(job->service == NULL ? "" : job->nexthop),
 		.sender = job->envelope.sender,
 		.recipient = recipient->address,
 		.original = recipient->original,
@@ -295,6 +317,20 @@ put_separator(struct local_job *job)
 	buf_add_str(&job->prefix, "\n");
 }
 
+/* Pipe services get only what their flags say. */
+static bool
+has_field(const struct local_job *job, char flag)
+{
+	const struct config_service *service;
+	struct runner_pipe pipe;
+
+	if (job->service == NULL)
+		return true;
+	service = config_transport_find(job->worker->config, slice_str(job->service));
+	return service != NULL && runner_pipe_parse(service->arguments, &pipe) == NULL &&
+	       runner_pipe_has(&pipe, flag);
+}
+
 /* A Maildir, a command or a file. */
 static void
 start_maildir(struct local_job *job, const struct local_target *target)
@@ -304,12 +340,14 @@ start_maildir(struct local_job *job, const struct local_target *target)
 
 	job->is_run = target->kind == LOCAL_TARGET_RUN;
 	buf_clear(&job->prefix);
-	if (job->is_run && target->path[len - 1] != '/')
+	if (job->is_run && has_field(job, 'F') && target->path[len - 1] != '/')
 		put_separator(job);
-	put_field_address(&job->prefix, "Return-Path: <", job->envelope.sender, ">\n");
-	if (recipient->original.len > 0)
+	if (has_field(job, 'R'))
+		put_field_address(&job->prefix, "Return-Path: <", job->envelope.sender, ">\n");
+	if (recipient->original.len > 0 && has_field(job, 'O'))
 		put_field_address(&job->prefix, "X-Original-To: ", recipient->original, "\n");
-	put_field_address(&job->prefix, "Delivered-To: ", recipient->address, "\n");
+	if (has_field(job, 'D'))
+		put_field_address(&job->prefix, "Delivered-To: ", recipient->address, "\n");
 	(void)snprintf(
 		job->path, sizeof(job->path), "%s", job->is_run ? "" : target->path);
 	job->fault = (struct fault){ 0 };
@@ -575,7 +613,10 @@ make_plan(struct local_job *job)
 		     local_delivered_to_find(job->ipc.content, address, NULL) ||
 		     (job->fd >= 0 && names_it_in_file(job, address));
 
-	local_plan_make(&job->plan, &names, address, loops);
+	if (job->service == NULL || (loops && has_field(job, 'D')))
+		local_plan_make(&job->plan, &names, address, loops);
+	else
+		local_plan_pipe(&job->plan, address, slice_str(job->service));
 	order_targets(&job->plan);
 	job->has_plan = true;
 	job->target = 0;
@@ -597,7 +638,7 @@ start_whatif(struct local_job *job, const struct local_target *target)
 	}
 	if (target->kind == LOCAL_TARGET_RUN) {
 		(void)snprintf(words, sizeof(words), "delivers to %s: %.900s",
-			target->path[0] == '|' ? "command" : "file", target->path);
+			target->path[0] == '/' ? "file" : "command", target->path);
 		target_done(job, words);
 		return true;
 	}

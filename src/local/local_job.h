@@ -61,7 +61,9 @@ struct local_job {
 	/* At the agent: the user's mailbox is written as that user. */
 	struct local_ask ask;
 	bool has_agent, wants_agent, in_agent;
-	bool is_run; /* at the runner: a command or file */
+	bool is_run;	/* at the runner: a command or file */
+	char *service; /* a pipe service: all goes to its command; else NULL */
+	char *nexthop;
 	uint32_t uid;
 	struct local_staged staged;
 	/* Forwarding. */
@@ -85,6 +87,8 @@ struct local_worker {
 /* NULL: malformed; fd is closed then. */
 struct local_job *local_job_new(
 	struct local_worker *worker, struct slice payload, int fd, struct wall now);
+/* Before it starts: it is for the command of a pipe service. */
+void local_job_pipe(struct local_job *job, const char *service, const char *nexthop);
 void local_job_free(struct local_job *job);
 void local_job_start(struct local_job *job);
 /* Credit came: large content that is being forwarded goes on. */

@@ -21,6 +21,8 @@ enum { SESSIONS_MAX = 1000, MASTER_DOWN_MS = 5000 };
 
 struct local_session {
 	uint64_t number;
+	char *service; /* of master.cf, if that is a pipe service; else NULL */
+	char *nexthop;
 	struct local_job *current, *next;
 	bool is_closing;
 	UT_hash_handle hh;
@@ -46,6 +48,12 @@ since_us(uint64_t later, uint64_t earlier)
 	return later > earlier ? later - earlier : 0;
 }
 
+static const char *
+relay_of(const struct local_job *job)
+{
+	return job->service == NULL ? "local" : job->service;
+}
+
 static void
 log_outcomes(const struct local_job *job)
 {
@@ -69,7 +77,8 @@ log_outcomes(const struct local_job *job)
 		log_event(&job->worker->role->log.log, EV_local_delivery, LOG_Z(id),
 			LOG_S(recipient->address),
 			LOG_Z(recipient->original.len > 0 ? ">, orig_to=<" : ""),
-			LOG_S(recipient->original), LOG_Z(total), LOG_Z(a), LOG_Z(b), LOG_Z(d),
+			LOG_S(recipient->original), LOG_Z(relay_of(job)), LOG_Z(total),
+			LOG_Z(a), LOG_Z(b), LOG_Z(d),
 			LOG_Z(outcome->dsn),
 			LOG_Z(ipc_outcome_word(outcome->kind, is_whatif, false)),
 			LOG_Z(outcome->reason));
@@ -98,7 +107,7 @@ send_result(struct local *local, const struct local_job *job)
 		.attempt = job->ipc.attempt,
 		.corrupt = job->is_corrupt,
 		.outcomes = buf_slice(&outcomes),
-		.host = SLICE_LIT("local"),
+		.host = slice_str(relay_of(job)),
 	};
 
 	kept_send(&local->kept, &local->worker.role->qmgr, job->ipc.token, &result);
@@ -125,6 +134,8 @@ end_session(struct local *local, struct local_session *session)
 	HASH_DELETE(hh, local->sessions, session);
 	if (session->next != NULL)
 		local_job_free(session->next);
+	mem_free(session->service);
+	mem_free(session->nexthop);
 	mem_free(session);
 }
 
@@ -165,6 +176,19 @@ run_session(struct local *local, struct local_session *session)
 }
 
 static void
+take_service(struct local *local, struct local_session *session,
+	const struct ipc_session_open *open)
+{
+	const struct config_service *service =
+		config_transport_find(local->worker.config, open->transport);
+
+	if (service == NULL || service->command != CONFIG_COMMAND_PIPE)
+		return;
+	session->service = mem_strndup((const char *)open->transport.ptr, open->transport.len);
+	session->nexthop = mem_strndup((const char *)open->nexthop.ptr, open->nexthop.len);
+}
+
+static void
 open_session(struct local *local, const struct ipc_session_open *open)
 {
 	struct role *role = local->worker.role;
@@ -183,6 +207,7 @@ open_session(struct local *local, const struct ipc_session_open *open)
 	}
 	session = MEM_NEW(struct local_session);
 	session->number = open->session;
+	take_service(local, session, open);
 	HASH_ADD(hh, local->sessions, number, sizeof(session->number), session);
 	channel_send(&role->qmgr, IPC_TYPE_session_ready,
 		&(struct ipc_session_ready){
@@ -204,6 +229,8 @@ take_work(struct local *local, struct slice payload, const struct ipc_work *ipc,
 	job = local_job_new(&local->worker, payload, fd, loop_now(role->loop).wall);
 	if (job == NULL)
 		return;
+	if (session->service != NULL)
+		local_job_pipe(job, session->service, session->nexthop);
 	if (session->current != NULL) {
 		session->next = job;
 		return;

@@ -4,6 +4,7 @@
 #include "base/ascii.h"
 #include "base/mem.h"
 #include "local/local_core.h"
+#include "local/runner_pipe.h"
 #include "message/address.h"
 
 #include <grp.h>
@@ -189,6 +190,72 @@ make_for_alias(struct runner_order *order, const struct config *config,
 	return true;
 }
 
+/* --- pipe services ---------------------------------------------------------------------------- */
+
+static bool
+put_pipe_words(struct runner_order *order, const struct config *config,
+	const struct runner_pipe *pipe, const struct ipc_run_request *request,
+	struct runner_verdict *verdict)
+{
+	struct slice delimiters = config_str(config, NULL, PARAM_RECIPIENT_DELIMITER);
+	struct slice rest = pipe->argv;
+	const char *problem = NULL;
+	bool is_risky = false;
+	struct buf word;
+
+	buf_init(&word, 0);
+	while (problem == NULL && !is_risky && rest.len > 0) {
+		struct slice given = slice_head(rest, slice_find(rest, '\0'));
+
+		rest = slice_from(rest, given.len + 1);
+		buf_clear(&word);
+		problem = order->argc == RUNNER_WORDS_MAX
+				  ? "too many words"
+				  : runner_pipe_expand(
+					    pipe, given, request, delimiters, &word, &is_risky);
+		if (problem == NULL)
+			runner_order_word(order, buf_slice(&word));
+	}
+	buf_done(&word);
+	if (problem != NULL)
+		return misconfigured(verdict, "pipe: ", problem);
+	if (is_risky)
+		return refuse(verdict, AGENT_REFUSED, "5.1.3",
+			"an address that begins with - is no argument for a command", "");
+	return true;
+}
+
+static bool
+make_for_pipe(struct runner_order *order, const struct config *config,
+	const struct ipc_run_request *request, struct runner_verdict *verdict)
+{
+	const struct config_service *service = config_transport_find(config, request->service);
+	struct runner_pipe pipe;
+	const char *problem;
+	char *user, *group;
+	bool is_good;
+
+	if (service == NULL || service->command != CONFIG_COMMAND_PIPE)
+		return misconfigured(verdict, "master.cf has no such pipe service", "");
+	problem = runner_pipe_parse(service->arguments, &pipe);
+	if (problem != NULL)
+		return misconfigured(verdict, "pipe: ", problem);
+	if (pipe.size_max > 0 && request->length > pipe.size_max)
+		return refuse(verdict, AGENT_REFUSED, "5.2.3",
+			"message size exceeds the limit of this service", "");
+	user = text_of(pipe.user);
+	group = text_of(pipe.group);
+	is_good = take_user(order, user, group, verdict);
+	mem_free(user);
+	mem_free(group);
+	if (!is_good || !put_pipe_words(order, config, &pipe, request, verdict))
+		return false;
+	if (pipe.directory.len > 0)
+		order->directory = text_of(pipe.directory);
+	order->shown = text_of(slice_str(order->argv[0]));
+	return true;
+}
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 bool
@@ -199,6 +266,8 @@ runner_order_make(struct runner_order *order, const struct config *config,
 	*ret_verdict = (struct runner_verdict){ .status = AGENT_TEMPORARY };
 	(void)snprintf(order->host, sizeof(order->host), "%s",
 		config_cstr(config, NULL, PARAM_MYHOSTNAME));
+	if (request->service.len > 0)
+		return make_for_pipe(order, config, request, ret_verdict);
 	return make_for_alias(order, config, request, ret_verdict);
 }
 

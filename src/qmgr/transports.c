@@ -138,6 +138,7 @@ kind_of(const struct config_service *service)
 	case CONFIG_COMMAND_LMTP:
 		return TRANSPORT_SMTP;
 	case CONFIG_COMMAND_LOCAL:
+	case CONFIG_COMMAND_PIPE:
 		return TRANSPORT_LOCAL;
 	case CONFIG_COMMAND_ERROR:
 		return TRANSPORT_ERROR;
@@ -147,7 +148,6 @@ kind_of(const struct config_service *service)
 		return TRANSPORT_DISCARD;
 	case CONFIG_COMMAND_SMTPD:
 	case CONFIG_COMMAND_PICKUP:
-	case CONFIG_COMMAND_PIPE:
 	case CONFIG_COMMAND_COUNT:
 		return TRANSPORT_MISSING;
 	}

@@ -163,3 +163,40 @@ def test_include__list_in_a_file__is_one_message_from_its_owner(make_ostler, sin
     assert len(re.findall(r"qmgr\[\d+\]: \w+: from=<owner-list@local.test>, size=\d+, nrcpt=3 ", ostler.log())) == 1
     for user in ("bad", "none"):
         logged(ostler, rf"to=<{user}@.* dsn=4.3.5, status=deferred \(the file of :include:{box}/{user} could not be read")
+
+
+def pipe_service(make_ostler, sink, arguments, **settings):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", start=False, settings={
+        **FAST, "transport_maps": "inline:{ piped.test=archive:hop }", **settings})
+    text = (ostler.etc / "master.cf").read_text()
+    (ostler.etc / "master.cf").write_text(f"{text}archive unix - n n - - pipe {arguments}\n")
+    ostler.start()
+    return ostler
+
+
+def test_pipe__service__gets_its_words_and_only_the_fields_it_wants(make_ostler, sink, box):
+    command = script(box, f'printf "%s\\n" "$@" > {box}/words\ncat > {box}/got\npwd > {box}/pwd\n')
+    ostler = pipe_service(make_ostler, sink, "flags=DRu user=nobody directory=/usr\n"
+                          f"  argv={command} -f ${{sender}} {{a  b}} ${{nexthop}} ${{user}} $(recipient)")
+    ostler.send("Jo+X@piped.test", sender="a;`id`@client.test".replace(";", ""))
+    logged(ostler, r"to=<Jo\+X@piped.test>, relay=archive, .* dsn=2.0.0, status=sent \(delivered via archive service\)")
+    assert (box / "words").read_text().splitlines() == [
+        "-f", "a`id`@client.test", "a  b", "hop", "jo", "jo+x@piped.test"]
+    assert (box / "got").read_text().startswith(
+        "Return-Path: <a`id`@client.test>\nDelivered-To: Jo+X@piped.test\nReceived: ")
+    assert (box / "pwd").read_text() == "/usr\n"
+
+
+def test_pipe__failures__are_told_by_exit_code(make_ostler, sink, box):
+    command = script(box, 'case "$1" in later) exit 75;; esac\nexit 67\n')
+    ostler = pipe_service(make_ostler, sink, f"user=nobody argv={command} ${{user}}")
+    ostler.send(["later@piped.test", "gone@piped.test", "-x@piped.test"])
+    logged(ostler, r"to=<later@.* dsn=4.3.0, status=deferred \(temporary failure\)")
+    logged(ostler, r"to=<gone@.* dsn=5.1.1, status=bounced \(user unknown\)")
+    logged(ostler, r"to=<-x@.* dsn=5.1.3, status=bounced \(an address that begins with - ")
+
+
+def test_pipe__bad_attributes__defer_and_say_so(make_ostler, sink, box):
+    ostler = pipe_service(make_ostler, sink, "chroot=/ user=nobody argv=/bin/cat")
+    ostler.send("a@piped.test")
+    logged(ostler, r"dsn=4.3.5, status=deferred \(pipe: allowed: user=")

@@ -6,6 +6,8 @@
  */
 #include "local/runner.h"
 
+#include "local/runner_pipe.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,11 +64,93 @@ test_is_plain__shell_characters__need_a_shell(void **state)
 	assert_false(runner_is_plain(SLICE_LIT("")));
 }
 
+/* Words stand in the table with blanks, in the arguments with NUL. */
+static struct slice
+arguments_of(const char *words, struct buf *buf)
+{
+	buf_clear(buf);
+	buf_add_str(buf, words);
+	for (size_t i = 0; i < buf->len; i++)
+		if (buf->ptr[i] == ' ')
+			buf->ptr[i] = 0;
+	return buf_slice(buf);
+}
+
+static void
+test_pipe_parse__attributes__are_taken_or_refused(void **state)
+{
+	static const char *const bad[] = { "", "user=a", "argv=x", "user=a argv=", "flags=Z argv=x",
+		"user=a size=x argv=x", "chroot=/ user=a argv=x" };
+	struct runner_pipe pipe;
+	struct buf buf;
+
+	(void)state;
+	buf_init(&buf, 0);
+	assert_null(runner_pipe_parse(
+		arguments_of("flags=DR user=vmail:mail size=10 argv=/bin/x -f user=y", &buf), &pipe));
+	assert_true(slice_equal_str(pipe.user, "vmail") && slice_equal_str(pipe.group, "mail"));
+	assert_true(runner_pipe_has(&pipe, 'D') && !runner_pipe_has(&pipe, 'F'));
+	assert_int_equal(pipe.size_max, 10);
+	assert_int_equal(pipe.argv.len, sizeof("/bin/x -f user=y") - 1);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_non_null(runner_pipe_parse(arguments_of(bad[i], &buf), &pipe));
+	buf_done(&buf);
+}
+
+static void
+test_pipe_expand__names__become_one_word(void **state)
+{
+	static const struct {
+		const char *flags, *word, *becomes; /* NULL: refused */
+		bool is_risky;
+	} cases[] = {
+		{ "", "-f", "-f", false },
+		{ "", "${sender}", "S o@x.test", false },
+		{ "q", "$(sender)", "\"S o\"@x.test", false },
+		{ "", "to=$recipient!", "to=Jo+Ext@Host.Test!", false },
+		{ "hu", "${recipient}", "jo+ext@host.test", false },
+		{ "u", "${user}/${extension}/${mailbox}", "jo/ext/jo+ext", false },
+		{ "", "${domain} ${nexthop} ${queue_id} ${size}", "Host.Test nh Q1 7", false },
+		{ "", "${original_recipient}", "-rf@x.test", true },
+		{ "", "a=${original_recipient}", "a=-rf@x.test", false },
+		{ "", "$$x$", NULL, false },
+		{ "", "$$x", "$x", false },
+		{ "", "${nobody}", NULL, false },
+		{ "", "${sender", NULL, false },
+	};
+	struct ipc_run_request request = { .sender = SLICE_LIT("S o@x.test"),
+		.recipient = SLICE_LIT("Jo+Ext@Host.Test"),
+		.original = SLICE_LIT("-rf@x.test"),
+		.nexthop = SLICE_LIT("nh"),
+		.queue_id = SLICE_LIT("Q1"),
+		.length = 7 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct runner_pipe pipe = { .flags = slice_str(cases[i].flags) };
+		struct buf to;
+		bool is_risky;
+		const char *problem;
+
+		buf_init(&to, 0);
+		problem = runner_pipe_expand(&pipe, slice_str(cases[i].word), &request,
+			SLICE_LIT("+"), &to, &is_risky);
+		if ((problem == NULL) != (cases[i].becomes != NULL) ||
+			(problem == NULL &&
+				!slice_equal_str(buf_slice(&to), cases[i].becomes)) ||
+			is_risky != cases[i].is_risky)
+			fail_msg("%s: %" SLICE_FMT, cases[i].word, SLICE_ARG(buf_slice(&to)));
+		buf_done(&to);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judge__exit_code_and_output__become_status_and_words),
+		cmocka_unit_test(test_pipe_parse__attributes__are_taken_or_refused),
+		cmocka_unit_test(test_pipe_expand__names__become_one_word),
 		cmocka_unit_test(test_is_plain__shell_characters__need_a_shell),
 	};
 
