@@ -71,6 +71,21 @@ def test_peer__hangs__other_destinations_are_not_held_up(make_ostler, peers, sin
     assert time.monotonic() - began < 2
 
 
+def test_peer__one_session_hangs_at_the_final_dot__other_mail_of_the_site_goes_on(make_ostler, peers):
+    """The next message takes another session at once; the stuck one keeps its own and nobody else's."""
+    peer = peers(first_time("dot", "hang"))
+    ostler = make_ostler(f"[127.0.0.1]:{peer.port}")
+    ostler.send("stuck@dest.test")
+    wait_for(lambda: ("DATA" in (line for _, line in peer.commands)), what="the content of the first")
+    began = time.monotonic()
+    wanted = [f"b{number}@dest.test" for number in range(50)]
+    for address in wanted:
+        ostler.send(address)
+    wait_for(lambda: set(peer.recipients()) == set(wanted), 5, "all the others", 0.005)
+    assert time.monotonic() - began < 5
+    assert [m["queue_name"] for m in ostler.queue()] == ["active"]
+
+
 def test_peer__session_closed_between_two_messages__second_goes_at_once(make_ostler, peers):
     peer = peers(lambda stage, number: "drop" if stage == "idle" else None)
     ostler = make_ostler(f"[127.0.0.1]:{peer.port}")

@@ -64,6 +64,55 @@ test_B2__attempts__follow_the_age_and_jitter_only_adds(void **state)
 	}
 }
 
+/* Retries in the second with the most against the mean of the minute around it. */
+static void
+check_peak(const uint32_t *seconds, size_t count)
+{
+	size_t peak = 0, from, to;
+	double mean = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (seconds[i] > seconds[peak])
+			peak = i;
+	from = peak < 30 ? 0 : peak - 30;
+	to = from + 60 < count ? from + 60 : count;
+	for (size_t i = from; i < to; i++)
+		mean += (double)seconds[i] / (double)(to - from);
+	if (seconds[peak] > 2 * mean)
+		fail_msg("second %zu has %u retries, the minute around it %.0f", peak,
+			(unsigned)seconds[peak], mean);
+}
+
+static void
+test_many_deferred_in_one_minute__retries_are_spread(void **state)
+{
+	enum { COUNT = 1000000, ROUNDS = 6, SPAN_S = 20000 };
+	static uint32_t seconds[ROUNDS][SPAN_S];
+	struct bench *bench = *state;
+	uint64_t begun = bench->now.wall.us;
+
+	memset(seconds, 0, sizeof(seconds));
+	for (uint64_t i = 0; i < COUNT; i++) {
+		struct message message = { .core = bench->core };
+		uint64_t at = begun + i * 60 * US_PER_S / COUNT;
+
+		message.envelope.arrival_us = at;
+		for (unsigned round = 0; round < ROUNDS; round++) {
+			uint64_t due;
+
+			bench->core->now.wall.us = at;
+			due = defer_due_us(bench->core, &message);
+			assert_true(due >= at + 300 * US_PER_S);
+			assert_true((due - begun) / US_PER_S < SPAN_S);
+			seconds[round][(due - begun) / US_PER_S]++;
+			at = due;
+		}
+	}
+	bench->core->now = bench->now;
+	for (unsigned round = 0; round < ROUNDS; round++)
+		check_peak(seconds[round], SPAN_S);
+}
+
 /* rules: D60 D61 B1 */
 static void
 test_D60__minimum_wins__and_a_clock_set_back_gives_it(void **state)
@@ -367,6 +416,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_B2__attempts__follow_the_age_and_jitter_only_adds),
+		TEST(test_many_deferred_in_one_minute__retries_are_spread),
 		TEST(test_D60__minimum_wins__and_a_clock_set_back_gives_it),
 		TEST(test_envelope__unknown_attribute__is_kept_in_a_requeued_copy),
 		TEST(test_envelope__unknown_critical_attribute__holds_the_message),
