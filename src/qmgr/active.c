@@ -612,6 +612,7 @@ active_wish(struct message *message, enum message_wish wish, struct job *job)
 		TAILQ_REMOVE(&core->suspects, message, link);
 		message_move(message, MESSAGE_SETTLING);
 	}
+	session_recall_message(message);
 	/* Transactions under way are not cut short; the operator does not wait for them. */
 	if (message->leases > 0 && job != NULL) {
 		message->job = NULL;

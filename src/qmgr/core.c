@@ -104,6 +104,7 @@ core_new(const struct core_options *options)
 	TAILQ_INIT(&core->reporting);
 	TAILQ_INIT(&core->changes);
 	TAILQ_INIT(&core->hungry);
+	TAILQ_INIT(&core->recalls);
 	TAILQ_INIT(&core->import_order);
 	LIST_INIT(&core->jobs);
 	STAILQ_INIT(&core->unanswered);
@@ -510,6 +511,7 @@ core_due(const struct core *core)
 		due = earlier(due, control_due(core));
 	if (core_may_deliver(core) && !core->is_stopping) {
 		due = earlier(due, sched_due(core->sched));
+		due = earlier(due, session_due(core));
 		due = earlier(due, active_due(core));
 		due = earlier(due, refill_due(core));
 	}

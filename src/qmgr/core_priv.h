@@ -158,6 +158,12 @@ struct session {
 	bool is_waiting;
 	TAILQ_ENTRY(session) hungry_link;
 	bool is_hungry;
+	/* A transaction that takes long holds up nothing but itself (session.c). */
+	struct mono begun;     /* the transaction under way */
+	struct mono recall_at; /* when the prefetch is asked for again */
+	TAILQ_ENTRY(session) recall_link; /* in `recalls` of the core, earliest first */
+	bool is_recallable;
+	bool is_slow; /* its last transaction was: no prefetch */
 };
 
 /* One transaction given out: the lease {queue ID, attempt}. */
@@ -333,6 +339,7 @@ struct core {
 	uint64_t session_next;
 	struct session *sessions;    /* hash by number */
 	struct session_queue hungry; /* those that could take work */
+	struct session_queue recalls; /* those with a prefetch that was not asked for again */
 	struct transport *transports; /* hash by name */
 	struct nexthop *nexthops;    /* hash by key */
 	struct nexthop *queries;     /* those with an open question, hash by its number */
@@ -483,7 +490,11 @@ void nexthop_ptr_result(struct core *core, const struct ipc_ptr_result *result);
 void nexthop_free_all(struct core *core);
 
 /* session.c */
-void session_step(struct core *core);  /* grants sessions, hands out work */
+void session_step(struct core *core);
+/* When a prefetch is to be asked for again. */
+struct mono session_due(const struct core *core);
+/* An operator wants something of it: what is not begun comes back, what is ends first (rule L42). */
+void session_recall_message(const struct message *message);  /* grants sessions, hands out work */
 void session_hosts(struct session *session, struct slice hosts); /* from nexthop.c */
 void session_refused(struct session *session, bool is_permanent, struct slice dsn,
 	struct slice reason);

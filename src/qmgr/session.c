@@ -4,7 +4,9 @@
  * The scheduler says which destination wants one more session; the hosts are looked up (nexthop.c),
  * the worker with the fewest sessions gets it and connects. Who is carried is settled when a
  * session is ready (rule S8): the best entry of its destination at that moment, and one more as
- * prefetch, so that the session never waits for us.
+ * prefetch, so that the session never waits for us. A prefetch that was not begun within SLOW_NS is
+ * recalled, so that it can go through another session; one whose last transaction took longer gets
+ * none.
  */
 #include "qmgr/core_priv.h"
 
@@ -12,6 +14,9 @@
 #include "base/mem.h"
 #include "message/verp.h"
 #include "qmgr/transports.h"
+
+/* Where a transaction takes as long as this, the way to us and back does not show any more. */
+enum { SLOW_NS = 200 * 1000 * 1000 };
 
 /* --- the object ------------------------------------------------------------------------------- */
 
@@ -48,6 +53,22 @@ enter_list(struct session *session)
 }
 
 static void
+leave_recalls(struct session *session)
+{
+	if (session->is_recallable)
+		TAILQ_REMOVE(&session->core->recalls, session, recall_link);
+	session->is_recallable = false;
+}
+
+static void
+enter_recalls(struct session *session)
+{
+	session->recall_at = mono_add_ns(session->core->now.mono, SLOW_NS);
+	TAILQ_INSERT_TAIL(&session->core->recalls, session, recall_link);
+	session->is_recallable = true;
+}
+
+static void
 session_free(struct session *session)
 {
 	struct core *core = session->core;
@@ -55,6 +76,7 @@ session_free(struct session *session)
 	CHECK(session->lease == NULL && session->prefetch == NULL);
 	nexthop_forget_session(session);
 	leave_list(session);
+	leave_recalls(session);
 	HASH_DELETE(by_number, core->sessions, session);
 	if (session->peer != NULL) {
 		LIST_REMOVE(session, peer_link);
@@ -407,16 +429,19 @@ session_feed(struct session *session)
 	struct sched_entry *entry;
 	struct lease *lease;
 
-	if (session->is_closing)
+	if (session->is_closing || (is_prefetch && session->is_slow))
 		return false;
 	entry = sched_take(core->sched, session->destination, is_prefetch, core->now.mono);
 	if (entry == NULL)
 		return false;
 	lease = lease_new(sched_entry_owner(entry), entry, session);
-	if (is_prefetch)
+	if (is_prefetch) {
 		session->prefetch = lease;
-	else
+		enter_recalls(session);
+	} else {
 		session->lease = lease;
+		session->begun = core->now.mono;
+	}
 	session->phase = SESSION_BUSY;
 	if (session->prefetch != NULL)
 		leave_list(session);
@@ -430,10 +455,13 @@ session_lease_over(struct session *session, struct lease *lease)
 {
 	struct core *core = session->core;
 
+	leave_recalls(session);
 	if (session->prefetch == lease) {
 		session->prefetch = NULL;
 	} else {
 		CHECK(session->lease == lease);
+		session->is_slow = mono_since_ns(core->now.mono, session->begun) > SLOW_NS;
+		session->begun = core->now.mono;
 		session->lease = session->prefetch;
 		session->prefetch = NULL;
 		if (session->lease != NULL)
@@ -476,17 +504,57 @@ feed_sessions(struct core *core)
 	}
 }
 
-/* What has just come should not wait behind what another has already been given. */
+/* --- recalling ---------------------------------------------------------------------------------- */
+
+/* The worker gives it back, unless it has begun it. */
 static void
-recall(struct core *core)
+recall(const struct lease *lease)
+{
+	SEND(lease->message->core, lease->peer->number, work_recall,
+		.session = lease->session->number, .queue_id = lease->message->queue_id,
+		.attempt = lease->attempt);
+}
+
+static void
+recall_step(struct core *core)
 {
 	struct sched_entry *entry;
+	struct session *session;
 
-	while ((entry = sched_recall_next(core->sched)) != NULL) {
-		struct lease *lease = sched_entry_ctx(entry);
+	/* What has just come should not wait behind what another has already been given. */
+	while ((entry = sched_recall_next(core->sched)) != NULL)
+		recall(sched_entry_ctx(entry));
+	/* And nothing waits behind a transaction that takes long. */
+	while ((session = TAILQ_FIRST(&core->recalls)) != NULL &&
+		session->recall_at.ns <= core->now.mono.ns) {
+		leave_recalls(session);
+		session->is_slow = true;
+		if (session->prefetch->is_sent)
+			recall(session->prefetch);
+		else
+			enter_recalls(session); /* its content is being read */
+	}
+}
 
-		SEND(core, lease->peer->number, work_recall, .session = lease->session->number,
-			.queue_id = lease->message->queue_id, .attempt = lease->attempt);
+struct mono
+session_due(const struct core *core)
+{
+	const struct session *session = TAILQ_FIRST(&core->recalls);
+
+	return session == NULL ? (struct mono){ UINT64_MAX } : session->recall_at;
+}
+
+void
+session_recall_message(const struct message *message)
+{
+	struct session *session;
+
+	if (message->leases == 0)
+		return;
+	TAILQ_FOREACH(session, &message->core->recalls, recall_link)
+	{
+		if (session->prefetch->message == message && session->prefetch->is_sent)
+			recall(session->prefetch);
 	}
 }
 
@@ -497,7 +565,7 @@ session_step(struct core *core)
 
 	drain(core);
 	feed_sessions(core);
-	recall(core);
+	recall_step(core);
 	while ((destination = sched_session_next(core->sched, core->now.mono)) != NULL) {
 		struct transport *transport =
 			sched_transport_ctx(sched_destination_transport(destination));
