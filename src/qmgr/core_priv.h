@@ -493,7 +493,7 @@ void nexthop_free_all(struct core *core);
 void session_step(struct core *core);
 /* When a prefetch is to be asked for again. */
 struct mono session_due(const struct core *core);
-/* An operator wants something of it: what is not begun comes back, what is ends first (rule L42). */
+/* An operator wants something of it: what is not begun comes back, the rest ends (rule L42). */
 void session_recall_message(const struct message *message);  /* grants sessions, hands out work */
 void session_hosts(struct session *session, struct slice hosts); /* from nexthop.c */
 void session_refused(struct session *session, bool is_permanent, struct slice dsn,

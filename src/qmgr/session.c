@@ -504,7 +504,7 @@ feed_sessions(struct core *core)
 	}
 }
 
-/* --- recalling ---------------------------------------------------------------------------------- */
+/* --- recalling -------------------------------------------------------------------------------- */
 
 /* The worker gives it back, unless it has begun it. */
 static void
