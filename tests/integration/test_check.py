@@ -484,6 +484,54 @@ def test_lost_footer__is_said_and_mended(long_queue):
     assert findings(long_queue)[2]["messages"] == 3
 
 
+# Bytes of a PLACE: queue ID, LSN of the STATE, due, flags, size; of a FOOTER: those of its first entry.
+PLACE = {**FIELDS, "due": 40, "state flags": 44, "size": 48}
+FOOTER = {"queue ID": 24, "LSN": 32, "value": 40, "due": 48, "size": 52, "entry type": 54, "entry flags": 55,
+          "type": 0, "length": 4, "checksum": 16}
+
+
+def check_each_field(queue, tmp_path, make_ostler, kind, fields):
+    path, record = next((p, o) for p, _, _ in segments(queue) for t, o in records(p) if t == kind)
+    for field, offset in fields.items():
+        other = copy_of(queue, tmp_path, make_ostler, kind + field)
+        flip(journal(other) / path.name, record + offset)
+        code, found, _ = findings(other)
+        assert code == 65 and found, (kind, field)
+        code, found, summary = findings(other, "--repair")
+        assert code == 0 and summary["left"] == 0, (kind, field, found)
+        code, found, summary = findings(other)
+        assert code == 0 and summary["messages"] == 3, (kind, field, found)
+
+
+def test_each_field_of_a_footer_and_a_place_damaged__no_message_is_lost(long_queue, tmp_path, make_ostler):
+    """Emptying a segment, as a repair does, leaves a PLACE behind each MESSAGE that has a STATE."""
+    check_each_field(long_queue, tmp_path, make_ostler, "FOOTER", FOOTER)
+    path, offset = next((p, o) for p, _, _ in segments(long_queue) for t, o in records(p) if t == "FOOTER")
+    flip(path, offset + 100)
+    assert findings(long_queue, "--repair")[0] == 0
+    check_each_field(long_queue, tmp_path, make_ostler, "PLACE", PLACE)
+
+
+def test_each_field_of_a_result_damaged__the_message_stays(make_ostler, sink, tmp_path):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
+                         {**NEVER, "transport_maps": "inline:{other.test=smtp:[127.0.0.2]:9}"})
+    ostler.send(["now@dest.test", "b@other.test"], body="this is b-body\r\n")
+    wait_for(lambda: waiting(ostler) == ["b"] and ostler.queue()[0]["recipients"][0].get("delay_reason"),
+             20, "one recipient left")
+    time.sleep(0.3)
+    ostler.stop()
+    path, offset = next((p, o) for p, _, _ in segments(ostler) for t, o in records(p) if t == "RESULT")
+    for field, at in FIELDS.items():
+        other = copy_of(ostler, tmp_path, make_ostler, field)
+        flip(journal(other) / path.name, offset + at)
+        code, found, _ = findings(other)
+        assert code == 65 and found, field
+        code, found, summary = findings(other, "--repair")
+        assert code == 0 and summary["left"] == 0, (field, found)
+        code, found, summary = findings(other)
+        assert code == 0 and summary["messages"] == 1, (field, found)
+
+
 def test_damaged_state_of_idle_mail__the_message_stays(long_queue):
     """Its footer knows the message; only the state cannot be read."""
     states = [(p, o) for p, _, _ in segments(long_queue)[:-1] for t, o in records(p) if t == "STATE"]
