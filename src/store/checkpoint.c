@@ -249,6 +249,10 @@ checkpoint_finished(void *ctx, struct disk_op *op)
 		return;
 	}
 	checkpoint->is_writing = false;
+	if (checkpoint->is_wrong) {
+		checkpoint_stale(checkpoint, checkpoint->lsn, false);
+		return;
+	}
 	checkpoint->last_lsn = checkpoint->lsn;
 	checkpoint->made_at = store->now.mono;
 	checkpoint->last_size = checkpoint->offset;
@@ -327,7 +331,7 @@ checkpoint_may_begin(const struct store *store)
 	const struct store_checkpoint *checkpoint = &store->checkpoint;
 
 	return store->phase == STORE_COMPLETE && !checkpoint->is_writing && !checkpoint->is_busy
-	       && store->now.mono.ns >= checkpoint->next.ns
+	       && !checkpoint->is_wrong && store->now.mono.ns >= checkpoint->next.ns
 	       && journal_state(store->journal) == JOURNAL_OPEN
 	       && journal_durable(store->journal) > checkpoint->last_lsn;
 }
@@ -368,6 +372,16 @@ checkpoint_pays(const struct store *store)
 	return checkpoint->is_wanted
 	       || grown >= num_max_u64(CHECKPOINT_GROWTH * checkpoint_size(store),
 			  CHECKPOINT_SEGMENTS * store->options.segment_size);
+}
+
+void
+checkpoint_distrust(struct store *store)
+{
+	struct store_checkpoint *checkpoint = &store->checkpoint;
+
+	checkpoint->is_wrong = true;
+	while (checkpoint->name_count > 0)
+		checkpoint_stale(checkpoint, checkpoint->names[--checkpoint->name_count], false);
 }
 
 static bool

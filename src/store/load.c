@@ -102,7 +102,7 @@ load_take_message(struct store *store, struct cache_entry *entry, struct slice p
 	enum err err = record_message_decode(payload, &message);
 
 	if (err < 0 || message.queue_id != entry->queue_id)
-		return ERR_CORRUPT;
+		return ERR_SYNTAX;
 	cache_put_message(&store->cache, entry, &message);
 	return ERR_OK;
 }
@@ -116,7 +116,7 @@ load_take_part(struct cache_entry *entry, const struct load_piece *piece, struct
 	enum err err = record_state_decode(payload, &state);
 
 	if (err < 0 || state.queue_id != entry->queue_id)
-		return ERR_CORRUPT;
+		return ERR_SYNTAX;
 	buf_clear(to);
 	buf_add(to, state.state);
 	if (piece->type == RECORD_STATE)
@@ -131,7 +131,7 @@ load_take_unknown(const struct cache_entry *entry, const struct load_piece *piec
 	const struct record *record)
 {
 	if (record_unknown_owner(record) != entry->queue_id)
-		return ERR_CORRUPT;
+		return ERR_SYNTAX;
 	buf_clear(&piece->item->payload);
 	buf_add(&piece->item->payload, record->payload);
 	piece->item->flags = record->flags;
@@ -139,7 +139,10 @@ load_take_unknown(const struct cache_entry *entry, const struct load_piece *piec
 	return ERR_OK;
 }
 
-/* Puts the record that was read where it belongs, if it still does. */
+/*
+ * Puts the record that was read where it belongs, if it still does. ERR_SYNTAX: it is whole, and
+ * another one.
+ */
 static enum err
 load_take(struct store *store, struct cache_entry *entry)
 {
@@ -149,8 +152,10 @@ load_take(struct store *store, struct cache_entry *entry)
 
 	if (!load_missing(store, entry, &piece) || piece.lsn != entry->op_lsn)
 		return ERR_OK;
-	if (record_next(&rest, &record) < 0 || record.type != piece.type)
+	if (record_next(&rest, &record) < 0)
 		return ERR_CORRUPT;
+	if (record.type != piece.type)
+		return ERR_SYNTAX;
 	if (piece.type == RECORD_MESSAGE)
 		return load_take_message(store, entry, record.payload);
 	if (piece.is_unknown)
@@ -189,6 +194,21 @@ load_corrupt(struct store *store, struct cache_entry *entry)
 		cache_item_drop(entry, piece.item);
 	}
 	return ERR_OK;
+}
+
+/*
+ * What lies there is whole, so the disk is not what is wrong, but what says that the message lies
+ * there: a checkpoint that contradicts the records. They are right. It stays as it is, unread, and
+ * the next start does without checkpoints.
+ */
+static void
+load_contradicted(struct store *store, const struct cache_entry *entry)
+{
+	store_notice(store,
+		"store: message %016llx is not at LSN %llu, where the index has it: checkpoints "
+		"are removed, the next start reads the journal",
+		(unsigned long long)entry->queue_id, (unsigned long long)entry->op_lsn);
+	checkpoint_distrust(store);
 }
 
 /* --- the end ---------------------------------------- */
@@ -245,6 +265,8 @@ load_done(void *ctx, struct disk_op *op)
 		err = load_take(store, entry);
 	if (err == ERR_CORRUPT)
 		err = load_corrupt(store, entry);
+	if (err == ERR_SYNTAX)
+		load_contradicted(store, entry);
 	entry->read_err = err == ERR_OK || err == ERR_CORRUPT ? err : ERR_IO;
 	buf_done(&op->list);
 	if (!load_submit(store, entry))

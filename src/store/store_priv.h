@@ -76,6 +76,7 @@ enum { CHECKPOINT_NAMES = 16 };
 struct store_checkpoint {
 	struct store_stale stale[CHECKPOINT_NAMES];
 	unsigned stale_count;
+	bool is_wrong;   /* none is written: the index is not to be believed */
 	bool is_wanted;  /* however little the journal has grown */
 	bool is_writing;
 	bool is_busy;
@@ -240,6 +241,8 @@ void checkpoint_step(struct store *store);
 /* At a clean stop: one must still be written, or is being. */
 bool checkpoint_holds_stop(const struct store *store);
 bool checkpoint_is_due(const struct store *store);
+/* Those there are go, and none is written any more: they say what is not so. */
+void checkpoint_distrust(struct store *store);
 void checkpoint_free(struct store *store);
 
 /* lost.c */

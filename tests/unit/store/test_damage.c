@@ -6,6 +6,7 @@
  */
 #include "store_world.h"
 
+#include "base/hash.h"
 #include "base/wire.h"
 
 #include <dirent.h>
@@ -337,6 +338,81 @@ damage_touch(int dir, const char *name)
 	(void)close(fd);
 }
 
+static unsigned
+damage_index_files(const struct world *world)
+{
+	DIR *list = fdopendir(openat(world->journal_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *entry;
+	unsigned count = 0;
+
+	assert_non_null(list);
+	while ((entry = readdir(list)) != NULL)
+		count += strncmp(entry->d_name, "index-", 6) == 0;
+	(void)closedir(list);
+	return count;
+}
+
+/* --- checkpoints ---------------------------------------- */
+
+enum { CHECKPOINT_BLOCK = 65536, CHECKPOINT_HEADER = 64 };
+
+/* Exchanges the places of the first two messages, and makes the checksum right. */
+static void
+damage_swap_entries(uint8_t *block)
+{
+	uint8_t *one = NULL, *two = NULL;
+	uint64_t lsn;
+
+	for (uint32_t i = 0; i < wire_load_u32(block + 40) && two == NULL; i++) {
+		uint8_t *entry = block + CHECKPOINT_HEADER + i * SUMMARY_ENTRY;
+
+		if (entry[30] != RECORD_MESSAGE)
+			continue;
+		two = one != NULL ? entry : NULL;
+		one = one != NULL ? one : entry;
+	}
+	assert_true(one != NULL && two != NULL);
+	lsn = wire_load_u64(one + 8);
+	wire_store_u64(one + 8, wire_load_u64(two + 8));
+	wire_store_u64(two + 8, lsn);
+	wire_store_u64(block + 56,
+		hash_bytes_seeded(slice_make(block + CHECKPOINT_HEADER,
+					  CHECKPOINT_BLOCK - CHECKPOINT_HEADER),
+			hash_bytes(slice_make(block, 56))));
+}
+
+/* A checkpoint that is whole, but not true: the records are, and no message is lost for it. */
+static void
+test_damage__checkpoint_contradicts_the_records__they_count(void **state)
+{
+	struct world *world = *state;
+	static uint8_t block[CHECKPOINT_BLOCK];
+	struct store_stats stats;
+	char name[32];
+	int fd;
+
+	store_unpin(world->store, world_put_id(world, 7));
+	store_unpin(world->store, world_put_id(world, 8));
+	store_stop(world->store, NS_PER_S, world->now);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	store_stats(world->store, &stats);
+	world_close(world);
+	(void)snprintf(name, sizeof(name), "index-%016llx", (unsigned long long)stats.checkpoint_lsn);
+	fd = openat(world->journal_dir, name, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && pread(fd, block, sizeof(block), 0) == (ssize_t)sizeof(block));
+	damage_swap_entries(block);
+	assert_true(pwrite(fd, block, sizeof(block), 0) == (ssize_t)sizeof(block));
+	(void)close(fd);
+	world_open(world);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_IO);
+	assert_int_equal(world_heard(world, "where the index has it"), 1);
+	WORLD_UNTIL(world, damage_index_files(world) == 0);
+	assert_int_equal(world_files(world->corrupt_dir, false), 0);
+	damage_restart(world);
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+	assert_int_equal(world_load(world, store_find(world->store, 8)), ERR_OK);
+}
+
 /* --- lost headers ---------------------------------------- */
 
 static void
@@ -442,20 +518,6 @@ test_damage__batches_without_a_header_that_fit_nowhere__are_put_aside(void **sta
 	WORLD_UNTIL(world, faccessat(world->journal_dir, "bad-00000031.seg", F_OK, 0) == 0);
 }
 
-static unsigned
-damage_index_files(const struct world *world)
-{
-	DIR *list = fdopendir(openat(world->journal_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	struct dirent *entry;
-	unsigned count = 0;
-
-	assert_non_null(list);
-	while ((entry = readdir(list)) != NULL)
-		count += strncmp(entry->d_name, "index-", 6) == 0;
-	(void)closedir(list);
-	return count;
-}
-
 /* What kills have left of checkpoints, one of them after its end: two whole ones are kept. */
 static void
 test_damage__remnants_of_checkpoints__are_removed(void **state)
@@ -517,6 +579,7 @@ main(void)
 		TEST(test_damage__header_of_the_newest_segment_lost__its_batches_count),
 		TEST(test_damage__header_and_first_batch_lost__the_others_count),
 		TEST(test_damage__batches_without_a_header_that_fit_nowhere__are_put_aside),
+		TEST(test_damage__checkpoint_contradicts_the_records__they_count),
 		TEST(test_damage__too_many_values__are_refused),
 	};
 
