@@ -12,7 +12,8 @@
  *                      the default backoff (300 s to 4000 s)
  *   relay:SIZE:MIB     mail that comes and goes, 50 at a time, until MIB of it came; write amplification
  *   latency:COUNT      time from arrival to durable of one message at a time: idle; while a message of
- *                      100 MB is received; while COUNT deferred ones wake; while cleaning
+ *                      100 MB is received; while COUNT deferred ones wake; while the cleaner shrinks the log at ease; while
+ *                      it empties segments as if they were wanted
  *
  * -m: journal_size_min. -r: every read takes so much longer. -b: the clock begins so many hours ago.
  * Writing to the disk has the speed of the disk; only wall time is simulated.
@@ -43,7 +44,7 @@
 #define HOUR_US (3600 * US_PER_S)
 #define PROBE_PAUSE_NS (2 * NS_PER_MS)
 #define PHASE_NS (15 * NS_PER_S)
-#define SETTLE_NS (3 * NS_PER_S)
+#define SETTLE_NS (8 * NS_PER_S)
 #define CLEAN_OVER_NS (300 * NS_PER_MS) /* longer than from one segment to the next */
 
 enum {
@@ -802,7 +803,7 @@ latency_phase(struct queue *queue, const char *name, queue_act_fn *act, double i
 	queue_run(queue, act);
 	queue->is_probing = false;
 	qsort(queue->probes, queue->probe_count, sizeof(queue->probes[0]), probe_compare);
-	printf("latency, %-12s %6zu probes in %4.1f s: ms p50 %6.2f  p90 %6.2f  p99 %6.2f  max %7.2f",
+	printf("latency, %-13s %6zu probes in %4.1f s: ms p50 %6.2f  p90 %6.2f  p99 %6.2f  max %7.2f",
 		name, queue->probe_count, queue_seconds(queue), probe_ms(queue, 500),
 		probe_ms(queue, 900), probe_ms(queue, 990), probe_ms(queue, 1000));
 	if (idle > 0)
@@ -853,6 +854,11 @@ queue_latency(struct queue *queue, uint64_t count)
 	drop_page_cache();
 	queue->idle_since = clock_read_mono();
 	(void)latency_phase(queue, "cleaning", act_clean, idle);
+	drop_page_cache();
+	store_clean_below(queue->store, UINT64_MAX);
+	queue->idle_since = clock_read_mono();
+	(void)latency_phase(queue, "clean, wanted", act_clean, idle);
+	store_clean_below(queue->store, 0);
 }
 
 /* --- the command line ---------------------------------------- */

@@ -28,7 +28,8 @@ enum {
 	CLEAN_READS = 8,
 	CLEAN_SLOTS = 4096,	   /* looked at per step */
 	CLEAN_CHUNK = 1024 * 1024, /* read at once */
-	CLEAN_FLIGHT = 256 * 1024, /* bytes of copies per flush, about */
+	CLEAN_FLIGHT = 48 * 1024,  /* bytes of copies per flush, about: new mail waits for them */
+	CLEAN_FLIGHT_MAX = 256 * 1024, /* when mail must wait for room anyway */
 	CLEAN_RECORDS = JOURNAL_RECORDS_MAX,
 	/* over what was left, before the whole index is looked through */
 	CLEAN_ROUNDS = 4,
@@ -60,6 +61,16 @@ clean_is_urgent(const struct store *store)
 	return space.free_segments < space.wanted_segments;
 }
 
+/* Mail must wait for room soon, if it does not already: then it may as well wait for copies. */
+static bool
+clean_is_dire(const struct store *store)
+{
+	struct journal_space space;
+
+	journal_space(store->journal, &space);
+	return space.room_bytes < store->options.segment_size / 2;
+}
+
 /* Too few files are free, and the log is as large as it may be at ease; or it is far too large. */
 static bool
 clean_pays(const struct store *store)
@@ -81,7 +92,8 @@ clean_pays(const struct store *store)
 static bool
 clean_may_go_on(const struct store_clean *clean)
 {
-	return !clean->is_busy && clean->reading < CLEAN_READS && clean->flight < CLEAN_FLIGHT;
+	return !clean->is_busy && clean->reading < CLEAN_READS
+	       && clean->flight < (clean->is_dire ? CLEAN_FLIGHT_MAX : CLEAN_FLIGHT);
 }
 
 static bool
@@ -582,6 +594,7 @@ clean_fetch(struct store *store)
 		.slot = clean->place.slot,
 		.offset = clean->at - clean->place.base,
 		.length = num_min_u64(clean->chunk, clean->place.end - clean->at),
+		.calm = !clean->is_dire,
 		.list = list,
 		.done = clean_read,
 		.ctx = store };
@@ -720,9 +733,11 @@ clean_step(struct store *store)
 {
 	struct store_clean *clean = &store->clean;
 
-	if (!clean_may_run(store)
-		|| (clean->phase == CLEAN_READING && store->now.mono.ns < clean->next_read.ns))
+	if (!clean_may_run(store))
 		return;
+	if (clean->phase == CLEAN_READING && store->now.mono.ns < clean->next_read.ns)
+		return;
+	clean->is_dire = clean->phase != CLEAN_IDLE && clean_is_dire(store);
 	for (int i = 0; i < CLEAN_SLOTS && clean_may_go_on(clean); i++) {
 		if (clean->phase == CLEAN_READING) {
 			clean_advance(store);

@@ -59,7 +59,7 @@ struct disk_op {
 	uint64_t offset;
 	uint64_t length;
 	bool flush;
-	bool hurry;  /* PREPARE: somebody waits for it; else other writes go first */
+	bool calm;   /* PREPARE, ZERO, READ: nobody waits for it, writes to the journal go first */
 	bool direct; /* READ: past the page cache, which shows bytes that a failed flush lost */
 	struct slice bytes;
 	char name[DISK_NAME_SIZE];

@@ -4,6 +4,7 @@
 #include "store/disk_file.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/wire.h"
@@ -18,15 +19,27 @@
 #include <unistd.h>
 
 enum {
-	DISK_FILE_CALM = 1 << 17, /* bytes that are flushed at once, where there are many */
+	DISK_FILE_CALM = 1 << 17, /* bytes that are read or flushed at once, where there are many */
+	DISK_FILE_SHORT = 1 << 19, /* a write that a piece would hold up for long, as it goes */
 	DISK_FILE_SHORTEN = 1 << 20,
+	DISK_FILE_EASE = 4, /* after a piece of a file was freed, rest so many times as long */
+	DISK_FILE_SERIES = 8,
 	DISK_FILE_ALIGN = 4096,
 	DISK_FILE_NAME = 24,
 };
 
+#define DISK_FILE_YIELD_NS (2 * NS_PER_MS) /* the longest that a piece waits for a write */
+#define DISK_FILE_REST_NS (20 * NS_PER_MS)
+
 struct disk_queue {
 	struct disk_op *head, **tail;
 	pthread_cond_t ready;
+};
+
+/* Where reads of single records are, in pieces of DISK_FILE_CALM. */
+struct disk_series {
+	uint32_t slot;
+	uint64_t piece;
 };
 
 struct disk_file {
@@ -37,22 +50,39 @@ struct disk_file {
 	disk_file_wake_fn *wake;
 	void *ctx;
 	pthread_mutex_t lock; /* guards all below */
-	struct disk_queue writes, others;
+	struct disk_queue writes, others, slow;
+	pthread_cond_t written; /* a write has ended, and somebody wants to know */
+	unsigned unwritten;	/* short writes that wait or run */
+	uint64_t write_count;	/* that have ended */
+	unsigned yielding;
+	struct disk_series series[DISK_FILE_SERIES];
+	unsigned series_next;
 	struct disk_op *finished, **finished_tail;
 	int *fds; /* by slot; -1: not open */
 	bool stopping;
-	pthread_t writer;
+	pthread_t writer, slow_one;
 	pthread_t pool[DISK_FILE_POOL];
 };
 
 /* --- queues ----------------------------------------------------------------------------------- */
 
 static void
+disk_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attributes;
+
+	CHECK(pthread_condattr_init(&attributes) == 0);
+	CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+	CHECK(pthread_cond_init(cond, &attributes) == 0);
+	(void)pthread_condattr_destroy(&attributes);
+}
+
+static void
 disk_queue_init(struct disk_queue *queue)
 {
 	queue->head = NULL;
 	queue->tail = &queue->head;
-	CHECK(pthread_cond_init(&queue->ready, NULL) == 0);
+	disk_cond_init(&queue->ready);
 }
 
 static void
@@ -76,17 +106,80 @@ disk_queue_pop(struct disk_queue *queue)
 	return op;
 }
 
+static bool
+disk_op_is_short_write(const struct disk_op *op)
+{
+	return op->kind == DISK_WRITE && op->bytes.len <= DISK_FILE_SHORT;
+}
+
+static struct disk_queue *
+disk_file_queue(struct disk_file *file, const struct disk_op *op)
+{
+	if (op->kind == DISK_WRITE)
+		return &file->writes;
+	return op->kind == DISK_PREPARE || op->kind == DISK_ZERO || op->kind == DISK_REMOVE
+			       || op->kind == DISK_FILE_REMOVE
+		       ? &file->slow
+		       : &file->others;
+}
+
 static void
 disk_file_submit(struct disk *disk, struct disk_op *op)
 {
 	struct disk_file *file = (struct disk_file *)disk;
-	struct disk_queue *queue = op->kind == DISK_WRITE ? &file->writes : &file->others;
+	struct disk_queue *queue = disk_file_queue(file, op);
 
 	(void)pthread_mutex_lock(&file->lock);
+	file->unwritten += disk_op_is_short_write(op);
 	disk_queue_push(queue, op);
 	(void)pthread_mutex_unlock(&file->lock);
 	/* Only now: who wakes up while the lock is held goes to sleep again at once. */
 	(void)pthread_cond_signal(&queue->ready);
+}
+
+/* --- who goes first --------------------------------------------------------------------------- */
+
+/* Absolute, for a condition that waits by the monotonic clock. */
+static struct timespec
+disk_file_after(uint64_t ns)
+{
+	uint64_t at = clock_read_mono().ns + ns;
+
+	return (struct timespec) { (time_t)(at / NS_PER_S), (long)(at % NS_PER_S) };
+}
+
+/*
+ * Before each piece of something long: a short write to the journal that waits or runs ends first,
+ * unless the disk is slow. A client waits for it, and on the device it would stand behind the
+ * piece.
+ */
+static void
+disk_file_yield(struct disk_file *file)
+{
+	struct timespec until = disk_file_after(DISK_FILE_YIELD_NS);
+	uint64_t count;
+
+	(void)pthread_mutex_lock(&file->lock);
+	count = file->write_count;
+	file->yielding++;
+	while (file->unwritten > 0 && file->write_count == count && !file->stopping)
+		if (pthread_cond_timedwait(&file->written, &file->lock, &until) != 0)
+			break;
+	file->yielding--;
+	(void)pthread_mutex_unlock(&file->lock);
+}
+
+/* A rest for the device, unless somebody waits for the thread that nobody should wait for. */
+static void
+disk_file_rest(struct disk_file *file, uint64_t ns)
+{
+	struct timespec until = disk_file_after(num_min_u64(ns, DISK_FILE_REST_NS));
+
+	(void)pthread_mutex_lock(&file->lock);
+	while (file->slow.head == NULL && !file->stopping)
+		if (pthread_cond_timedwait(&file->slow.ready, &file->lock, &until) != 0)
+			break;
+	(void)pthread_mutex_unlock(&file->lock);
 }
 
 /* --- system calls ----------------------------------------------------------------------------- */
@@ -159,12 +252,14 @@ disk_file_pwrite(int fd, struct slice bytes, uint64_t offset)
  * fsync. 0 or an errno.
  */
 static int
-disk_file_pwrite_calm(int fd, struct slice bytes, uint64_t offset)
+disk_file_pwrite_calm(struct disk_file *file, int fd, struct slice bytes, uint64_t offset)
 {
 	while (bytes.len > 0) {
 		struct slice piece = slice_head(bytes, DISK_FILE_CALM);
-		int sys_errno = disk_file_pwrite(fd, piece, offset);
+		int sys_errno;
 
+		disk_file_yield(file);
+		sys_errno = disk_file_pwrite(fd, piece, offset);
 		if (sys_errno != 0)
 			return sys_errno;
 		/* An error of the disk shows here, and then not in fsync; others mean that the file
@@ -242,15 +337,18 @@ disk_file_list(struct disk_file *file, struct disk_op *op)
 
 /* A file so short that all of it may be flushed at once is not worth the waits. */
 static int
-disk_file_fill(int fd, uint64_t from, uint64_t length, bool hurry)
+disk_file_fill(struct disk_file *file, int fd, uint64_t from, uint64_t length, bool calm)
 {
 	uint8_t *zeroes = mem_array(DISK_FILE_CALM, 1);
-	bool is_calm = !hurry && length > DISK_FILE_SHORTEN;
 	int sys_errno = 0;
 
-	for (uint64_t at = from; at < length && sys_errno == 0; at += DISK_FILE_CALM)
-		sys_errno = (is_calm ? disk_file_pwrite_calm : disk_file_pwrite)(
-			fd, slice_make(zeroes, num_min_u64(DISK_FILE_CALM, length - at)), at);
+	calm = calm && length > DISK_FILE_SHORTEN;
+	for (uint64_t at = from; at < length && sys_errno == 0; at += DISK_FILE_CALM) {
+		struct slice piece = slice_make(zeroes, num_min_u64(DISK_FILE_CALM, length - at));
+
+		sys_errno = calm ? disk_file_pwrite_calm(file, fd, piece, at)
+				 : disk_file_pwrite(fd, piece, at);
+	}
 	mem_free(zeroes);
 	if (sys_errno == 0 && fsync(fd) != 0)
 		sys_errno = errno;
@@ -267,7 +365,7 @@ disk_file_prepare(struct disk_file *file, struct disk_op *op)
 		disk_op_fail(op, errno);
 		return;
 	}
-	sys_errno = disk_file_fill(fd, 0, op->length, op->hurry);
+	sys_errno = disk_file_fill(file, fd, 0, op->length, op->calm);
 	if (sys_errno == 0 && fsync(file->journal_dir) != 0)
 		sys_errno = errno;
 	if (sys_errno == 0)
@@ -283,10 +381,11 @@ static void
 disk_file_zero(struct disk_file *file, struct disk_op *op)
 {
 	int fd = disk_file_fd(file, op->slot, 0);
-	int sys_errno = fd < 0 ? errno : disk_file_fill(fd, DISK_FILE_ALIGN, op->length, true);
+	int sys_errno = fd < 0 ? errno
+			       : disk_file_fill(file, fd, DISK_FILE_ALIGN, op->length, op->calm);
 
 	if (sys_errno == 0)
-		sys_errno = disk_file_fill(fd, 0, DISK_FILE_ALIGN, true);
+		sys_errno = disk_file_fill(file, fd, 0, DISK_FILE_ALIGN, false);
 	if (sys_errno != 0)
 		disk_op_fail(op, sys_errno);
 }
@@ -322,6 +421,74 @@ disk_file_open_read(struct disk_file *file, const struct disk_op *op)
 	return fd;
 }
 
+/*
+ * Whether the piece where this read begins follows one that was read lately. A few series are
+ * told apart: messages and their states lie in different places.
+ */
+static bool
+disk_file_is_series(struct disk_file *file, const struct disk_op *op)
+{
+	struct disk_series here = { op->slot, op->offset / DISK_FILE_CALM }, *to = NULL;
+	bool is_next = false, is_known = false;
+
+	(void)pthread_mutex_lock(&file->lock);
+	for (size_t i = 0; i < DISK_FILE_SERIES && !is_known; i++) {
+		struct disk_series *at = &file->series[i];
+
+		is_known = at->slot == here.slot && at->piece == here.piece;
+		if (at->slot == here.slot && at->piece + 1 == here.piece)
+			to = at;
+	}
+	is_next = !is_known && to != NULL;
+	if (to == NULL)
+		to = &file->series[file->series_next++ % DISK_FILE_SERIES];
+	if (!is_known)
+		*to = here;
+	(void)pthread_mutex_unlock(&file->lock);
+	return is_next;
+}
+
+/*
+ * The system reads ahead as far as the administrator said, which may be megabytes, and a flush
+ * would stand behind all of it. So it is told not to; where records are read one behind the other
+ * their piece is asked for.
+ */
+static void
+disk_file_advise(struct disk_file *file, const struct disk_op *op, int fd)
+{
+	bool is_short = op->length < DISK_FILE_CALM;
+
+	if (op->direct || (!is_short && !op->calm))
+		return;
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	if (is_short && disk_file_is_series(file, op))
+		(void)posix_fadvise(fd, (off_t)(op->offset - op->offset % DISK_FILE_CALM),
+			DISK_FILE_CALM, POSIX_FADV_WILLNEED);
+}
+
+/* In pieces, if it is calm; -1 with errno. */
+static ssize_t
+disk_file_pread_op(
+	struct disk_file *file, const struct disk_op *op, int fd, uint8_t *to, size_t len)
+{
+	size_t most = op->calm ? DISK_FILE_CALM : len, got = 0;
+
+	while (got < len) {
+		size_t piece = num_min_u64(most, len - got);
+		ssize_t done;
+
+		if (op->calm)
+			disk_file_yield(file);
+		done = disk_file_pread(fd, to + got, piece, op->offset + got);
+		if (done < 0)
+			return -1;
+		got += (size_t)done;
+		if ((size_t)done < piece)
+			break;
+	}
+	return (ssize_t)got;
+}
+
 static void
 disk_file_read(struct disk_file *file, struct disk_op *op)
 {
@@ -334,7 +501,8 @@ disk_file_read(struct disk_file *file, struct disk_op *op)
 		disk_op_fail(op, fd < 0 ? errno : ENOMEM);
 	} else {
 		aligned = memory + (DISK_FILE_ALIGN - (uintptr_t)memory % DISK_FILE_ALIGN);
-		got = disk_file_pread(fd, aligned, len, op->offset);
+		disk_file_advise(file, op, fd);
+		got = disk_file_pread_op(file, op, fd, aligned, len);
 		if (got < 0)
 			disk_op_fail(op, errno);
 		else if (buf_append(&op->list,
@@ -359,17 +527,24 @@ disk_file_sync(struct disk_file *file, struct disk_op *op)
 /*
  * Makes a file that nobody needs short, piece by piece from its end: to unlink one of 100 MB at
  * once frees pages and blocks (where the file system discards: on the device too) for some 30 ms,
- * and flushes of the journal stand behind it.
+ * and flushes of the journal stand behind it. Discards go on in the device for a while, hence the
+ * rests.
  */
 static void
-disk_file_shorten(int dir, const char *name)
+disk_file_shorten(struct disk_file *file, int dir, const char *name)
 {
 	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
 
-	for (; end > DISK_FILE_SHORTEN; end -= DISK_FILE_SHORTEN)
+	for (; end > DISK_FILE_SHORTEN; end -= DISK_FILE_SHORTEN) {
+		struct mono began;
+
+		disk_file_yield(file);
+		began = clock_read_mono();
 		if (ftruncate(fd, end - DISK_FILE_SHORTEN) != 0)
 			break;
+		disk_file_rest(file, DISK_FILE_EASE * mono_since_ns(clock_read_mono(), began));
+	}
 	if (fd >= 0)
 		(void)close(fd);
 }
@@ -381,7 +556,7 @@ disk_file_remove(struct disk_file *file, struct disk_op *op)
 
 	disk_file_forget(file, op->slot);
 	disk_file_name(op->slot, name);
-	disk_file_shorten(file->journal_dir, name);
+	disk_file_shorten(file, file->journal_dir, name);
 	if (unlinkat(file->journal_dir, name, 0) != 0 || fsync(file->journal_dir) != 0)
 		disk_op_fail(op, errno);
 }
@@ -464,7 +639,7 @@ disk_area_append(struct disk_file *file, struct disk_op *op)
 {
 	char name[DISK_AREA_NAME];
 	int fd = disk_area_open(file, op, name);
-	int sys_errno = fd >= 0 ? disk_file_pwrite_calm(fd, op->bytes, op->offset) : errno;
+	int sys_errno = fd >= 0 ? disk_file_pwrite_calm(file, fd, op->bytes, op->offset) : errno;
 
 	if (sys_errno != 0)
 		disk_op_fail(op, sys_errno);
@@ -494,7 +669,7 @@ disk_area_remove(struct disk_file *file, struct disk_op *op)
 	int dir = disk_area_dir(file, op);
 
 	disk_area_name(op, "", name);
-	disk_file_shorten(dir, name);
+	disk_file_shorten(file, dir, name);
 	if (unlinkat(dir, name, 0) != 0 || fsync(dir) != 0)
 		disk_op_fail(op, errno);
 }
@@ -639,6 +814,12 @@ disk_file_work(struct disk_file *file, struct disk_queue *queue)
 		op->next = NULL;
 		*file->finished_tail = op;
 		file->finished_tail = &op->next;
+		if (disk_op_is_short_write(op)) {
+			file->unwritten--;
+			file->write_count++;
+			if (file->yielding > 0)
+				(void)pthread_cond_broadcast(&file->written);
+		}
 		(void)pthread_mutex_unlock(&file->lock);
 		file->wake(file->ctx);
 		(void)pthread_mutex_lock(&file->lock);
@@ -652,6 +833,15 @@ disk_file_writer(void *ctx)
 	struct disk_file *file = ctx;
 
 	disk_file_work(file, &file->writes);
+	return NULL;
+}
+
+static void *
+disk_file_slow(void *ctx)
+{
+	struct disk_file *file = ctx;
+
+	disk_file_work(file, &file->slow);
 	return NULL;
 }
 
@@ -679,7 +869,10 @@ disk_file_new(
 	CHECK(pthread_mutex_init(&file->lock, NULL) == 0);
 	disk_queue_init(&file->writes);
 	disk_queue_init(&file->others);
+	disk_queue_init(&file->slow);
+	disk_cond_init(&file->written);
 	CHECK(pthread_create(&file->writer, NULL, disk_file_writer, file) == 0);
+	CHECK(pthread_create(&file->slow_one, NULL, disk_file_slow, file) == 0);
 	for (int i = 0; i < DISK_FILE_POOL; i++)
 		CHECK(pthread_create(&file->pool[i], NULL, disk_file_pooled, file) == 0);
 	return file;
@@ -694,8 +887,11 @@ disk_file_free(struct disk_file *file)
 	file->stopping = true;
 	(void)pthread_cond_broadcast(&file->writes.ready);
 	(void)pthread_cond_broadcast(&file->others.ready);
+	(void)pthread_cond_broadcast(&file->slow.ready);
+	(void)pthread_cond_broadcast(&file->written);
 	(void)pthread_mutex_unlock(&file->lock);
 	(void)pthread_join(file->writer, NULL);
+	(void)pthread_join(file->slow_one, NULL);
 	for (int i = 0; i < DISK_FILE_POOL; i++)
 		(void)pthread_join(file->pool[i], NULL);
 	for (size_t i = 0; i < DISK_FILE_SLOTS; i++)
@@ -704,6 +900,8 @@ disk_file_free(struct disk_file *file)
 	mem_free(file->fds);
 	(void)pthread_cond_destroy(&file->writes.ready);
 	(void)pthread_cond_destroy(&file->others.ready);
+	(void)pthread_cond_destroy(&file->slow.ready);
+	(void)pthread_cond_destroy(&file->written);
 	(void)pthread_mutex_destroy(&file->lock);
 	mem_free(file);
 }

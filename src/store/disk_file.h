@@ -1,10 +1,12 @@
 /*
  * disk_file.h - the real disk: files below three directories, written and read by threads
  *
- * One writer thread runs DISK_WRITE in order; DISK_FILE_POOL threads run everything else. When an
- * operation is finished `wake` is called (from a thread); the owner then calls disk_file_poll(),
- * which runs the completions on the owner's thread. Only *at() calls on the given descriptors are
- * made.
+ * One writer thread runs DISK_WRITE in order; one runs what takes long and nobody waits for (making
+ * and removing files); DISK_FILE_POOL threads run everything else. All but the writer do what is
+ * long in small pieces, and let the journal's writes that are under way go before the next piece.
+ * When an operation is finished `wake` is called (from a thread); the owner then calls
+ * disk_file_poll(), which runs the completions on the owner's thread. Only *at() calls on the given
+ * descriptors are made.
  *
  * Files: journal/NNNNNNNN.seg; corrupt/NAME for DISK_SAVE; large/NAME and journal/index-NAME, with
  * .tmp behind the name while they are written.

@@ -138,6 +138,7 @@ struct journal_space {
 	uint64_t target_bytes; /* up to which the files may grow before cleaning must make room */
 	uint64_t max_bytes;
 	uint32_t free_segments;
+	uint64_t room_bytes;      /* that new mail can take before it needs another free segment */
 	uint32_t wanted_segments; /* free ones */
 	bool is_short; /* a new file was tried, and the disk does not give it */
 	bool accepts_mail;

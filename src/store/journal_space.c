@@ -184,6 +184,19 @@ journal_spares_wanted(const struct journal *journal)
 		journal_reserve(journal, JOURNAL_NEW_MAIL) + journal_files_max(journal) / 8);
 }
 
+/* What is left of the newest segment, and the free ones that new mail may have. */
+static uint64_t
+journal_room(const struct journal *journal)
+{
+	const struct journal_segment *newest = journal_newest(journal);
+	uint32_t spares = journal_spare_count(journal);
+	uint32_t reserve = journal_reserve(journal, JOURNAL_NEW_MAIL);
+	uint64_t free = spares > reserve ? spares - reserve : 0;
+
+	return free * journal->options.segment_size
+	       + (newest != NULL ? newest->base + newest->size - newest->end : 0);
+}
+
 /* What is being prepared, or waits for a durable `first`, counts as room: it is there in a moment.
  */
 void
@@ -202,6 +215,7 @@ journal_space(const struct journal *journal, struct journal_space *ret_space)
 		.target_bytes = journal_percent_of_live(journal, JOURNAL_GROW_PERCENT),
 		.max_bytes = journal->options.size_max,
 		.free_segments = journal_spare_count(journal),
+		.room_bytes = journal_room(journal),
 		.wanted_segments = journal_spares_wanted(journal),
 		.is_short = journal->prepare_retry_ns > 0,
 	};
@@ -278,7 +292,7 @@ journal_prepare_slot(struct journal *journal, enum disk_op_kind kind, uint32_t s
 	*op = (struct disk_op) { .kind = kind,
 		.slot = slot,
 		.length = journal->options.segment_size,
-		.hurry = journal_spare_count(journal) <= journal_reserve(journal, JOURNAL_NEW_MAIL),
+		.calm = journal_room(journal) >= journal->options.segment_size / 2,
 		.done = journal_prepare_done,
 		.ctx = journal };
 	journal->preparing = true;

@@ -234,6 +234,7 @@ scrub_fetch(struct store *store)
 		.offset = scrub->at - scrub->place.base,
 		.length = num_min_u64(chunk, scrub->place.end - scrub->at),
 		.direct = true,
+		.calm = true,
 		.list = scrub->op.list,
 		.done = scrub_read,
 		.ctx = store };

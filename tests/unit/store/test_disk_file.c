@@ -379,11 +379,57 @@ test_disk_file__large_content__comes_back_and_goes(void **state)
 	world_remove(path);
 }
 
+/* A segment is written, read calmly and in short records one behind the other, and removed. */
+static void
+test_disk_file__calm_reads_in_pieces__give_the_same_bytes(void **state)
+{
+	enum { SIZE = 3 * 1024 * 1024, FROM = 4096, LENGTH = SIZE - 3 * 4096 - 77, SHORT = 4099 };
+	char path[] = "/tmp/ostler-disk-file-XXXXXX";
+	struct disk_op op = { .slot = 3, .length = SIZE, .calm = true };
+	struct disk_file *disk;
+	struct buf content;
+	int dir;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	disk = disk_file_new(dir, dir, dir, wake_nobody, NULL);
+	buf_init(&content, 0);
+	for (uint32_t i = 0; content.len < SIZE; i++)
+		wire_put_u32(&content, i * 2654435761u);
+	assert_int_equal(file_run(disk, DISK_PREPARE, &op), 0);
+	op.bytes = buf_slice(&content);
+	op.flush = true;
+	assert_int_equal(file_run(disk, DISK_WRITE, &op), 0);
+	op.offset = FROM;
+	op.length = LENGTH;
+	buf_init(&op.list, 0);
+	assert_int_equal(file_run(disk, DISK_READ, &op), 0);
+	assert_int_equal(op.list.len, LENGTH);
+	assert_memory_equal(op.list.ptr, content.ptr + FROM, LENGTH);
+	op.calm = false;
+	op.length = SHORT;
+	for (op.offset = 0; op.offset + SHORT < SIZE; op.offset += SHORT * 9) {
+		buf_clear(&op.list);
+		assert_int_equal(file_run(disk, DISK_READ, &op), 0);
+		assert_int_equal(op.list.len, SHORT);
+		assert_memory_equal(op.list.ptr, content.ptr + op.offset, SHORT);
+	}
+	buf_done(&op.list);
+	assert_int_equal(file_run(disk, DISK_REMOVE, &op), 0);
+	assert_int_equal(file_run(disk, DISK_READ, &op), ENOENT);
+	disk_file_free(disk);
+	buf_done(&content);
+	(void)close(dir);
+	world_remove(path);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_disk_file__large_content__comes_back_and_goes),
+		cmocka_unit_test(test_disk_file__calm_reads_in_pieces__give_the_same_bytes),
 		cmocka_unit_test(test_journal__killed_at_any_moment__keeps_its_word),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
