@@ -421,15 +421,22 @@ operator_change(struct cli *cli, const char *command, struct selection *selectio
 }
 
 int
-operator_status(struct cli *cli, bool as_json)
+operator_plain(struct cli *cli, const char *command, const char *const *words, size_t count,
+	bool as_json)
 {
 	struct request request;
 	int exit_code;
 
 	operator_init(&request, as_json ? OPERATOR_RAW : OPERATOR_TEXT);
-	exit_code = operator_run(&request, cli, "status", NULL, 0);
+	exit_code = operator_run(&request, cli, command, words, count);
 	operator_done(&request);
 	return exit_code;
+}
+
+int
+operator_status(struct cli *cli, bool as_json)
+{
+	return operator_plain(cli, "status", NULL, 0, as_json);
 }
 
 /* "from", "to" and "newest" of the answer. */

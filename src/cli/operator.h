@@ -27,6 +27,10 @@ int operator_change(struct cli *cli, const char *command, struct selection *sele
 
 int operator_status(struct cli *cli, bool as_json);
 
+/* A command whose answer is shown as it comes: JSON as it is, or as text. */
+int operator_plain(struct cli *cli, const char *command, const char *const *words, size_t count,
+	bool as_json);
+
 /* upgrade-journal: says from what to what. */
 int operator_upgrade(struct cli *cli);
 

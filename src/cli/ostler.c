@@ -40,6 +40,8 @@ static const char ostler_help[] =
 	"  snapshot [--time-limit S] DIR     a copy of the running queue (snapshot --help)\n"
 	"  upgrade-journal            let the journal have what this release added\n"
 	"  status [--json]            how the queue manager does\n"
+	"  sites [--json]             where mail goes, and what is the matter there\n"
+	"  site suspend SITE [TIME] | slow SITE RATE [TIME] | resume SITE | reset SITE\n"
 	"  reload                     read the configuration again\n"
 	"  stop                       end the mail system\n"
 	"  config [-n] [-d] [-x] [-h] [NAME...]   parameters; config --check: are they good?\n"
@@ -139,6 +141,25 @@ ostler_status(struct cli *cli, int argc, char **argv)
 }
 
 static int
+ostler_sites(struct cli *cli, int argc, char **argv)
+{
+	bool as_json = ostler_take(&argc, argv, "--json");
+
+	if (argc > 1)
+		return ostler_usage(cli, "sites: unexpected argument", argv[1]);
+	return operator_plain(cli, "sites", NULL, 0, as_json);
+}
+
+static int
+ostler_site(struct cli *cli, int argc, char **argv)
+{
+	if (argc < 3)
+		return ostler_usage(cli, "site", "suspend, resume, slow or reset, and a site");
+	return operator_plain(
+		cli, "site", (const char *const *)&argv[1], (size_t)argc - 1, true);
+}
+
+static int
 ostler_upgrade(struct cli *cli, int argc, char **argv)
 {
 	return argc > 1 ? ostler_usage(cli, "upgrade-journal: unexpected argument", argv[1])
@@ -185,6 +206,8 @@ static const struct ostler_command ostler_commands[] = {
 	{ "snapshot", snapshot_run },
 	{ "upgrade-journal", ostler_upgrade },
 	{ "status", ostler_status },
+	{ "sites", ostler_sites },
+	{ "site", ostler_site },
 	{ "reload", ostler_reload },
 	{ "stop", ostler_stop },
 	{ "config", config_print_run },

@@ -138,6 +138,8 @@ job_wish(const struct job *job)
 	case JOB_HEALTH:
 	case JOB_SNAPSHOT:
 	case JOB_UPGRADE:
+	case JOB_SITES:
+	case JOB_SITE:
 	case JOB_RELEASE_COPY:
 	case JOB_KIND_COUNT:
 		break;

@@ -330,6 +330,33 @@ destination_json(const struct sched_destination *destination)
 	return object;
 }
 
+static void
+set_left(json_t *object, const char *name, const struct core *core, struct mono until)
+{
+	if (until.ns > core->now.mono.ns)
+		set_number(object, name, (until.ns - core->now.mono.ns) / NS_PER_S);
+}
+
+void
+control_site_json(
+	struct core *core, const struct sched_destination *destination, struct buf *out)
+{
+	json_t *object = destination_json(destination);
+	struct sched_status status;
+
+	sched_destination_status(destination, &status);
+	set_number(object, "parked", status.parked);
+	if (status.state == WINDOW_DEAD)
+		set_left(object, "next_probe_s", core, status.due);
+	set_left(object, "suspended_s", core, status.held_until);
+	set_left(object, "slowed_s", core, status.slow_until);
+	if (status.slow_ns > 0)
+		set_number(object, "slowed_to_per_hour", 3600 * NS_PER_S / status.slow_ns);
+	if (status.act.len > 0)
+		set(object, "because", text(status.act));
+	append_line(object, out);
+}
+
 /* What the store wrote, by cause, for each byte of mail that it took. */
 static double
 write_amplification(const struct store_stats *stats)

@@ -34,6 +34,8 @@ enum job_kind {
 	JOB_HEALTH,
 	JOB_SNAPSHOT,
 	JOB_UPGRADE,
+	JOB_SITES,
+	JOB_SITE,
 	JOB_RELEASE_COPY, /* release ALL while the whole queue is held (copy.c) */
 	JOB_KIND_COUNT,
 };
@@ -152,6 +154,13 @@ void control_json_last(json_t *object, const struct state_reason *reason);
 void control_json_say(struct job *job, json_t *object);
 void job_summary(struct job *job, struct buf *text);
 void control_status(struct core *core, struct buf *text);
+/* One line. */
+void control_site_json(
+	struct core *core, const struct sched_destination *destination, struct buf *out);
+/* control_site.c */
+void control_sites(struct peer *peer, uint32_t request);
+/* NULL: it is done. */
+const char *control_site(struct peer *peer, struct slice words, uint8_t *ret_exit);
 void control_metrics(struct core *core, struct buf *text);
 /* What both make of the store's numbers: 0 to 1, and seconds (0: not known). */
 double status_live_share(const struct store_stats *stats);

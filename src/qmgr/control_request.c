@@ -34,6 +34,8 @@ static const struct command commands[] = {
 	{ "metrics", JOB_METRICS, CORE_MAY_LIST },
 	{ "health", JOB_HEALTH, CORE_MAY_LIST },
 	{ "snapshot", JOB_SNAPSHOT, CORE_MAY_CHANGE },
+	{ "sites", JOB_SITES, CORE_MAY_LIST },
+	{ "site", JOB_SITE, CORE_MAY_CHANGE },
 	{ "upgrade-journal", JOB_UPGRADE, CORE_MAY_CHANGE },
 };
 
@@ -327,6 +329,15 @@ request_upgrade(struct peer *peer, uint32_t request)
 		refuse(peer, request, EX_TEMPFAIL, problem);
 }
 
+static void
+request_site(struct peer *peer, const struct ipc_control_request *request)
+{
+	uint8_t exit_code;
+	const char *problem = control_site(peer, request->arguments, &exit_code);
+
+	refuse(peer, request->request, exit_code, problem != NULL ? problem : "{\"done\": true}\n");
+}
+
 void
 control_request(struct peer *peer, const struct ipc_control_request *request)
 {
@@ -344,6 +355,10 @@ control_request(struct peer *peer, const struct ipc_control_request *request)
 		request_snapshot(peer, request);
 	else if (command->kind == JOB_UPGRADE)
 		request_upgrade(peer, request->request);
+	else if (command->kind == JOB_SITES)
+		control_sites(peer, request->request);
+	else if (command->kind == JOB_SITE)
+		request_site(peer, request);
 	else if (!has_place(peer))
 		refuse(peer, request->request, EX_TEMPFAIL, "too many requests at a time");
 	else

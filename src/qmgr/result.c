@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "qmgr/reaction.h"
 
 static const char *
 standard_dsn(enum state_class class)
@@ -135,6 +136,24 @@ open_recipients(const struct lease *lease)
 	return open;
 }
 
+/* The site's reason, or that of the first recipient it would not take now. */
+static void
+react(struct core *core, struct sched_destination *destination, const struct ipc_result *result)
+{
+	struct slice list = result->outcomes;
+	struct ipc_outcome outcome;
+
+	if (result->site_dsn.len > 0) {
+		reaction_reply(core, destination, result->site_dsn, result->site_reason);
+		return;
+	}
+	while (ipc_outcome_next(&list, &outcome) == ERR_OK)
+		if (outcome.kind == IPC_OUTCOME_DEFERRED) {
+			reaction_reply(core, destination, outcome.dsn, outcome.reason);
+			return;
+		}
+}
+
 /* X6 to X8: the site works unless the worker blames it. */
 static void
 feed_back(struct lease *lease, const struct ipc_result *result)
@@ -150,6 +169,7 @@ feed_back(struct lease *lease, const struct ipc_result *result)
 		result->site_reason, core->now.mono);
 	if (site_failed && sched_destination_is_failing(lease->session->destination))
 		active_wait(lease->message, lease->session->destination, open);
+	react(core, lease->session->destination, result);
 	session_lease_over(lease->session, lease);
 	refill_result(lease->message);
 	lease->entry = NULL;

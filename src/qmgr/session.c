@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "message/verp.h"
+#include "qmgr/reaction.h"
 #include "qmgr/transports.h"
 
 /* Where a transaction takes as long as this, the way to us and back does not show any more. */
@@ -196,6 +197,7 @@ session_refused(struct session *session, bool is_permanent, struct slice dsn,
 	} else {
 		entry = sched_session_failed(
 			core->sched, destination, dsn, reason, core->now.mono);
+		reaction_reply(core, destination, dsn, reason);
 		if (entry != NULL)
 			settle_drained(core, entry,
 				&(const struct sched_reason){ .dsn = dsn, .text = reason,

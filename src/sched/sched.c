@@ -594,6 +594,10 @@ sched_destination_status(
 		.parked = destination->parked_count,
 		.dead = text_view(&destination->dead),
 		.due = destination->due,
+		.held_until = { destination->is_held ? destination->paced_until.ns : 0 },
+		.slow_until = destination->slow_until,
+		.slow_ns = destination->slow_ns,
+		.act = slice_str(destination->act.reason != NULL ? destination->act.reason : ""),
 	};
 }
 

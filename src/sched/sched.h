@@ -274,6 +274,20 @@ void sched_destination_refuse(struct sched *sched, struct sched_destination *des
 	struct slice dsn, struct slice reason);
 
 /*
+ * What a reply or an operator wants of a site for a time; `why` is kept for its status. A suspended
+ * one begins nothing and its mail waits; a slowed one takes a transaction in rate_ns at most; one
+ * that backs off is dead until then. Nothing but time and reset ends them.
+ */
+void sched_destination_suspend(struct sched_destination *destination, struct slice why,
+	struct mono until);
+void sched_destination_slow(struct sched_destination *destination, struct slice why,
+	uint64_t rate_ns, struct mono until);
+void sched_destination_back_off(struct sched_destination *destination, struct slice dsn,
+	struct slice why, struct mono now, struct mono until);
+/* Ends all of that; a dead one is probed, or (classic) lives. */
+void sched_destination_reset(struct sched_destination *destination);
+
+/*
  * The next waiting entry of a dead or refused destination, DRAINED, with the reason (W17: "delivery
  * temporarily suspended: ..."), or NULL. The caller defers or bounces it and calls
  * sched_entry_drop().
@@ -363,6 +377,10 @@ struct sched_status {
 	uint32_t parked;
 	struct sched_reason dead; /* empty unless dead */
 	struct mono due;    /* its timer, if dead or suspended */
+	struct mono held_until; /* sched_destination_suspend(); 0: it is not */
+	struct mono slow_until; /* sched_destination_slow(); 0: it is not */
+	uint64_t slow_ns;
+	struct slice act;       /* why it is either */
 };
 void sched_destination_status(
 	const struct sched_destination *destination, struct sched_status *ret_status);

@@ -305,22 +305,23 @@ dest_set_limits(struct sched_destination *destination)
 	*destination->own_limits = limits;
 }
 
-/*
- * Transactions are spread evenly: each takes the time that its rates give it, and what was not used
- * is lost, so that no window of time sees more than the rate. Waits are short and alike, so the
- * place in the list is near its end.
- */
-void
-dest_pace(struct sched_destination *destination, uint32_t recipients, struct mono now)
+static void
+stop_pace(struct sched_destination *destination)
 {
-	const struct sched_limits *limits = dest_limits(destination);
+	if (destination->in_paced)
+		TAILQ_REMOVE(&destination->sched->paced, destination, paced_link);
+	destination->in_paced = destination->is_held = false;
+}
+
+/* Waits are short and alike as a rule, so the place in the list is near its end. */
+static void
+pace_until(struct sched_destination *destination, struct mono until)
+{
 	struct dest_list *paced = &destination->sched->paced;
-	uint64_t wait_ns = num_max_u64(limits->rate_ns, limits->recipient_rate_ns * recipients);
 	struct sched_destination *before;
 
-	if (wait_ns == 0)
-		return;
-	destination->paced_until = mono_add_ns(now, wait_ns);
+	stop_pace(destination);
+	destination->paced_until = until;
 	destination->in_paced = true;
 	before = TAILQ_LAST(paced, dest_list);
 	while (before != NULL && before->paced_until.ns > destination->paced_until.ns)
@@ -331,6 +332,32 @@ dest_pace(struct sched_destination *destination, uint32_t recipients, struct mon
 		TAILQ_INSERT_AFTER(paced, before, destination, paced_link);
 }
 
+static void
+end_slow(struct sched_destination *destination)
+{
+	destination->slow_ns = 0;
+	destination->slow_until = (struct mono){ 0 };
+	if (!destination->is_held)
+		text_clear(&destination->act);
+}
+
+/*
+ * Transactions are spread evenly: each takes the time that its rates give it, and what was not used
+ * is lost, so that no window of time sees more than the rate.
+ */
+void
+dest_pace(struct sched_destination *destination, uint32_t recipients, struct mono now)
+{
+	const struct sched_limits *limits = dest_limits(destination);
+	uint64_t wait_ns = num_max_u64(limits->rate_ns, limits->recipient_rate_ns * recipients);
+
+	if (destination->slow_ns > 0 && now.ns >= destination->slow_until.ns)
+		end_slow(destination);
+	wait_ns = num_max_u64(wait_ns, destination->slow_ns);
+	if (wait_ns > 0)
+		pace_until(destination, mono_add_ns(now, wait_ns));
+}
+
 void
 dest_step_paced(struct sched *sched, struct mono now)
 {
@@ -338,10 +365,58 @@ dest_step_paced(struct sched *sched, struct mono now)
 
 	while ((destination = TAILQ_FIRST(&sched->paced)) != NULL &&
 		destination->paced_until.ns <= now.ns) {
-		TAILQ_REMOVE(&sched->paced, destination, paced_link);
-		destination->in_paced = false;
+		stop_pace(destination);
+		if (destination->slow_ns == 0)
+			text_clear(&destination->act);
 		dest_update(destination);
 	}
+}
+
+/* --- what replies and operators want ---------------------------------------------------------- */
+
+void
+sched_destination_suspend(
+	struct sched_destination *destination, struct slice why, struct mono until)
+{
+	text_set(&destination->act, SLICE_LIT(""), why);
+	pace_until(destination, until);
+	destination->is_held = true;
+	dest_update(destination);
+}
+
+void
+sched_destination_slow(struct sched_destination *destination, struct slice why, uint64_t rate_ns,
+	struct mono until)
+{
+	text_set(&destination->act, SLICE_LIT(""), why);
+	destination->slow_ns = rate_ns;
+	destination->slow_until = until;
+}
+
+void
+sched_destination_back_off(struct sched_destination *destination, struct slice dsn,
+	struct slice why, struct mono now, struct mono until)
+{
+	if (window_state(&destination->window) == WINDOW_SUSPENDED)
+		window_resume(&destination->window);
+	if (window_state(&destination->window) != WINDOW_DEAD)
+		window_die(&destination->window);
+	dest_kill(destination, dsn, why, now);
+	start_timer(destination, until);
+}
+
+void
+sched_destination_reset(struct sched_destination *destination)
+{
+	stop_pace(destination);
+	end_slow(destination);
+	text_clear(&destination->act);
+	if (window_state(&destination->window) != WINDOW_DEAD)
+		dest_update(destination);
+	else if (destination->sched->options.is_adaptive)
+		dest_probe(destination);
+	else
+		dest_revive(destination);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -358,8 +433,8 @@ dest_free(struct sched_destination *destination)
 		TAILQ_REMOVE(&sched->drain, destination, drain_link);
 	if (sched->clogged == destination)
 		sched->clogged = NULL;
-	if (destination->in_paced)
-		TAILQ_REMOVE(&sched->paced, destination, paced_link);
+	stop_pace(destination);
+	text_clear(&destination->act);
 	mem_free(destination->own_limits);
 	if (destination->in_recall)
 		TAILQ_REMOVE(&sched->recall, destination, recall_link);
@@ -382,7 +457,7 @@ is_forgettable(const struct sched_destination *destination)
 {
 	return destination->entries == 0 && destination->opening == 0 && destination->ready == 0 &&
 	       destination->parked_count == 0 && destination->holds == 0 &&
-	       !destination->in_paced;
+	       !destination->in_paced && destination->slow_ns == 0;
 }
 
 /* W16: too many: the oldest that nobody needs goes. A few are looked at, no more. */

@@ -15,7 +15,7 @@ wants_parked(const struct sched_destination *destination)
 	uint32_t share = dest_limits(destination)->share_max;
 	uint32_t wanted = 2 * window_limit(window) + AHEAD;
 
-	if (TAILQ_EMPTY(&destination->groups))
+	if (TAILQ_EMPTY(&destination->groups) || destination->is_held)
 		return false;
 	switch (window_state(window)) {
 	case WINDOW_PROBING:

@@ -147,6 +147,10 @@ struct sched_destination {
 	struct mono due;
 	struct mono paced_until;      /* a rate: nothing is taken before */
 	bool in_paced;
+	bool is_held;                 /* until then, by sched_destination_suspend() */
+	uint64_t slow_ns;             /* of each transaction until slow_until; 0: not slowed */
+	struct mono slow_until;
+	struct text act;              /* why it is held or slowed */
 	TAILQ_ENTRY(sched_destination) paced_link;
 	uint64_t probe_wait_ns;       /* before the next probe; 0: no failure since a success */
 	struct group_list groups;     /* of parked mail; senders take turns */
