@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "store/disk.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+enum { CHECK_KEPT_MAX = 64 * 1024 * 1024 };
 
 static void
 check_path(char path[FINDING_FILE], const char *below, const char *name)
@@ -226,10 +229,69 @@ check_large_mode(struct check *check, const char *name)
 	check_mode(check, check->large_fd, "large", name, 077);
 }
 
-static void
-check_corrupt_mode(struct check *check, const char *name)
+static bool
+check_ends(const char *name, const char *suffix)
 {
+	struct slice text = slice_str(name), end = slice_str(suffix);
+
+	return text.len > end.len && slice_equal(slice_from(text, text.len - end.len), end);
+}
+
+/* What is wrong with a file that is to hold a message or a state; NULL: nothing. */
+static const char *
+check_kept_fault(struct check *check, const char *name, bool *ret_is_whole)
+{
+	struct slice id = slice_from(slice_str(name), slice_find(slice_str(name), '-') + 1);
+	const char *what = NULL;
+	struct corrupt_file file = { 0 };
+	struct stat info;
+	struct buf bytes;
+	uint64_t number;
+
+	buf_init(&bytes, 0);
+	*ret_is_whole = false;
+	if (fstatat(check->corrupt_fd, name, &info, AT_SYMLINK_NOFOLLOW) < 0
+		|| !S_ISREG(info.st_mode)
+		|| !check_read(check->corrupt_fd, name, 0,
+			(size_t)num_min_u64((uint64_t)info.st_size, CHECK_KEPT_MAX), &bytes))
+		what = "cannot be read";
+	else if (corrupt_file_parse(buf_slice(&bytes), &file) < 0)
+		what = "has no head that says what was kept";
+	else if (!corrupt_file_parse_hex(slice_head(id, 16), &number) || number != file.queue_id)
+		what = "names another message than its name does";
+	*ret_is_whole = file.has_message;
+	buf_done(&bytes);
+	return what;
+}
+
+/* Messages and states that were kept, and what a kill left of one. */
+static void
+check_corrupt_name(struct check *check, const char *name)
+{
+	bool is_message = check_starts(name, "message-"), is_whole;
+	char path[FINDING_FILE];
+	const char *what;
+
 	check_mode(check, check->corrupt_fd, "corrupt", name, 077);
+	check_path(path, "corrupt", name);
+	if (check_ends(name, DISK_TEMPORARY)) {
+		findings_add(&check->findings, FINDING_PROBLEM, path, FINDING_NO_OFFSET, 0,
+			"what a kill left of a file that was to be kept", "it is removed");
+		if (check->repairs && unlinkat(check->corrupt_fd, name, 0) < 0)
+			(void)cli_complain(
+				check->cli, EX_IOERR, "%s: %s", path, strerrordesc_np(errno));
+		return;
+	}
+	if (!is_message && !check_starts(name, "state-"))
+		return;
+	what = check_kept_fault(check, name, &is_whole);
+	if (what != NULL)
+		findings_add(&check->findings, FINDING_ADVICE, path, FINDING_NO_OFFSET, 0, what,
+			"look at it, then remove it: ostler corrupt delete NAME");
+	else if (is_message && !is_whole)
+		findings_add(&check->findings, FINDING_NOTE, path, FINDING_NO_OFFSET, 0,
+			"the parts of this message cannot be told apart: it cannot be requeued",
+			"");
 }
 
 static int
@@ -263,7 +325,7 @@ check_files_begin(struct check *check)
 	check_mode(check, check->corrupt_fd, "corrupt", "", 077);
 	check_each(check, check->journal_fd, check_journal_name);
 	check_each(check, check->large_fd, check_large_mode);
-	check_each(check, check->corrupt_fd, check_corrupt_mode);
+	check_each(check, check->corrupt_fd, check_corrupt_name);
 	if (check->found_count > 0)
 		qsort(check->found, check->found_count, sizeof(*check->found),
 			check_found_compare);

@@ -249,6 +249,28 @@ def test_each_field_of_a_record_damaged__the_rest_is_served(queue, tmp_path, mak
         assert code == 0 and summary["messages"] >= (3 if kind == "MESSAGE" else 4), (kind, field, kept)
 
 
+def test_kept_files__are_read_by_the_check(queue):
+    path, offset = place(queue, b"this is b-body")
+    flip(path, offset)
+    repair_and_start(queue, "acd")
+    queue.stop()
+    corrupt = queue.dir / "queue" / "corrupt"
+    kept, = corrupt.glob("message-*")
+    odd = {"message-00000000000000aa": kept.read_bytes(), "message-00000000000000ab": b"half a he",
+           "state-00000000000000ac-0000000000001000": b"", "message-00000000000000ad.tmp": b"half"}
+    for name, data in odd.items():
+        (corrupt / name).write_bytes(data)
+        (corrupt / name).chmod(0o600)
+        os.chown(corrupt / name, kept.stat().st_uid, kept.stat().st_gid)
+    code, found, _ = findings(queue)
+    assert code == 65 and {f["file"] for f in found} == {f"corrupt/{name}" for name in odd}, found
+    code, found, summary = findings(queue, "--repair")
+    assert code == 65 and summary["left"] == 3 and not (corrupt / "message-00000000000000ad.tmp").exists()
+    for name in list(odd)[:3]:
+        queue.tool("corrupt", "delete", "-y", name)
+    assert findings(queue)[0] == 0
+
+
 def test_each_field_of_a_batch_header_damaged__is_found_and_mended(queue, tmp_path, make_ostler):
     path, _, _ = next((p, s, b) for p, s, b in segments(queue) if any(t == "MESSAGE" for t, _ in records(p)))
     batch = next(o for t, o in records(path) if t == "MESSAGE") // 4096 * 4096
