@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { HEADER_MAX = 128 * 1024, RUN_WORDS_MAX = 1024 };
+enum { HEADER_MAX = 128 * 1024, RUN_WORDS_MAX = 1024, EXPANSION_KEY_SIZE = 64 };
 
 static void job_next(struct local_job *job);
 
@@ -471,8 +471,20 @@ static void
 commit_forward(struct local_job *job)
 {
 	struct envelope envelope = job->envelope;
+	char id[QUEUE_ID_TEXT_SIZE], key[EXPANSION_KEY_SIZE];
 	struct buf list, bytes, head;
 
+	/*
+	 * Whoever delivers this recipient again, because this process died before its result was
+	 * durable, hears that the copies are there. The key of an import, and a hold, concerned the
+	 * original only.
+	 */
+	(void)queue_id_format(job->ipc.queue_id, id);
+	(void)snprintf(key, sizeof(key), "alias:%s/%u", id,
+		job->recipients[job->recipient].number);
+	envelope.import_key = slice_str(key);
+	envelope.orig_id = slice_make(NULL, 0);
+	envelope.flags &= ~(uint32_t)ENVELOPE_HOLD;
 	buf_init(&list, 0);
 	buf_init(&bytes, 0);
 	buf_init(&head, 0);

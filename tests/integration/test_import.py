@@ -120,6 +120,15 @@ def test_import__envelope__is_kept(make_ostler, queue):
     wait_for(lambda: [m["queue_name"] for m in instance.queue()] == ["deferred"], what="release")
 
 
+def test_import__mail_for_an_alias__is_forwarded_like_any_other(make_ostler, sink, queue):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {
+        "alias_maps": "inline:{ { list = a@dest.test, b@dest.test } }", "myorigin": "local.test"})
+    queue.put("deferred/A/A1", queue_file(1, [("R", "list@local.test")]))
+    run_import(ostler, queue.dir)
+    wait_for(lambda: len(sink.recipients()) == 2, what="copies")
+    assert sorted(sink.recipients()) == ["a@dest.test", "b@dest.test"]
+
+
 def test_import__damaged_files__are_named_and_skipped(ostler, sink, queue):
     queue.put("deferred/A1", queue_file(1))
     queue.put("deferred/CUT", queue_file(2)[:-2])
