@@ -161,6 +161,12 @@ window_feedback_value(const struct window *window, struct window_feedback feedba
 	return feedback.per_window ? feedback.value / window->limit : feedback.value;
 }
 
+static int64_t
+half_ahead(const struct window *window, int64_t feedback)
+{
+	return window->options.has_whole_steps ? 0 : feedback;
+}
+
 /* W7: a success counts only while the window is in use, and the finishing one still is. */
 static void
 window_widen(struct window *window)
@@ -173,7 +179,7 @@ window_widen(struct window *window)
 		|| window->limit >= window->busy + options->initial)
 		return;
 	window->success += gain;
-	while (2 * window->success + gain >= 2 * WINDOW_UNIT) {
+	while (2 * window->success + half_ahead(window, gain) >= 2 * WINDOW_UNIT) {
 		window->limit++;
 		window->success -= WINDOW_UNIT;
 		window->failure = 0;
@@ -202,7 +208,7 @@ window_narrow(struct window *window)
 	int64_t loss = window_feedback_value(window, window->options.negative);
 
 	window->failure -= loss;
-	while (2 * window->failure - loss < 0) {
+	while (2 * window->failure - half_ahead(window, loss) < 0) {
 		window->limit--;
 		window->success = 0;
 		window->failure += WINDOW_UNIT;

@@ -45,6 +45,11 @@ struct window_options {
 	struct window_feedback positive;
 	struct window_feedback negative;
 	bool has_rate_delay; /* W20: at most one at a time */
+	/*
+	 * Steps when a whole one has gathered, as the algorithm was published and measured; the
+	 * program (W7, W10) is half a unit of feedback ahead. For ostler-sim.
+	 */
+	bool has_whole_steps;
 };
 
 /* Private to window.c and learn.c; visible only so that it can be embedded. */

@@ -156,6 +156,7 @@ make_scheduler(struct model *model)
 			.initial = (uint32_t)scenario->initial,
 			.limit_max = (uint32_t)scenario->limit,
 			.cohort_limit = (uint32_t)scenario->cohorts,
+			.has_whole_steps = scenario->whole_steps,
 			.positive = scenario->positive,
 			.negative = scenario->negative,
 		},

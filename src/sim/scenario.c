@@ -296,6 +296,8 @@ read_setting(struct scenario *scenario, struct slice key, struct slice value)
 	}
 	if (slice_equal_str(key, "policy"))
 		return read_choice(value, "classic", "adaptive", &scenario->adaptive);
+	if (slice_equal_str(key, "steps"))
+		return read_choice(value, "half", "whole", &scenario->whole_steps);
 	if (slice_equal_str(key, "zipf"))
 		return parse_decimal(value, 6, &scenario->zipf);
 	if (slice_equal_str(key, "positive"))

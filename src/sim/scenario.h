@@ -68,6 +68,7 @@ struct scenario {
 	uint64_t sites;
 	uint64_t zipf;        /* exponent of the site mix, in millionths; 0: even */
 	uint64_t adaptive;    /* policy */
+	uint64_t whole_steps; /* of the classic window: as published, not as the program has them */
 	uint64_t reuse;       /* sessions carry more than one message */
 	uint64_t retry;       /* deferred mail comes again; else it ends (first attempts only) */
 	uint64_t sessions;    /* of the transport */

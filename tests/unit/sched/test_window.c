@@ -226,6 +226,34 @@ test_walk__any_events__keep_busy_within_the_window(void **state)
 	}
 }
 
+/* As published: three successes at 0.4 are a step up, and one failure never costs two. */
+static void
+test_whole_steps__as_published__no_half_step_ahead(void **state)
+{
+	struct window_options options = { .initial = 5, .limit_max = 20,
+		.positive = { 400000, false }, .negative = { WINDOW_UNIT, false } };
+	struct window window;
+	uint32_t ups[2] = { 0 };
+
+	(void)state;
+	for (int whole = 0; whole < 2; whole++) {
+		options.has_whole_steps = whole != 0;
+		window_init(&window, &options);
+		while (window_busy(&window) < 5)
+			window_take(&window);
+		while (window_limit(&window) == 5) {
+			window_success(&window);
+			window_take(&window);
+			ups[whole]++;
+		}
+		window_take(&window);
+		assert_false(window_failure(&window));
+		assert_int_equal(window_limit(&window), whole ? 5 : 4);
+	}
+	assert_int_equal(ups[0], 2);
+	assert_int_equal(ups[1], 3);
+}
+
 int
 main(void)
 {
@@ -235,6 +263,7 @@ main(void)
 		cmocka_unit_test(test_W7__successes__widen_up_to_the_limit_and_only_in_use),
 		cmocka_unit_test(test_W12__a_success__forgives_all_failures),
 		cmocka_unit_test(test_W13__cohort_limit_zero__never_dies),
+		cmocka_unit_test(test_whole_steps__as_published__no_half_step_ahead),
 		cmocka_unit_test(test_W6__success_on_a_dead_destination__revives_with_what_is_busy),
 		cmocka_unit_test(test_W2_W20__rate_delay__one_at_a_time_with_a_pause),
 		cmocka_unit_test(test_W4__feedback_texts__are_read_or_refused),
