@@ -1,8 +1,8 @@
 """./test [--long] after its packages are there: builds with sanitizers, runs every test.
 
 Closes with one line `N passed, N failed` and exits 1 if any failed. Needs about ten minutes at the
-most on two cores. --long adds the campaigns, about two hours: 50 kill rounds of each role instead of
-5, 20 power cuts instead of 3, 20,000 further seeds of each simulation, unit and integration tests
+most on two cores. --long adds the campaigns, about three hours: an hour of mixed load with faults,
+50 kill rounds of each role instead of 5, 20 power cuts instead of 3, 20,000 further seeds of each simulation, unit and integration tests
 under ThreadSanitizer, and 60 s of each fuzzer.
 """
 import json
