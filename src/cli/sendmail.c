@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "cli/dialogue.h"
 #include "cli/draft.h"
 #include "cli/input.h"
 #include "cli/operator.h"
@@ -30,6 +31,7 @@ enum { SENDMAIL_HEADER_MAX = 1024 * 1024 };
 enum sendmail_mode {
 	SENDMAIL_MAIL,
 	SENDMAIL_WHATIF,
+	SENDMAIL_SMTP,
 	SENDMAIL_LIST,
 	SENDMAIL_FLUSH,
 	SENDMAIL_NOTHING,
@@ -56,6 +58,7 @@ static const char sendmail_help[] =
 	"usage: sendmail [-t] [-i] [-f sender] [-F name] [-N notify] [-R ret] [-V envid]\n"
 	"                [-B type] [-C dir] [-v] [recipient ...] < message\n"
 	"       sendmail -bv recipient ...     report what would become of mail to them\n"
+	"       sendmail -bs                   speak SMTP on standard input and output\n"
 	"       sendmail -bp | mailq       list the queue\n"
 	"       sendmail -q | -qI id | -qR site    try delivery now\n"
 	"\n"
@@ -407,6 +410,9 @@ sendmail_set_mode(struct sendmail *sendmail, const char *value)
 	case 'v':
 		sendmail->mode = SENDMAIL_WHATIF;
 		return EX_OK;
+	case 's':
+		sendmail->mode = SENDMAIL_SMTP;
+		return EX_OK;
 	case 'i':
 		sendmail->mode = SENDMAIL_NOTHING;
 		return EX_OK;
@@ -416,7 +422,7 @@ sendmail_set_mode(struct sendmail *sendmail, const char *value)
 		return EX_OK;
 	default:
 		return cli_complain(sendmail->cli, EX_USAGE,
-			"-b%s is not supported (allowed: -bm, -bp, -bi, -bv)", value);
+			"-b%s is not supported (allowed: -bm, -bp, -bi, -bs, -bv)", value);
 	}
 }
 
@@ -537,11 +543,16 @@ sendmail_options(struct sendmail *sendmail, int argc, char **argv)
 static int
 sendmail_act(struct sendmail *sendmail, int argc, char **argv)
 {
+	int exit_code;
+
 	switch (sendmail->mode) {
 	case SENDMAIL_MAIL:
 		return sendmail_mail(sendmail, argc, argv);
 	case SENDMAIL_WHATIF:
 		return sendmail_whatif(sendmail, argc, argv);
+	case SENDMAIL_SMTP:
+		exit_code = cli_load(sendmail->cli);
+		return exit_code == EX_OK ? dialogue_run(sendmail->cli) : exit_code;
 	case SENDMAIL_LIST:
 		return operator_queue(sendmail->cli, NULL, false);
 	case SENDMAIL_FLUSH:

@@ -71,3 +71,39 @@ def test_canonical__table_that_goes_round__refuses_for_now(make_ostler, sink):
         assert client.mail("c@x.test")[0] == 250
         assert client.rcpt("b@x.test")[0] == 451
         assert client.rcpt("c@x.test")[0] == 250
+
+
+def speak(ostler, lines):
+    done = subprocess.run([BUILD / "sendmail", "-C", ostler.etc, "-bs"], timeout=60, capture_output=True,
+                          input="".join(f"{line}\r\n" for line in lines).encode())
+    assert done.returncode == 0, done
+    return [line[:3] for line in done.stdout.decode().splitlines() if line[3:4] != "-"]
+
+
+def test_bs__smtp_on_standard_input__hands_in_mail_as_its_user(ostler, sink):
+    codes = speak(ostler, [
+        "EHLO here", "DATA", "MAIL FROM:<joe@client.test> SIZE=10 BODY=8BITMIME", "MAIL FROM:<x@y.test>",
+        "RCPT TO:<a@dest.test>", "RCPT TO:<b@dest.test> NOTIFY=NEVER", "RCPT TO:<>", "DATA", "Subject: one",
+        "", "..dot", ".", "NOISE", "MAIL FROM:<>", "RCPT TO:<b@dest.test>", "RSET", "DATA", "MAIL FROM:<>",
+        "RCPT TO:<c@dest.test>", "DATA", "Subject: two", "", "end", ".", "QUIT", "MAIL FROM:<x@y.test>"])
+    assert codes == ["220", "250", "503", "250", "503", "250", "555", "501", "354", "250", "502", "250",
+                     "250", "250", "503", "250", "250", "354", "250", "221"]
+    wait_for(lambda: len(sink.messages) == 2, what="delivery")
+    first, second = sorted(sink.messages, key=lambda m: m[1])
+    assert (first[0], first[1]) == ("joe@client.test", ["a@dest.test"])
+    assert first[2].endswith(b"\r\n\r\n.dot\r\n") and b"userid" in first[2]
+    assert (second[0], second[1]) == ("", ["c@dest.test"])
+
+
+def test_bs__input_that_ends_within_content_or_is_too_large__hands_in_nothing(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"message_size_limit": "1000"})
+    envelope = ["HELO here", "MAIL FROM:<a@client.test>", "RCPT TO:<a@dest.test>", "DATA"]
+    assert speak(ostler, [*envelope, "cut off"])[-1] == "354"
+    assert speak(ostler, [*envelope, "x" * 2000, ".", "QUIT"])[-2:] == ["552", "221"]
+    assert speak(ostler, ["x" * 5000, "QUIT"]) == ["220", "500", "221"]
+    assert speak(ostler, ["MAIL FROM:<a@client.test> SIZE=2000"])[-1] == "552"
+    ostler.stop()
+    assert speak(ostler, [*envelope, "Subject: later", "", ".", "QUIT"])[-2:] == ["250", "221"]
+    assert sink.messages == []
+    ostler.start()
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="mail from the maildrop")
