@@ -62,6 +62,7 @@ struct cache_entry {
 	bool is_ready;   /* nothing is read for it: its waiters are told in the next step */
 	bool is_busy;    /* op is under way */
 	bool wants_body, wants_clean;
+	bool wants_scrub; /* its content of its own is to be read again */
 	bool dotted;
 	unsigned load_count; /* waiters that will pin it */
 	unsigned in_flight;  /* records being written */

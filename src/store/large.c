@@ -440,7 +440,7 @@ large_reader_submit(struct large_reader *reader, uint64_t length, disk_done_fn *
 	disk_submit(reader->store->options.disk, op);
 }
 
-static void
+void
 large_reader_free(struct large_reader *reader)
 {
 	buf_done(&reader->op.list);
@@ -464,6 +464,16 @@ large_is_whole(struct large_reader *reader, uint64_t length)
 		(unsigned long long)reader->queue_id, hash_damage_format(&damage, text),
 		reader->op.name);
 	return false;
+}
+
+static void
+large_say_unreadable(const struct large_reader *reader)
+{
+	store_notice(reader->store,
+		"store: message %016llx: its content, large/%s, cannot be read from byte %llu on: "
+		"%s",
+		(unsigned long long)reader->queue_id, reader->op.name,
+		(unsigned long long)reader->parts.length, err_meaning(reader->op.err));
 }
 
 static void
@@ -495,6 +505,40 @@ store_large_read(
 	large_reader_submit(reader, num_align_u64(length, HASH_PART), large_read);
 }
 
+/* It may have ended meanwhile: then its file is gone. */
+static void
+large_scrubbed(void *ctx, struct disk_op *op)
+{
+	struct large_reader *reader = ctx;
+	struct store *store = reader->store;
+	size_t bytes = op->list.len;
+	bool more = op->err == ERR_OK && bytes == op->length, is_bad = false;
+
+	store->op_count--;
+	hash_parts_add(&reader->parts, buf_slice(&op->list));
+	if (!more && op->err != ERR_NOTFOUND) {
+		is_bad = op->err < 0 || !large_is_whole(reader, reader->content_length);
+		if (op->err < 0)
+			large_say_unreadable(reader);
+	}
+	if (!more)
+		large_reader_free(reader);
+	scrub_content_came(store, bytes, more, is_bad);
+}
+
+struct large_reader *
+large_scrub_begin(struct store *store, store_ref ref)
+{
+	return large_reader_new(store, ref, 0);
+}
+
+size_t
+large_scrub_read(struct large_reader *reader)
+{
+	large_reader_submit(reader, LARGE_PIECE, large_scrubbed);
+	return LARGE_PIECE;
+}
+
 static void
 large_located(void *ctx, struct disk_op *op)
 {
@@ -507,11 +551,7 @@ large_located(void *ctx, struct disk_op *op)
 		return;
 	}
 	if (op->err < 0)
-		store_notice(reader->store,
-			"store: message %016llx: its content, large/%s, cannot be read from byte "
-			"%llu on: %s",
-			(unsigned long long)reader->queue_id, op->name,
-			(unsigned long long)reader->parts.length, err_meaning(op->err));
+		large_say_unreadable(reader);
 	else
 		(void)large_is_whole(reader, reader->content_length);
 	large_reader_free(reader);

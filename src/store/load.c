@@ -230,17 +230,20 @@ load_complete(struct store *store, struct cache_entry *entry)
 {
 	struct cache_waiters waiters = STAILQ_HEAD_INITIALIZER(waiters);
 	enum err err = entry->read_err;
-	bool was_clean = entry->wants_clean;
+	bool was_clean = entry->wants_clean, was_scrub = entry->wants_scrub;
 	store_ref ref = entry->ref;
 
 	STAILQ_CONCAT(&waiters, &entry->waiters);
-	entry->is_reading = entry->wants_body = entry->wants_clean = false;
+	entry->is_reading = entry->wants_body = false;
+	entry->wants_clean = entry->wants_scrub = false;
 	if (err == ERR_OK && entry->load_count > 0)
 		entry->is_pinned = true;
 	entry->load_count = 0;
 	store_schedule(store, ref);
 	if (was_clean)
 		clean_loaded(store, entry, err);
+	if (was_scrub)
+		scrub_loaded(store, err == ERR_OK ? entry : NULL);
 	load_tell(&waiters, ref, err);
 	entry = cache_find(&store->cache, ref); /* a waiter may have let it go */
 	if (entry != NULL)
@@ -286,6 +289,8 @@ load_cancel(struct store *store, struct cache_entry *entry)
 	STAILQ_CONCAT(&waiters, &entry->waiters);
 	if (entry->wants_clean)
 		clean_loaded(store, NULL, ERR_NOTFOUND);
+	if (entry->wants_scrub)
+		scrub_loaded(store, NULL);
 	if (!entry->is_busy)
 		cache_entry_free(entry);
 	load_tell(&waiters, ref, ERR_NOTFOUND);

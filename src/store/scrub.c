@@ -6,6 +6,9 @@
  * cache, SCRUB_RATE at most. A read waits while the journal is busy, though not for ever, and
  * while a segment is being cleaned (which reads it anyway).
  *
+ * Content of its own comes behind the segments: file by file against the sums in its MESSAGE.
+ * Damage of it cannot be mended; the administrator hears which message and which bytes.
+ *
  * Where something is damaged, the index in memory still knows all: a checkpoint is written, so that
  * no start depends on the damaged part; what lives there is copied to a new place, from memory or
  * from its record if that is whole, else it goes the way of lost.c. The segment's file is not used
@@ -246,6 +249,69 @@ scrub_fetch(struct store *store)
 	disk_submit(store->options.disk, &scrub->op);
 }
 
+/* --- content of its own ---------------------------------------- */
+
+/* What somebody works with is verified on its way. */
+static bool
+scrub_wants(const struct store *store, store_ref ref)
+{
+	const struct cache_entry *entry = cache_find(&store->cache, ref);
+
+	return entry != NULL && entry->large != 0 && !entry->is_pinned && !entry->is_new
+	       && index_slot(&store->index, ref)->is_durable;
+}
+
+/* The next piece of a file, or the next message that has one; at the end the round is over. */
+static void
+scrub_content(struct store *store)
+{
+	struct store_scrub *scrub = &store->scrub;
+	size_t bytes;
+
+	if (scrub->reader != NULL) {
+		scrub->is_busy = true;
+		bytes = large_scrub_read(scrub->reader);
+		scrub->next = mono_add_ns(store->now.mono, bytes * NS_PER_S / SCRUB_RATE);
+		scrub->quiet_by = mono_add_ns(scrub->next, SCRUB_PATIENCE_NS);
+		return;
+	}
+	for (int i = 0; i < SCRUB_SLOTS; i++) {
+		scrub->cursor = index_next(&store->index, scrub->cursor);
+		if (scrub->cursor == 0) {
+			scrub->is_large = false;
+			scrub_round_end(store);
+			return;
+		}
+		if (scrub_wants(store, scrub->cursor)) {
+			struct cache_entry *entry = store_entry(store, scrub->cursor);
+
+			scrub->is_busy = entry->wants_scrub = true;
+			load_want(store, entry);
+			return;
+		}
+	}
+}
+
+void
+scrub_loaded(struct store *store, struct cache_entry *entry)
+{
+	store->scrub.is_busy = false;
+	if (entry != NULL && entry->large != 0 && entry->has_parts)
+		store->scrub.reader = large_scrub_begin(store, entry->ref);
+}
+
+void
+scrub_content_came(struct store *store, size_t bytes, bool more, bool is_bad)
+{
+	struct store_scrub *scrub = &store->scrub;
+
+	scrub->is_busy = false;
+	scrub->bytes += bytes;
+	scrub->damage += is_bad;
+	if (!more)
+		scrub->reader = NULL;
+}
+
 /* The next piece of the round; at its end the week begins anew. */
 static void
 scrub_go_on(struct store *store)
@@ -257,8 +323,12 @@ scrub_go_on(struct store *store)
 		scrub->next = mono_add_ns(store->now.mono, SCRUB_LOOK_NS);
 		return;
 	}
-	if (!journal_place_at(store->journal, scrub->at, &place)) {
-		scrub_round_end(store);
+	if (!scrub->is_large && !journal_place_at(store->journal, scrub->at, &place)) {
+		scrub->is_large = true;
+		scrub->cursor = 0;
+	}
+	if (scrub->is_large) {
+		scrub_content(store);
 		return;
 	}
 	if (!scrub->is_inside || place.base != scrub->place.base) {
@@ -335,4 +405,6 @@ void
 scrub_free(struct store *store)
 {
 	buf_done(&store->scrub.op.list);
+	if (store->scrub.reader != NULL)
+		large_reader_free(store->scrub.reader);
 }

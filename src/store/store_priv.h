@@ -101,6 +101,7 @@ struct store_scrub {
 	bool is_running; /* a round is under way */
 	bool is_inside;  /* it stands somewhere in the segment of `place` */
 	bool is_busy;    /* op is under way */
+	bool is_large;   /* behind the segments: content of its own, by `cursor` */
 	bool is_mending; /* what lives between bad_from and bad_end is moved */
 	bool has_found;  /* something, in this walk over the index */
 	uint64_t at;     /* LSN of what is read next */
@@ -112,6 +113,7 @@ struct store_scrub {
 	unsigned walks;
 	uint64_t bytes, damage, rounds; /* since the start: read, segments damaged, rounds ended */
 	struct disk_op op;
+	struct large_reader *reader; /* of the content under way; NULL: none is */
 	struct mono next, quiet_by;
 };
 
@@ -234,6 +236,10 @@ void large_recover(struct store *store);
 void large_step(struct store *store);
 bool large_is_due(const struct store *store);
 void large_free_all(struct store *store);
+/* Reads the content of a message, whose parts are in memory, and compares: piece by piece. */
+struct large_reader *large_scrub_begin(struct store *store, store_ref ref);
+size_t large_scrub_read(struct large_reader *reader); /* bytes that are read at the most */
+void large_reader_free(struct large_reader *reader);
 
 /* checkpoint.c */
 /* Loads the newest one that is whole and begins the replay of what follows it. */
@@ -284,5 +290,9 @@ bool clean_rescue(struct store *store, store_ref ref, uint64_t from, uint64_t en
 void scrub_step(struct store *store);
 struct mono scrub_due(const struct store *store);
 void scrub_free(struct store *store);
+/* The MESSAGE whose content comes next is in memory; NULL: it is gone, or cannot be read. */
+void scrub_loaded(struct store *store, struct cache_entry *entry);
+/* A piece of content came, of `bytes`; it was the last one, unless `more`. */
+void scrub_content_came(struct store *store, size_t bytes, bool more, bool is_bad);
 
 #endif

@@ -518,6 +518,35 @@ test_store__scrub_finds_a_lost_header__all_moves_and_the_next_start_finds_it(voi
 	assert_int_equal(world_load(world, store_find(world->store, 8)), ERR_OK);
 }
 
+/* Content of its own is read with the segments, though nobody asks for it. */
+static void
+test_store__scrub_reads_large_content__damage_is_told(void **state)
+{
+	struct world *world = *state;
+	struct store_message message = world_message(7);
+	int fd;
+
+	message.large = store_large_begin(world->store, 0xabc);
+	for (int i = 0; i < 1000; i++) /* more than is read at once */
+		store_large_append(message.large, message.body);
+	store_large_finish(message.large, world_finished, world);
+	WORLD_UNTIL(world, world->finished == 1);
+	message.body.len = 0;
+	message.content_length = 1000 * BODY;
+	store_unpin(world->store, world_put(world, &message));
+	world_close(world);
+	world_open(world); /* the sums come from the journal */
+	world_week(world, 0);
+	assert_int_equal(world_heard(world, "of its content"), 0);
+	fd = openat(world->large_dir, "0000000000000abc", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "X", 1, 2700000), 1);
+	(void)close(fd);
+	world_week(world, 1);
+	assert_int_equal(world_heard(world, "message 0000000000000007: bytes 2621440 to 2752511"), 1);
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);
+}
+
 static void
 test_store__clean_stop__a_checkpoint_holds_all(void **state)
 {
@@ -754,6 +783,7 @@ main(void)
 		TEST_ROOMY(test_store__scrub_finds_damage_beside_a_record__it_moves),
 		TEST_ROOMY(test_store__scrub_finds_a_damaged_record__its_message_is_kept_aside),
 		TEST_ROOMY(test_store__scrub_finds_a_lost_header__all_moves_and_the_next_start_finds_it),
+		TEST(test_store__scrub_reads_large_content__damage_is_told),
 		TEST(test_store__clean_stop__a_checkpoint_holds_all),
 		TEST(test_store__clean_stop_without_time__is_quick),
 		TEST(test_store__new_journal__has_the_newest_format),
