@@ -284,7 +284,9 @@ mx_answer(struct lookup *lookup, const struct dns_answer *answer)
 		break;
 	case DNS_EMPTY:
 		add_host(lookup, lookup->nexthop.host, 0);
-		lookup->ttl_s = TTL_LITERAL_S;
+		lookup->ttl_s = answer->ttl_s > 0 && answer->ttl_s < TTL_LITERAL_S
+					? answer->ttl_s
+					: TTL_LITERAL_S;
 		ask_addresses(lookup);
 		break;
 	case DNS_NO_NAME:

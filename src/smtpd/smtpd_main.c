@@ -270,6 +270,16 @@ static const struct smtpd_ops ops = {
 	.abort = op_abort,
 };
 
+/* At a stop; what it has sent beyond is not looked at. */
+static void
+client_dismiss(struct client *client)
+{
+	client->wait = CLIENT_TALKS;
+	client->wants_credit = false;
+	buf_clear(&client->in);
+	smtpd_proto_close(&client->proto, "421 4.3.2 Service shutting down");
+}
+
 static void
 txn_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice text)
 {
@@ -278,6 +288,8 @@ txn_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slice t
 
 	client->proto.now = loop_now(client->server->role->loop);
 	smtpd_proto_result(&client->proto, status, text);
+	if (client->server->is_stopping)
+		client_dismiss(client);
 	client_run(client);
 }
 
@@ -771,10 +783,7 @@ stop(struct role *role, uint32_t grace_ms)
 		next = LIST_NEXT(client, link);
 		if (client->proto.state == SMTPD_WAIT)
 			continue;
-		client->wait = CLIENT_TALKS;
-		client->wants_credit = false;
-		buf_clear(&client->in);
-		smtpd_proto_close(&client->proto, "421 4.3.2 Service shutting down");
+		client_dismiss(client);
 		client_run(client);
 	}
 }

@@ -6,10 +6,14 @@ import signal
 import smtplib
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
 from conftest import BUILD, free_port, wait_for
+from disk_faults import FDATASYNC, LIBRARY, SEGMENTS
+from test_bad_peers import peers  # noqa: F401 (a fixture)
+from test_disk_faults import faults  # noqa: F401 (a fixture)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -164,6 +168,85 @@ def test_stop__with_mail_past_the_dot__lets_it_finish(make_ostler, sink):
     wait_for(lambda: len(set(sink.recipients())) == 20, what="all of them")
     time.sleep(0.3)
     assert len(sink.recipients()) == 20
+
+
+def stopped_after(ostler):
+    began = time.monotonic()
+    ostler.process.send_signal(signal.SIGTERM)
+    assert ostler.process.wait(30) == 0
+    return time.monotonic() - began
+
+
+# rules: Y10
+@pytest.mark.parametrize("grace, answer_s, is_sent", [(6, 2, True), (2, 30, False)])
+def test_stop_grace__past_the_final_dot__gets_that_long(make_ostler, peers, grace, answer_s, is_sent):
+    at_dot, over = threading.Event(), threading.Event()
+
+    def script(stage, number):
+        if stage == "dot":
+            at_dot.set()
+            over.wait(answer_s)
+        return None
+
+    next_hop = peers(script)
+    ostler = make_ostler(f"[127.0.0.1]:{next_hop.port}", {"stop_grace": f"{grace}s"})
+    ostler.send("a@dest.test")
+    assert at_dot.wait(10)
+    took = stopped_after(ostler)
+    over.set()
+    assert min(grace, answer_s) - 0.5 < took < min(grace, answer_s) + 1.5
+    assert ("status=sent" in ostler.log()) == is_sent
+    ostler.start()
+    wait_for(lambda: next_hop.recipients().count("a@dest.test") == 2 - is_sent and ostler.queue() == [], 20,
+             "delivery, again only where nobody heard of the first")
+
+
+@pytest.mark.parametrize("stage", ["rcpt", "data"])
+def test_stop_grace__before_the_final_dot__does_not_get_it(make_ostler, peers, stage):
+    waits, over = threading.Event(), threading.Event()
+
+    def script(now, number):
+        if now == stage and number == 1:
+            waits.set()
+            over.wait(30)
+        return None
+
+    next_hop = peers(script)
+    ostler = make_ostler(f"[127.0.0.1]:{next_hop.port}", {"stop_grace": "10s"})
+    ostler.send("a@dest.test")
+    assert waits.wait(10)
+    assert stopped_after(ostler) < 2
+    over.set()
+    ostler.start()
+    wait_for(lambda: next_hop.recipients() == ["a@dest.test"], what="delivery after the start")
+
+
+@pytest.mark.skipif(not LIBRARY.exists(), reason="built without tests")
+def test_stop_grace__clients__who_sent_the_final_dot_get_their_answer_others_do_not(
+        make_ostler, sink, faults):  # noqa: F811
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"stop_grace": "8s"}, start=False)
+    ostler.environment = faults.environment
+    ostler.start()
+    early, late = (smtplib.SMTP("127.0.0.1", ostler.port, timeout=20) for _ in range(2))
+    for client in (early, late):
+        client.ehlo()
+        client.mail("a@client.test")
+        client.rcpt("b@dest.test")
+        assert client.docmd("DATA")[0] == 354
+    late.send(b"Subject: late\r\n\r\nnot whole")
+    faults.add(FDATASYNC, SEGMENTS, seconds=2, times=1)
+    early.send(b"Subject: early\r\n\r\nwhole\r\n.\r\n")
+    wait_for(lambda: faults.struck() > 0, what="a flush that takes its time")
+    assert 1 < stopped_after(ostler) < 5
+    assert early.getreply()[0] == 250 and early.getreply()[0] == 421
+    with pytest.raises(smtplib.SMTPServerDisconnected):
+        if late.getreply()[0] == 421:
+            late.getreply()
+    early.close()
+    late.close()
+    faults.clear()
+    ostler.start()
+    wait_for(lambda: sink.recipients() == ["b@dest.test"], what="the one message")
 
 
 def test_reload__listeners__come_and_go_and_clients_stay(make_ostler, sink):

@@ -1,6 +1,7 @@
 """Real peers and tools of the field: MX sets of a name server, LMTP, swaks, curl, pflogsumm."""
 import shutil
 import subprocess
+import time
 
 import pytest
 from aiosmtpd.lmtp import LMTP
@@ -13,8 +14,8 @@ from dnslib.server import BaseResolver, DNSHandler, DNSServer
 class Names(BaseResolver):
     """records: {(name, type): [RR, ...]}; names with nothing do not exist."""
 
-    def __init__(self, records):
-        self.records = records
+    def __init__(self, records, ttl):
+        self.records, self.ttl = records, ttl
 
     def resolve(self, request, handler):
         reply = request.reply()
@@ -25,7 +26,7 @@ class Names(BaseResolver):
             return reply
         for data in found:
             kind = QTYPE.CNAME if isinstance(data, CNAME) else request.q.qtype
-            reply.add_answer(RR(name, kind, rdata=data, ttl=60))
+            reply.add_answer(RR(name, kind, rdata=data, ttl=self.ttl))
         if not any(known == name for known, _ in self.records):
             reply.header.rcode = 3
         return reply
@@ -35,11 +36,11 @@ class Names(BaseResolver):
 def names():
     made = []
 
-    def make(records, udp_size=0):
+    def make(records, udp_size=0, ttl=60):
         port = free_port()
         handler = type("Handler", (DNSHandler,), {"udplen": udp_size})
-        server = DNSServer(Names(records), port=port, address="127.0.0.1", handler=handler)
-        tcp = DNSServer(Names(records), port=port, address="127.0.0.1", tcp=True)
+        server = DNSServer(Names(records, ttl), port=port, address="127.0.0.1", handler=handler)
+        tcp = DNSServer(Names(records, ttl), port=port, address="127.0.0.1", tcp=True)
         for one in (server, tcp):
             one.start_thread()
             made.append(one)
@@ -64,6 +65,23 @@ def test_mx__best_first__the_next_when_it_refuses(make_ostler, sink, names):
     wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
     assert "relay=good.dest.test[127.0.0.1]" in wait_for(lambda: "status=sent" in ostler.log() and ostler.log())
     assert "connect to bad.dest.test[127.0.0.9]" in ostler.log()
+
+
+def test_ttl__an_answer_that_changed__counts_when_the_old_one_has_expired(make_ostler, sink, names):
+    """Answers hold at least 5 s; how failures expire: tests/unit/qmgr/test_nexthop.c."""
+    records = {("dest.test", "MX"): [MX("mx.dest.test", 10)], ("mx.dest.test", "A"): [A("127.0.0.1")]}
+    ostler = make_ostler("", {**settings(sink, names(records, ttl=2)), "smtp_connection_cache_time_limit": "1s",
+                              "default_destination_concurrency_limit": "1"})
+    ostler.send("a@dest.test")
+    wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
+    records[("mx.dest.test", "A")] = [A("127.0.0.9")]
+    began = time.monotonic()
+    for number in range(100):
+        ostler.send(f"b{number}@dest.test")
+        if "[127.0.0.9]" in ostler.log():
+            break
+        time.sleep(1.2)  # its connection is closed by then
+    assert 3 < time.monotonic() - began < 12
 
 
 @pytest.mark.parametrize("domain,records,words", [

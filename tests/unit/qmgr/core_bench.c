@@ -248,10 +248,13 @@ resolve(struct bench *bench, uint64_t query)
 	struct buf hosts;
 
 	buf_init(&hosts, 0);
-	ipc_host_put(&hosts, &host);
+	bench->resolve_count++;
+	if (bench->resolve_status == IPC_RESOLVE_OK)
+		ipc_host_put(&hosts, &host);
 	tell(bench, PEER_RESOLVER, IPC_TYPE_resolved,
-		&(struct ipc_resolved){ .query = query, .status = IPC_RESOLVE_OK, .ttl_s = 60,
-			.hosts = buf_slice(&hosts) });
+		&(struct ipc_resolved){ .query = query, .status = (uint8_t)bench->resolve_status, .ttl_s = 60,
+			.hosts = buf_slice(&hosts), .dsn = SLICE_LIT("5.4.4"),
+			.reason = SLICE_LIT("Host not found") });
 	buf_done(&hosts);
 }
 
@@ -273,6 +276,7 @@ take_frame(struct bench *bench, uint16_t type, struct slice payload, const union
 				.cause = IPC_SESSION_FAILED, .dsn = SLICE_LIT("4.4.1"),
 				.reason = SLICE_LIT("connect to mx.test: Connection refused") });
 	} else if (type == IPC_TYPE_session_open) {
+		bench->session = any->session_open.session;
 		tell(bench, PEER_WORKER, IPC_TYPE_session_ready,
 			&(struct ipc_session_ready){ .session = any->session_open.session,
 				.host = SLICE_LIT("mx.test") });
@@ -571,6 +575,14 @@ bench_ask(struct bench *bench, const char *command, const char *const *words)
 	buf_clear(&bench->answer);
 	tell(bench, PEER_TOOL, IPC_TYPE_control_request, &request);
 	buf_done(&list);
+	bench_run(bench);
+}
+
+void
+bench_end_session(struct bench *bench)
+{
+	tell(bench, PEER_WORKER, IPC_TYPE_session_end,
+		&(struct ipc_session_end){ .session = bench->session, .cause = IPC_SESSION_IDLE });
 	bench_run(bench);
 }
 

@@ -51,6 +51,9 @@ struct bench {
 	uint8_t notify;       /* of the next mails' recipients: enum dsn_notify */
 	struct slice verp;    /* of the next mails: delimiters */
 	struct slice attribute; /* encoded, behind those of the next envelopes */
+	unsigned resolve_count; /* how often a next hop was asked for */
+	enum ipc_resolve_status resolve_status; /* the answer, for 60 s */
+	uint64_t session;     /* the last one that came up */
 	bool is_down;         /* d.test takes no session */
 };
 
@@ -82,6 +85,9 @@ void bench_commit(struct bench *bench, uint64_t txn, uint64_t queue_id, const ch
 
 /* Ends all held back transactions: `kind` for each recipient, and whether the content was damaged. */
 void bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt);
+
+/* The worker closes the last session, which is idle. */
+void bench_end_session(struct bench *bench);
 
 /* A tool's request; the answer is in `answer`. */
 void bench_command(struct bench *bench, const char *command, uint64_t queue_id);
