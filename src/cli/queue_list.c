@@ -81,6 +81,7 @@ queue_list_message(struct queue_list *list, const json_t *message, struct buf *t
 	const char *queue = json_string_value(json_object_get(message, "queue_name"));
 	const char *sender = json_string_value(json_object_get(message, "sender"));
 	json_int_t size = json_integer_value(json_object_get(message, "message_size"));
+	json_int_t more = json_integer_value(json_object_get(message, "more_recipients"));
 	char at[32];
 	char name[48];
 	enum err err;
@@ -106,6 +107,9 @@ queue_list_message(struct queue_list *list, const json_t *message, struct buf *t
 			at, json_text_clean(sender).text);
 	if (err == ERR_OK)
 		err = queue_list_recipients(json_object_get(message, "recipients"), text);
+	if (err == ERR_OK && more > 0)
+		err = buf_printf(text, "%-17s %8s %-19s and %" JSON_INTEGER_FORMAT " more\n", "",
+			"", "", more);
 	return err;
 }
 

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 enum { CHANNEL_READ_SIZE = 128 * 1024, CHANNEL_READS_PER_EVENT = 8 };
+enum { CHANNEL_IN_MAX = 2 * IPC_PAYLOAD_MAX + 2 * CHANNEL_READ_SIZE,
+	CHANNEL_IN_KEPT = 4 * 1024 * 1024 };
 enum { CHANNEL_FDS_START = 8 };
 
 static TAILQ_HEAD(channel_list, channel) channel_dirty = TAILQ_HEAD_INITIALIZER(channel_dirty);
@@ -123,6 +125,11 @@ channel_parse(struct channel *channel)
 		at += IPC_HEADER_SIZE + len;
 	}
 	buf_consume(&channel->in, at);
+	/* A long frame is rare: its memory goes with it. */
+	if (channel->in.len == 0 && channel->in.cap > CHANNEL_IN_KEPT) {
+		buf_done(&channel->in);
+		buf_init(&channel->in, CHANNEL_IN_MAX);
+	}
 	return true;
 }
 
@@ -232,7 +239,7 @@ channel_open(struct channel *channel, struct loop *loop, int fd, channel_frame_f
 	CHECK(flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
 	*channel = (struct channel){ .loop = loop, .fd = fd, .frame_fn = frame_fn,
 		.closed_fn = closed_fn, .ctx = ctx };
-	buf_init(&channel->in, 2 * IPC_PAYLOAD_MAX + 2 * CHANNEL_READ_SIZE);
+	buf_init(&channel->in, CHANNEL_IN_MAX);
 	buf_init(&channel->out, 0);
 	loop_fd_open(&channel->watch, loop, fd, LOOP_READ, channel_ready, channel);
 }

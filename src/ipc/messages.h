@@ -19,12 +19,13 @@
 
 enum {
 	IPC_HEADER_SIZE = 8,
-	IPC_PAYLOAD_MAX = 2 * 1024 * 1024,
+	IPC_PAYLOAD_MAX = 14 * 1024 * 1024,
 	IPC_CONTENT_PART_MAX = 32 * 1024,   /* one intake_data */
 	IPC_CONTENT_INLINE_MAX = 128 * 1024, /* beyond it content is a file */
 	/* Lists that must fit into a frame with what else is in it. */
-	IPC_RECIPIENTS_MAX = 1024 * 1024,              /* of a commit, and so of a work */
-	IPC_OUTCOMES_MAX = IPC_PAYLOAD_MAX - 64 * 1024, /* of a result */
+	IPC_RECIPIENTS_MAX = 12 * 1024 * 1024,          /* of a commit */
+	IPC_WORK_RECIPIENTS_MAX = 1000,                 /* of a work */
+	IPC_OUTCOMES_MAX = 2 * 1024 * 1024 - 64 * 1024, /* of a result */
 	IPC_HEAD_MAX = 256 * 1024,                      /* of a commit */
 };
 

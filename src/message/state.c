@@ -349,8 +349,10 @@ static size_t
 text_limit(const struct state *state)
 {
 	size_t max = STATE_TEXT_MAX;
+	size_t limit = num_max_u64(
+		STATE_BYTES_MAX, STATE_BYTES_MAX / 3 + (size_t)state->recipient_count * 9);
 
-	while (max > 0 && encoded_size(state, max) > STATE_BYTES_MAX)
+	while (max > 0 && encoded_size(state, max) > limit)
 		max /= 2;
 	return max;
 }

@@ -16,8 +16,9 @@
  * Ownership: a struct state owns its memory; slices of reasons are valid until the next change.
  * Limits:    STATE_RECIPIENTS_MAX, STATE_REASONS_MAX (then the reason of a deferral is shared with
  *            the last one stored), STATE_TEXT_MAX bytes a text (longer is cut). Texts are cut
- *            further where a STATE would be longer than STATE_BYTES_MAX, so that it can always
- *            be stored, up to 100,000 recipients.
+ *            further where a STATE would be longer than STATE_BYTES_MAX, or with more than
+ *            100,000 recipients than a third of that and what these need, so that it can always be
+ *            stored.
  * Errors:    ERR_SYNTAX, ERR_LIMIT, ERR_VERSION, ERR_NOMEM; after an error of state_decode() the
  *            struct is as after state_init(); state_apply() checks all before it changes anything.
  * Threads:   none.

@@ -15,7 +15,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
-enum { STATUS_DESTINATIONS_MAX = 200 };
+enum { STATUS_DESTINATIONS_MAX = 200, RECIPIENTS_SAID_MAX = 4 * 1024 * 1024 };
 
 static void
 json_free(char *line)
@@ -233,12 +233,48 @@ add_content(const struct control_view *view, json_t *object)
 	buf_done(&content);
 }
 
+/* What a recipient takes in a line at most, or nearly so: a byte may become six. */
+static size_t
+recipient_size(const struct control_view *view, uint32_t number)
+{
+	struct recipient_entry entry = recipient_index_get(view->recipients, number);
+	struct state_reason reason = { 0 };
+
+	(void)state_reason(view->state, number, &reason);
+	return 256 + 6 * (entry.address.len + entry.original.len + entry.orcpt.len +
+				 reason.text.len + reason.remote_mta.len + reason.diagnostic.len);
+}
+
+/* As many as a frame can hold; of the others it is said how many they are. */
+static void
+add_recipients(const struct control_view *view, bool in_full, json_t *object)
+{
+	json_t *recipients = json_array();
+	size_t size = 0;
+	uint64_t more = 0;
+
+	for (uint32_t i = 0; i < view->recipient_count; i++) {
+		enum state_class class = state_class(view->state, i);
+
+		if (!in_full && class != STATE_OPEN && class != STATE_BOUNCE_PENDING)
+			continue;
+		if (size > RECIPIENTS_SAID_MAX) {
+			more++;
+			continue;
+		}
+		size += recipient_size(view, i);
+		CHECK(json_array_append_new(recipients, recipient_json(view, i, in_full)) == 0);
+	}
+	set(object, "recipients", recipients);
+	if (more > 0)
+		set_number(object, "more_recipients", more);
+}
+
 void
 job_say_message(struct job *job, const struct control_view *view)
 {
 	bool in_full = job->kind == JOB_SHOW;
 	json_t *object = json_object();
-	json_t *recipients = json_array();
 	struct buf line;
 
 	set(object, "queue_name", json_string(view->queue_name));
@@ -247,14 +283,7 @@ job_say_message(struct job *job, const struct control_view *view)
 	set_number(object, "message_size", view->envelope->size);
 	set(object, "forced_expire", json_boolean((view->state->flags & STATE_EXPIRE) != 0));
 	set(object, "sender", text(view->envelope->sender));
-	for (uint32_t i = 0; i < view->recipient_count; i++) {
-		enum state_class class = state_class(view->state, i);
-
-		if (in_full || class == STATE_OPEN || class == STATE_BOUNCE_PENDING)
-			CHECK(json_array_append_new(
-				      recipients, recipient_json(view, i, in_full)) == 0);
-	}
-	set(object, "recipients", recipients);
+	add_recipients(view, in_full, object);
 	if (view->envelope->import_key.len > 0)
 		set(object, "import_key", text(view->envelope->import_key));
 	if (in_full)

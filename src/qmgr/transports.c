@@ -93,13 +93,20 @@ rate_of(const struct config *config, const struct config_service *service, enum 
 	return num_parse_rate(config_transport_str(config, service, id), &ns) == ERR_OK ? ns : 0;
 }
 
+/* Work is one frame, however long its addresses are. */
+static uint32_t
+recipient_max(uint32_t wanted)
+{
+	return wanted == 0 || wanted > IPC_WORK_RECIPIENTS_MAX ? IPC_WORK_RECIPIENTS_MAX : wanted;
+}
+
 static struct sched_limits
 limits_of(const struct config *config, const struct config_service *service)
 {
 #define LIMIT(id) ((uint32_t)config_transport_int(config, service, PARAM_##id))
 #define DELAY(id) (config_transport_time_s(config, service, PARAM_##id) * NS_PER_S)
 	return (struct sched_limits){
-		.recipient_max = LIMIT(DEFAULT_DESTINATION_RECIPIENT_LIMIT),
+		.recipient_max = recipient_max(LIMIT(DEFAULT_DESTINATION_RECIPIENT_LIMIT)),
 		.session_max = service->process_limit,
 		.rate_delay_ns = DELAY(DEFAULT_DESTINATION_RATE_DELAY),
 		.rate_ns = rate_of(config, service, PARAM_DEFAULT_DESTINATION_RATE_LIMIT),

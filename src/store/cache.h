@@ -84,6 +84,7 @@ struct cache_entry {
 	struct cache_waiters waiters;
 	struct disk_op op;
 	uint64_t op_lsn;
+	size_t op_long; /* bytes that the next read wants; 0: what the index says */
 };
 TAILQ_HEAD(cache_entries, cache_entry);
 

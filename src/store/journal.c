@@ -103,6 +103,15 @@ journal_sum_up(struct journal_segment *segment, uint64_t lsn, const struct recor
 		summary_put(&segment->footer, &entries[i]);
 }
 
+/* How long what is appended at once may be. */
+static size_t
+journal_append_max(const struct journal *journal)
+{
+	const struct journal_segment *segment = journal_newest(journal);
+
+	return segment != NULL && segment->takes_long ? JOURNAL_APPEND_MAX : JOURNAL_APPEND_SHORT;
+}
+
 enum err
 journal_append(struct journal *journal, const struct record *records, size_t count,
 	enum journal_class class, enum journal_urgency urgency, journal_done_fn *done, void *ctx,
@@ -116,7 +125,7 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 		return ERR_FAULTED;
 	for (size_t i = 0; i < count; i++)
 		bytes += record_size(records[i].payload.len);
-	if (bytes > JOURNAL_APPEND_MAX || bytes > journal->options.segment_size / 2)
+	if (bytes > journal_append_max(journal) || bytes > journal->options.segment_size / 2)
 		return ERR_LIMIT;
 	item = journal_writer_open_item(journal, bytes, count, class);
 	if (item == NULL)

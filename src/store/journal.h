@@ -69,6 +69,8 @@ enum {
 	/* all named values, which the first batch of a segment has besides */
 	JOURNAL_NODES_MAX = 64 * 1024,
 	JOURNAL_APPEND_MAX = RECORD_BATCH_MAX - RECORD_BATCH_HEADER - JOURNAL_NODES_MAX,
+	/* the same while the segment's format is below RECORD_FORMAT_LONG */
+	JOURNAL_APPEND_SHORT = RECORD_BATCH_SHORT - RECORD_BATCH_HEADER - JOURNAL_NODES_MAX,
 };
 
 typedef void journal_done_fn(void *ctx, enum journal_outcome outcome);

@@ -74,6 +74,8 @@ journal_format_fill(const struct journal *journal, struct segment_header *header
 	memcpy(header->writer, OSTLER_VERSION, sizeof(OSTLER_VERSION));
 	header->features_may |= RECORD_FEATURE_EPOCH;
 	header->epoch = journal->options.epoch;
+	if (format.written >= RECORD_FORMAT_LONG)
+		header->features_must |= RECORD_FEATURE_LONG;
 }
 
 /* Refused: the value that waits to be repeated in the next segment is the old one again. */

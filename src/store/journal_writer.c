@@ -28,7 +28,7 @@ static void journal_write_done(void *ctx, struct disk_op *op);
 
 /*
  * Memory of a batch that was written before: it has grown already, and its pages are there. A fresh
- * one of 4 MiB costs more than filling it.
+ * one of 4 MiB costs more than filling it. One that was longer goes.
  */
 static struct buf
 journal_bytes_take(struct journal *journal)
@@ -44,7 +44,7 @@ journal_bytes_take(struct journal *journal)
 static void
 journal_bytes_put(struct journal *journal, struct buf *bytes)
 {
-	if (journal->bytes_count == JOURNAL_BYTES_KEPT) {
+	if (journal->bytes_count == JOURNAL_BYTES_KEPT || bytes->cap > RECORD_BATCH_SHORT) {
 		buf_done(bytes);
 		return;
 	}
@@ -139,7 +139,7 @@ journal_item_fits(const struct journal_item *item, size_t bytes, size_t count)
 {
 	uint64_t len = item->bytes.len + bytes;
 
-	return len <= RECORD_BATCH_MAX
+	return len <= (item->txn_count == 0 ? RECORD_BATCH_MAX : RECORD_BATCH_SHORT)
 		&& item->lsn + num_align_u64(len, RECORD_BLOCK)
 		<= journal_segment_limit(item->segment, count);
 }
@@ -189,6 +189,7 @@ journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint
 	segment->base = num_max_u64(journal_base_next(journal), num_align_u64(cut, RECORD_BLOCK));
 	segment->is_blank = spare->is_blank;
 	segment->has_footer = true;
+	segment->takes_long = journal->minor >= RECORD_FORMAT_LONG;
 	buf_init(&segment->footer, 0);
 	segment->end = segment->base + RECORD_BLOCK;
 	TAILQ_REMOVE(&journal->spares, spare, link);

@@ -67,8 +67,10 @@ load_submit(struct store *store, struct cache_entry *entry)
 	CHECK(!entry->is_busy);
 	if (entry->read_err != ERR_OK || !load_missing(store, entry, &piece))
 		return false;
-	*op = (struct disk_op){ .kind = DISK_READ, .length = summary_size(piece.size),
+	*op = (struct disk_op){ .kind = DISK_READ,
+		.length = entry->op_long > 0 ? entry->op_long : summary_size(piece.size),
 		.done = load_done, .ctx = entry };
+	entry->op_long = 0;
 	buf_init(&op->list, 0);
 	entry->read_err = journal_locate(store->journal, piece.lsn, &op->slot, &op->offset);
 	if (entry->read_err != ERR_OK)
@@ -139,6 +141,23 @@ load_take_unknown(const struct cache_entry *entry, const struct load_piece *piec
 	return ERR_OK;
 }
 
+/* A record that is longer than the index can say: as long as its header says it is read anew. */
+static bool
+load_is_cut(
+	const struct store *store, struct cache_entry *entry, const struct load_piece *piece)
+{
+	struct slice bytes = buf_slice(&entry->op.list);
+	size_t length = record_length(bytes);
+
+	/* Once only, and within the segment: the length may be damaged. */
+	if (piece->size != SUMMARY_SIZE_LONG || length <= bytes.len ||
+		entry->op.length > summary_size(SUMMARY_SIZE_LONG) ||
+		entry->op.offset + length > store->options.segment_size)
+		return false;
+	entry->op_long = length;
+	return true;
+}
+
 /*
  * Puts the record that was read where it belongs, if it still does. ERR_SYNTAX: it is whole, and
  * another one.
@@ -150,7 +169,8 @@ load_take(struct store *store, struct cache_entry *entry)
 	struct load_piece piece;
 	struct record record;
 
-	if (!load_missing(store, entry, &piece) || piece.lsn != entry->op_lsn)
+	if (!load_missing(store, entry, &piece) || piece.lsn != entry->op_lsn ||
+		load_is_cut(store, entry, &piece))
 		return ERR_OK;
 	if (record_next(&rest, &record) < 0)
 		return ERR_CORRUPT;

@@ -394,6 +394,17 @@ record_unknown_owner(const struct record *record)
 }
 
 size_t
+record_length(struct slice bytes)
+{
+	uint32_t len = bytes.len < RECORD_HEADER ? 0
+						 : wire_load_u32(bytes.ptr + RECORD_AT_LENGTH);
+
+	if (bytes.len < RECORD_HEADER || len > RECORD_BATCH_MAX)
+		return 0;
+	return record_size(len);
+}
+
+size_t
 record_put(struct buf *buf, const struct record *record)
 {
 	static const uint8_t zeroes[RECORD_ALIGN];

@@ -19,19 +19,22 @@
 
 enum {
 	RECORD_BLOCK = 4096,
-	RECORD_BATCH_MAX = 4 * 1024 * 1024,
+	RECORD_BATCH_MAX = 16 * 1024 * 1024,
+	RECORD_BATCH_SHORT = 4 * 1024 * 1024, /* all up to format 1.1; later ones mostly */
 	RECORD_BATCH_HEADER = 128,
 	RECORD_HEADER = 24,
 	RECORD_ALIGN = 8,
 	RECORD_SEGMENT_COPY = 2048, /* second copy of the segment header within its block */
 	RECORD_FORMAT_MAJOR = 1,
-	RECORD_FORMAT_MINOR = 1, /* what each adds: docs/store.md */
+	RECORD_FORMAT_MINOR = 2, /* what each adds: docs/store.md */
+	RECORD_FORMAT_LONG = 2,  /* from this minor on batches are up to RECORD_BATCH_MAX */
 	RECORD_UUID_SIZE = 16,
 	RECORD_WRITER_SIZE = 24,
 };
 
-/* Features that a reader must know to open the journal; none up to format 1.1. */
-#define RECORD_FEATURES_MUST UINT64_C(0)
+/* Features that a reader must know to open the journal. Since 1.2: batches of RECORD_BATCH_MAX. */
+#define RECORD_FEATURE_LONG UINT64_C(1)
+#define RECORD_FEATURES_MUST RECORD_FEATURE_LONG
 /* Features that a reader may ignore. Since 1.1: the header names the release that wrote it. */
 #define RECORD_FEATURE_WRITER UINT64_C(1)
 /* The same: the file was blank when it was taken into use. */
@@ -148,6 +151,9 @@ bool record_is_of_message(uint16_t type);
 
 /* Queue ID of the message that a record of an unknown type belongs to; 0: of none. */
 uint64_t record_unknown_owner(const struct record *record);
+
+/* Bytes of the record that begins here, as its unverified header says; 0: that is not whole. */
+size_t record_length(struct slice bytes);
 
 /* Appends a record; returns the offset in buf at which it begins. */
 size_t record_put(struct buf *buf, const struct record *record);

@@ -22,8 +22,8 @@ summary_size_pack(size_t bytes)
 
 	if (bytes <= SIZE_FINE_MAX)
 		return (uint16_t)((bytes + SIZE_FINE - 1) / SIZE_FINE);
-	CHECK(coarse <= SIZE_STEPS);
-	return (uint16_t)(SIZE_STEPS + coarse - 1);
+	_Static_assert(SUMMARY_SIZE_LONG == 2 * SIZE_STEPS - 1, "the last step");
+	return (uint16_t)num_min_u64(SIZE_STEPS + coarse - 1, SUMMARY_SIZE_LONG);
 }
 
 uint32_t

@@ -44,7 +44,11 @@ void summary_put(struct buf *buf, const struct summary_entry *entry);
 /* Cuts the next entry off; ERR_NOTFOUND: no more; ERR_SYNTAX: less than an entry is left. */
 MUST_USE enum err summary_next(struct slice *rest, struct summary_entry *ret_entry);
 
-/* Sizes up to RECORD_BATCH_MAX in 13 bits, rounded up: to 32 bytes, from 128 KiB on to 1 KiB. */
+/*
+ * Sizes up to RECORD_BATCH_SHORT in 13 bits, rounded up: to 32 bytes, from 128 KiB on to 1 KiB.
+ * What is longer counts as that: SUMMARY_SIZE_LONG.
+ */
+enum { SUMMARY_SIZE_LONG = 8191 };
 uint16_t summary_size_pack(size_t bytes);
 uint32_t summary_size(uint16_t packed);
 

@@ -228,6 +228,71 @@ test_K13__held_or_expired_half_way__no_more_is_read(void **state)
 	buf_done(&list);
 }
 
+/* --- a hundred thousand and more -------------------------------------------------------------- */
+
+enum { MANY = 200000 };
+
+static const char *const large[] = { "journal_segment_size=33554432",
+	"default_destination_concurrency_limit=50", "initial_destination_concurrency=50",
+	"transport_maps=inline:{ { gone.test = error:5.1.2 gone } }",
+	"virtual_alias_maps=inline:{ loop@x.test=ring@x.test, ring@x.test=loop@x.test }", NULL };
+
+static int
+start_large(void **state)
+{
+	static struct bench bench;
+
+	bench_start(&bench, large);
+	*state = &bench;
+	return 0;
+}
+
+static char *
+make_many(struct buf *list, const char *domain, const char *last)
+{
+	buf_init(list, 0);
+	for (unsigned i = 1; i < MANY; i++)
+		buf_addf(list, "ok%u@%s ", i, domain);
+	buf_addf(list, "%s@%s", last, domain);
+	buf_add(list, slice_make("", 1));
+	return (char *)list->ptr;
+}
+
+/* All are finished, but a report cannot be made: the next round has nothing to deliver. */
+/* rules: F14 L44 K2 */
+static void
+test_F14__200000_finished_recipients__go_through_the_stages_at_once(void **state)
+{
+	struct bench *bench = *state;
+	struct buf list;
+
+	(void)bench_mail(bench, "loop@x.test", make_many(&list, "d.test", "no"));
+	assert_int_equal(bench_tried(bench, "ok"), MANY - 1);
+	assert_int_equal(bench_logged(bench, "bounce failed"), 1);
+	assert_int_equal(bench_messages(bench), 1);
+	buf_clear(&bench->attempts);
+	bench_pass(bench, 340);
+	assert_int_equal(bench->attempts.len, 0);
+	assert_int_equal(bench_logged(bench, "bounce failed"), 2);
+	buf_done(&list);
+}
+
+/* Each batch is settled as it is read, and has its report. */
+/* rules: D24 D29 F14 */
+static void
+test_D24__200000_recipients_refused_at_once__end_batch_by_batch(void **state)
+{
+	struct bench *bench = *state;
+	struct buf list;
+
+	bench->notify = DSN_NOTIFY_NEVER;
+	(void)bench_mail(bench, "s@x.test", make_many(&list, "gone.test", "last"));
+	assert_int_equal(bench_logged(bench, "status=bounced"), MANY);
+	assert_int_equal(bench->report_count, 0);
+	assert_int_equal(bench_messages(bench), 0);
+	buf_done(&list);
+}
+
 /* rules: K30 */
 static void
 test_K30__same_recipient_twice_in_the_queue__is_delivered_twice(void **state)
@@ -242,7 +307,10 @@ int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST_LARGE(name) cmocka_unit_test_setup_teardown(name, start_large, stop)
 	const struct CMUnitTest tests[] = {
+		TEST_LARGE(test_F14__200000_finished_recipients__go_through_the_stages_at_once),
+		TEST_LARGE(test_D24__200000_recipients_refused_at_once__end_batch_by_batch),
 		TEST(test_K10__more_recipients_than_the_limit__are_read_as_others_end),
 		TEST(test_K3__no_room_for_recipients__each_message_has_its_minimum),
 		TEST(test_K7__room_below_the_refill_limit__is_filled_after_the_delay),

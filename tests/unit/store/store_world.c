@@ -109,8 +109,10 @@ world_begin_open(struct world *world)
 {
 	static const struct store_callbacks callbacks = { world_opened, world_complete, world_notice,
 		NULL };
-	struct store_options options = { .segment_size = SEGMENT, .size_max = (world->is_roomy ? 32 : 8) * SEGMENT,
-		.size_min = (world->is_roomy ? 24 : 3) * SEGMENT, .cache_max = 2 * BODY, .epoch = world->now.mono.ns, .uuid = { 5 },
+	uint64_t segment = world->is_long ? SEGMENT_LONG : SEGMENT;
+	struct store_options options = { .segment_size = segment,
+		.size_max = (world->is_roomy ? 32 : 8) * segment,
+		.size_min = (world->is_roomy ? 24 : 3) * segment, .cache_max = 2 * BODY, .epoch = world->now.mono.ns, .uuid = { 5 },
 		.callbacks = &callbacks, .ctx = world, .scrub_interval_s = 7 * 24 * 3600,
 		.zeroes_freed = world->zeroes, .is_old = world->is_old };
 
@@ -140,12 +142,13 @@ world_close(struct world *world)
 }
 
 static int
-world_begin(void **state, bool is_roomy, bool is_old)
+world_begin(void **state, bool is_roomy, bool is_old, bool is_long)
 {
 	struct world *world = MEM_NEW(struct world);
 
 	world->is_roomy = is_roomy;
 	world->is_old = is_old;
+	world->is_long = is_long;
 	(void)snprintf(world->path, sizeof(world->path), "/tmp/test_store.XXXXXX");
 	CHECK(mkdtemp(world->path) != NULL);
 	world->journal_dir = world_dir(world, "journal");
@@ -160,19 +163,31 @@ world_begin(void **state, bool is_roomy, bool is_old)
 int
 world_start_old(void **state)
 {
-	return world_begin(state, false, true);
+	return world_begin(state, false, true, false);
 }
 
 int
 world_start(void **state)
 {
-	return world_begin(state, false, false);
+	return world_begin(state, false, false, false);
 }
 
 int
 world_start_roomy(void **state)
 {
-	return world_begin(state, true, false);
+	return world_begin(state, true, false, false);
+}
+
+int
+world_start_long(void **state)
+{
+	return world_begin(state, false, false, true);
+}
+
+int
+world_start_long_old(void **state)
+{
+	return world_begin(state, false, true, true);
 }
 
 unsigned

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { SEGMENT = 128 * 1024, TURNS_MAX = 20000, BODY = 3000 };
+enum { SEGMENT = 128 * 1024, SEGMENT_LONG = 12 * 1024 * 1024, TURNS_MAX = 20000, BODY = 3000 };
 
 struct world {
 	char path[64];
@@ -27,6 +27,7 @@ struct world {
 	struct store *store;
 	bool opened, zeroes, is_old;
 	bool is_roomy; /* nothing need be cleaned */
+	bool is_long;  /* segments of SEGMENT_LONG */
 	int durable, refused, loaded, finished;
 	enum err last;
 	struct instant now;
@@ -61,6 +62,9 @@ int world_start(void **state);
 int world_start_roomy(void **state);
 /* With the format of old journals. */
 int world_start_old(void **state);
+/* With long segments, for long batches; and these in the format of old journals. */
+int world_start_long(void **state);
+int world_start_long_old(void **state);
 /* How many files there are in a directory; removes them if told so. */
 unsigned world_files(int dir, bool remove);
 /* How many of the notices since the last start contain this. */

@@ -86,7 +86,7 @@ test_segment_header__writer__is_named_when_the_format_is_not_known(void **state)
 	segment_header_encode(&header, block);
 	assert_int_equal(
 		segment_header_decode(slice_make(block, sizeof(block)), &got, &fault), ERR_VERSION);
-	assert_non_null(strstr(fault.text, "format 2.1"));
+	assert_non_null(strstr(fault.text, "format 2.2"));
 	assert_non_null(strstr(fault.text, "written by Ostler 9.8.7"));
 	header.major = RECORD_FORMAT_MAJOR;
 	segment_header_encode(&header, block);

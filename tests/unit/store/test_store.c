@@ -755,6 +755,81 @@ test_store__newer_minor_format__works_and_is_not_lowered(void **state)
 	world_check_format(world, 7, RECORD_FORMAT_MINOR);
 }
 
+/* --- long batches ----------------------------------------------------------------------------- */
+
+enum { LONG = 5 * 1024 * 1024 };
+
+static struct store_message
+world_long(uint64_t id)
+{
+	static uint8_t list[LONG];
+	struct store_message message = world_message(id);
+
+	for (size_t i = 0; i < LONG; i++)
+		list[i] = (uint8_t)(i * 7 + i / 1000);
+	message.recipients = slice_make(list, LONG);
+	return message;
+}
+
+static void
+check_long(struct world *world, uint64_t id)
+{
+	struct store_message message = world_long(id);
+	store_ref ref = store_find(world->store, id);
+	struct store_view view;
+
+	assert_int_not_equal(ref, 0);
+	assert_int_equal(world_load(world, ref), ERR_OK);
+	store_view(world->store, ref, &view);
+	assert_true(slice_equal(view.recipients, message.recipients));
+	store_unpin(world->store, ref);
+}
+
+/* The index knows of its length only that it is long. */
+static void
+test_store__record_beyond_4_mib__survives_a_start_and_cleaning(void **state)
+{
+	struct world *world = *state;
+	struct store_message message = world_long(7);
+	struct segment_header header;
+	uint32_t slot;
+
+	store_unpin(world->store, world_put(world, &message));
+	check_long(world, 7);
+	header = world_newest_header(world, &slot);
+	assert_true((header.features_must & RECORD_FEATURE_LONG) != 0);
+	world_restart(world);
+	check_long(world, 7);
+	store_clean_below(world->store, UINT64_MAX);
+	for (uint64_t id = 100; id < 104; id++) {
+		struct store_message other = world_long(id);
+
+		world_done(world, world_put(world, &other));
+	}
+	WORLD_UNTIL(world, store_is_idle(world->store));
+	check_long(world, 7);
+	world_restart(world);
+	check_long(world, 7);
+	world_done(world, store_find(world->store, 7));
+	assert_int_equal(store_count(world->store), 0);
+}
+
+/* A release that does not know them can read all that is written before the upgrade. */
+static void
+test_store__old_journal__takes_no_long_record(void **state)
+{
+	struct world *world = *state;
+	struct store_message message = world_long(7);
+	struct store_txn txn;
+
+	store_txn_begin(&txn, world->store, JOURNAL_NEW_MAIL, JOURNAL_NOW);
+	assert_int_not_equal(store_txn_message(&txn, &message), 0);
+	assert_int_equal(store_txn_commit(&txn, world_settled, world), ERR_LIMIT);
+	assert_int_equal(store_count(world->store), 0);
+}
+
+#define TEST_LONG(name) cmocka_unit_test_setup_teardown(name, world_start_long, world_end)
+#define TEST_LONG_OLD(name) cmocka_unit_test_setup_teardown(name, world_start_long_old, world_end)
 #define TEST_OLD(name) cmocka_unit_test_setup_teardown(name, world_start_old, world_end)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_start, world_end)
 #define TEST_ROOMY(name) cmocka_unit_test_setup_teardown(name, world_start_roomy, world_end)
@@ -763,6 +838,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST_LONG(test_store__record_beyond_4_mib__survives_a_start_and_cleaning),
+		TEST_LONG_OLD(test_store__old_journal__takes_no_long_record),
 		TEST(test_store__message_read_back__is_what_was_put),
 		TEST(test_store__opened_again__has_state_and_results),
 		TEST(test_store__cache_is_full__bodies_go_and_come_back),

@@ -18,7 +18,7 @@ static void
 test_size__any__is_never_less_and_little_more(void **state)
 {
 	(void)state;
-	for (size_t bytes = 0; bytes <= RECORD_BATCH_MAX; bytes += bytes < 300000 ? 7 : 501) {
+	for (size_t bytes = 0; bytes <= RECORD_BATCH_SHORT; bytes += bytes < 300000 ? 7 : 501) {
 		uint16_t packed = summary_size_pack(bytes);
 		uint32_t size = summary_size(packed);
 
@@ -26,7 +26,9 @@ test_size__any__is_never_less_and_little_more(void **state)
 		assert_true(size >= bytes);
 		assert_true(size - bytes < (bytes < 131000 ? 32 : 1024));
 	}
-	assert_int_equal(summary_size(summary_size_pack(RECORD_BATCH_MAX)), RECORD_BATCH_MAX);
+	assert_int_equal(summary_size(summary_size_pack(RECORD_BATCH_SHORT)), RECORD_BATCH_SHORT);
+	assert_int_equal(summary_size_pack(RECORD_BATCH_SHORT), SUMMARY_SIZE_LONG);
+	assert_int_equal(summary_size_pack(RECORD_BATCH_MAX), SUMMARY_SIZE_LONG);
 }
 
 /* rules: L5 */
