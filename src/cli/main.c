@@ -26,7 +26,10 @@ main(int argc, char **argv)
 	else
 		exit_code = ostler_run(&cli, argc, argv);
 	cli_done(&cli);
-	if (fflush(stdout) != 0 && exit_code == EX_OK)
+	/* Rule O16: half of an answer is not taken for all of it. */
+	if ((fflush(stdout) != 0 || ferror(stdout)) && exit_code == EX_OK) {
+		(void)fprintf(stderr, "%s: the output could not be written in full\n", name);
 		exit_code = EX_IOERR;
+	}
 	return exit_code;
 }

@@ -74,6 +74,7 @@ struct job {
 	const char *command;   /* its name */
 	char *who;             /* the user, for the log */
 	char *why;             /* in the user's words; NULL: nothing was said */
+	char problem[160];     /* what was wrong with its words */
 	bool is_of_others;     /* of a user who may not change the queue */
 	bool is_all;
 	bool is_dry;           /* nothing is done, messages are listed */

@@ -163,6 +163,15 @@ take_value(struct job *job, struct slice name, struct slice value)
 	return problem;
 }
 
+static const char *
+bad_word(struct job *job, struct slice word)
+{
+	(void)snprintf(job->problem, sizeof(job->problem),
+		"%" SLICE_FMT " is no queue ID; queue IDs or ALL are wanted",
+		SLICE_ARG(slice_head(word, num_min_u64(word.len, 64))));
+	return job->problem;
+}
+
 /* Words: docs/protocol/control.md. NULL: fine. */
 static const char *
 read_arguments(struct job *job, struct slice list)
@@ -180,7 +189,7 @@ read_arguments(struct job *job, struct slice list)
 					  : "the last word lacks its value";
 		else if (!take_mark(job, word) &&
 			 queue_id_parse(word, &job->ids[job->id_count++]) != ERR_OK)
-			problem = "bad argument: a queue ID or ALL is wanted";
+			problem = bad_word(job, word);
 		if (problem != NULL)
 			return problem;
 	}

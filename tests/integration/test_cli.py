@@ -2,9 +2,12 @@
 import json
 import os
 import pwd
+import re
 import subprocess
+import time
 
 from conftest import BUILD, free_port, wait_for
+from test_bad_peers import peers  # noqa: F401 (a fixture)
 
 MESSAGE = "To: x@remote.test\nBcc: hidden@remote.test\nSubject: by sendmail\n\nhello\n.dot\n"
 
@@ -30,6 +33,48 @@ def test_sendmail__running__mail_arrives_with_its_fields(ostler, sink):
         assert field.lower() in head.lower()
     assert b"hidden" not in content
     assert body == b"hello\r\n.dot\r\n"
+
+
+# rules: O16
+def test_output__cannot_be_written__is_an_error(make_ostler):
+    instance = make_ostler(f"[127.0.0.1]:{free_port()}")
+    for n in range(100):
+        instance.send(f"x{n}@remote.test")
+    for words in (["queue"], ["status"], ["config", "-d"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BUILD / "ostler", "-c", instance.etc, *words], stdout=full,
+                                  stderr=subprocess.PIPE, text=True, timeout=30)
+        assert (done.returncode, done.stderr) == (74, "ostler: the output could not be written in full\n"), words
+
+
+# rules: O47
+def test_queue_ids__that_are_none__are_refused_by_name(ostler):
+    for words in (["hold", "UPPER!"], ["delete", "../x"], ["requeue", "a" * 100], ["show", "4jb"]):
+        done = ostler.tool(*words, check=False)
+        assert done.returncode == 64 and words[1][:50] in done.stderr, (words, done.stderr)
+
+
+# rules: J6
+def test_sendmail__log_has_who_it_was(ostler, sink):
+    assert sendmail(ostler, "-f", "a@client.test", "x@remote.test").returncode == 0
+    wait_for(lambda: sink.recipients() == ["x@remote.test"], what="delivery")
+    queue_id = re.search(r"ostler/pickup\[\d+\]: (\w+): uid=(\d+) from=<a@client.test>", ostler.log())
+    assert int(queue_id[2]) == os.getuid()
+    assert f"{queue_id[1]}: from=<a@client.test>, size=" in ostler.log()
+
+
+# rules: J15
+def test_delays__have_four_parts_and_their_sum(make_ostler, peers):  # noqa: F811
+    slow = peers(lambda stage, number: time.sleep({"connect": 0.4, "dot": 0.8}.get(stage, 0)))
+    instance = make_ostler(f"[127.0.0.1]:{slow.port}")
+    instance.send("x@remote.test")
+    wait_for(lambda: "status=sent" in instance.log(), what="delivery")
+    delay, *parts = (float(n) for n in re.search(
+        r"delay=([\d.]+), delays=([\d.]+)/([\d.]+)/([\d.]+)/([\d.]+),", instance.log()).groups())
+    arrival, queue, connection, transmission = parts
+    assert arrival < 0.4 and queue < 0.4
+    assert 0.4 <= connection < 0.8 <= transmission < 1.5
+    assert abs(delay - sum(parts)) < 0.2
 
 
 # rules: L1
