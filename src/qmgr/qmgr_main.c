@@ -485,6 +485,7 @@ stop(struct role *role, uint32_t grace_ms)
 	if (!qmgr->is_stopping)
 		qmgr->stop_by = mono_add_ns(now.mono, STOP_NS);
 	qmgr->is_stopping = true;
+	disk_file_hurry(qmgr->disk);
 	core_stop(qmgr->core, grace_ms * NS_PER_MS, now);
 	loop_wake(role->loop);
 }

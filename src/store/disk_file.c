@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -59,6 +60,7 @@ struct disk_file {
 	unsigned series_next;
 	struct disk_op *finished, **finished_tail;
 	int *fds; /* by slot; -1: not open */
+	atomic_bool hurried;
 	bool stopping;
 	pthread_t writer, slow_one;
 	pthread_t pool[DISK_FILE_POOL];
@@ -346,8 +348,10 @@ disk_file_fill(struct disk_file *file, int fd, uint64_t from, uint64_t length, b
 	for (uint64_t at = from; at < length && sys_errno == 0; at += DISK_FILE_CALM) {
 		struct slice piece = slice_make(zeroes, num_min_u64(DISK_FILE_CALM, length - at));
 
-		sys_errno = calm ? disk_file_pwrite_calm(file, fd, piece, at)
-				 : disk_file_pwrite(fd, piece, at);
+		if (calm && !atomic_load(&file->hurried))
+			sys_errno = disk_file_pwrite_calm(file, fd, piece, at);
+		else
+			sys_errno = disk_file_pwrite(fd, piece, at);
 	}
 	mem_free(zeroes);
 	if (sys_errno == 0 && fsync(fd) != 0)
@@ -876,6 +880,12 @@ disk_file_new(
 	for (int i = 0; i < DISK_FILE_POOL; i++)
 		CHECK(pthread_create(&file->pool[i], NULL, disk_file_pooled, file) == 0);
 	return file;
+}
+
+void
+disk_file_hurry(struct disk_file *file)
+{
+	atomic_store(&file->hurried, true);
 }
 
 void

@@ -27,6 +27,8 @@ typedef void disk_file_wake_fn(void *ctx);
 
 struct disk_file *disk_file_new(
 	int journal_dir, int corrupt_dir, int large_dir, disk_file_wake_fn *wake, void *ctx);
+/* At a stop: new segments are not written in small pieces any more, so that they are done soon. */
+void disk_file_hurry(struct disk_file *file);
 void disk_file_free(struct disk_file *file);
 
 /* To be given to the journal. */

@@ -7,7 +7,7 @@ import struct
 from conftest import BUILD
 
 LIBRARY = BUILD / "tests/integration/faults/faults.so"
-OPEN, READ, WRITE, FSYNC, RENAME, LINK, UNLINK, TRUNCATE, FDATASYNC = (1 << n for n in range(9))
+OPEN, READ, WRITE, FSYNC, RENAME, LINK, UNLINK, TRUNCATE, FDATASYNC, SYNC_RANGE = (1 << n for n in range(10))
 FLUSH = FSYNC | FDATASYNC
 RULES, RULE = 16, struct.Struct("<IiIIIIII96s")
 EIO, ENOSPC, EROFS = errno.EIO, errno.ENOSPC, errno.EROFS

@@ -11,7 +11,7 @@ import time
 
 import pytest
 from conftest import BUILD, free_port, wait_for
-from disk_faults import FDATASYNC, LIBRARY, SEGMENTS
+from disk_faults import FDATASYNC, LIBRARY, SEGMENTS, SYNC_RANGE
 from test_bad_peers import peers  # noqa: F401 (a fixture)
 from test_disk_faults import faults  # noqa: F401 (a fixture)
 
@@ -247,6 +247,19 @@ def test_stop_grace__clients__who_sent_the_final_dot_get_their_answer_others_do_
     faults.clear()
     ostler.start()
     wait_for(lambda: sink.recipients() == ["b@dest.test"], what="the one message")
+
+
+@pytest.mark.skipif(not LIBRARY.exists(), reason="built without tests")
+def test_stop__while_a_segment_is_being_written__does_not_wait_for_its_small_pieces(
+        make_ostler, sink, faults):  # noqa: F811
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"journal_segment_size": "67108864",
+                                                      "journal_size_min": "335544320"}, start=False)
+    ostler.environment = faults.environment
+    faults.add(SYNC_RANGE, SEGMENTS, seconds=0.02)  # 512 of them: ten seconds
+    ostler.start()
+    wait_for(lambda: faults.struck() > 5, what="a segment in small pieces")
+    assert stopped_after(ostler) < 2
+    assert "did not stop in time" not in ostler.log()
 
 
 def test_reload__listeners__come_and_go_and_clients_stay(make_ostler, sink):

@@ -36,6 +36,7 @@ enum call {
 	CALL_UNLINK = 64,
 	CALL_TRUNCATE = 128,
 	CALL_DATA = 256, /* fdatasync: FLUSH is fsync */
+	CALL_RANGE = 512, /* sync_file_range */
 };
 
 /* As disk_faults.py packs it. */
@@ -313,6 +314,13 @@ fdatasync(int fd)
 {
 	REAL(int(int), "fdatasync");
 	return fd_fails(CALL_DATA, fd, NULL) ? -1 : call_real(fd);
+}
+
+int
+sync_file_range(int fd, off_t offset, off_t len, unsigned flags)
+{
+	REAL(int(int, off_t, off_t, unsigned), "sync_file_range");
+	return fd_fails(CALL_RANGE, fd, NULL) ? -1 : call_real(fd, offset, len, flags);
 }
 
 int
