@@ -392,10 +392,12 @@ journal_batch_at(const struct journal *journal, struct slice segment,
  * it into a message, whose bytes lie where a batch was torn.
  */
 static bool
-journal_recovery_is_ours(
-	const struct journal_recovery *recovery, const struct batch_header *batch)
+journal_recovery_is_ours(const struct journal *journal, const struct batch_header *batch)
 {
-	return !recovery->has_writer || batch->epoch == recovery->writer;
+	const struct journal_recovery *recovery = &journal->recovery;
+
+	return !recovery->has_writer || batch->epoch == recovery->writer
+	       || journal_plant_is_on(journal, JOURNAL_PLANT_NO_EPOCH);
 }
 
 /* Whether something behind `offset` proves that the batch there had been durable. */
@@ -415,7 +417,7 @@ journal_recovery_proven(
 		struct batch_header batch;
 
 		if (!journal_batch_at(journal, segment, header, at, &batch)
-			|| !journal_recovery_is_ours(recovery, &batch))
+			|| !journal_recovery_is_ours(journal, &batch))
 			continue;
 		if (batch.durable > header->base + offset)
 			proven = true;
@@ -507,7 +509,7 @@ journal_recovery_is_next(struct journal *journal, struct slice segment, uint64_t
 	const struct segment_header *header = &recovery->found[recovery->index].header;
 
 	if (!journal_batch_at(journal, segment, header, offset, ret_batch)
-		|| !journal_recovery_is_ours(recovery, ret_batch))
+		|| !journal_recovery_is_ours(journal, ret_batch))
 		return false;
 	return recovery->previous_sum == UINT64_MAX
 	       || ret_batch->previous == recovery->previous_sum;
