@@ -143,6 +143,57 @@ test_dead_site__lifetime_ends__mail_is_returned_in_time(void **state)
 	assert_int_equal(bench_logged(bench, "status=expired, returned to sender"), MAIL);
 }
 
+static void
+set_clock(struct bench *bench, int64_t by_s)
+{
+	bench->now.wall.us += (uint64_t)by_s * US_PER_S;
+	bench_pass(bench, 1);
+}
+
+/* What the site did before the clock was set says nothing of late@d.test, so that tries itself. */
+static void
+test_clock__set_since_the_site_died__later_mail_is_tried_before_it_is_returned(void **state)
+{
+	static const char *const often[] = { "minimal_backoff_time=5s", NULL };
+	static const char *const brief[] = { "minimal_backoff_time=5s",
+		"maximal_queue_lifetime=5s", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, often);
+	mail_to_dead_site(bench);
+	/* Probes after 5, 10 and 20 s, then none for 40 s. */
+	bench_pass(bench, 45);
+	bench_configure(bench, brief);
+	set_clock(bench, -86400);
+	(void)bench_mail(bench, "late@x.test", "late@d.test");
+	assert_int_equal(bench_logged(bench, "to=<late@d.test>"), 1);
+	bench_pass(bench, 8);
+	assert_int_equal(bench_logged(bench, "to=<late@d.test>"), 3);
+	assert_int_equal(bench_logged(bench, "from=<late@x.test>, status=expired"), 1);
+}
+
+/*
+ * A site that failed since then has failed for all that wait for it, also for what came later: if a
+ * step too small to be one makes that mail old, it is returned without a further attempt.
+ */
+static void
+test_clock__set_before_the_site_died__later_mail_is_returned_with_it(void **state)
+{
+	static const char *const brief[] = { "maximal_queue_lifetime=30s", "minimal_backoff_time=10s",
+		"maximal_backoff_time=10s", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, brief);
+	set_clock(bench, -86400);
+	mail_to_dead_site(bench);
+	(void)bench_mail(bench, "late@x.test", "late@d.test");
+	assert_int_equal(bench_logged(bench, "to=<late@d.test>"), 1);
+	set_clock(bench, 40);
+	assert_int_equal(bench_logged(bench, "the clock was set"), 1);
+	assert_int_equal(bench_logged(bench, "to=<late@d.test>"), 2);
+	assert_int_equal(bench_logged(bench, "from=<late@x.test>, status=expired"), 1);
+}
+
 /* rules: W14 W15 */
 static void
 test_classic__dead_site__waits_for_minimal_backoff_time(void **state)
@@ -169,6 +220,8 @@ main(void)
 		ROW(test_restart__dead_site__no_storm_and_nothing_forgotten),
 		ROW(test_two_sites__one_dead__keeps_its_timer),
 		ROW(test_dead_site__lifetime_ends__mail_is_returned_in_time),
+		ROW(test_clock__set_since_the_site_died__later_mail_is_tried_before_it_is_returned),
+		ROW(test_clock__set_before_the_site_died__later_mail_is_returned_with_it),
 		ROW(test_classic__dead_site__waits_for_minimal_backoff_time),
 	};
 
