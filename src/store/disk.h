@@ -20,6 +20,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+#include <stdatomic.h>
+
 enum disk_op_kind {
 	DISK_LIST,    /* out: list = u32 slot, u64 size of each segment file, as base/wire */
 	DISK_PREPARE, /* make slot a zeroed file of `length` bytes; file and directory are synced */
@@ -59,7 +61,9 @@ struct disk_op {
 	uint64_t offset;
 	uint64_t length;
 	bool flush;
-	bool calm;   /* PREPARE, ZERO, READ: nobody waits for it, writes to the journal go first */
+	/* PREPARE, ZERO, READ: nobody waits for it, writes to the journal go first. Its submitter
+	 * may clear it while the operation is under way. */
+	atomic_bool calm;
 	bool direct; /* READ: past the page cache, which shows bytes that a failed flush lost */
 	struct slice bytes;
 	char name[DISK_NAME_SIZE];

@@ -339,16 +339,17 @@ disk_file_list(struct disk_file *file, struct disk_op *op)
 
 /* A file so short that all of it may be flushed at once is not worth the waits. */
 static int
-disk_file_fill(struct disk_file *file, int fd, uint64_t from, uint64_t length, bool calm)
+disk_file_fill(struct disk_file *file, int fd, uint64_t from, uint64_t length,
+	const atomic_bool *calm)
 {
 	uint8_t *zeroes = mem_array(DISK_FILE_CALM, 1);
+	bool is_long = length > DISK_FILE_SHORTEN;
 	int sys_errno = 0;
 
-	calm = calm && length > DISK_FILE_SHORTEN;
 	for (uint64_t at = from; at < length && sys_errno == 0; at += DISK_FILE_CALM) {
 		struct slice piece = slice_make(zeroes, num_min_u64(DISK_FILE_CALM, length - at));
 
-		if (calm && !atomic_load(&file->hurried))
+		if (is_long && atomic_load(calm) && !atomic_load(&file->hurried))
 			sys_errno = disk_file_pwrite_calm(file, fd, piece, at);
 		else
 			sys_errno = disk_file_pwrite(fd, piece, at);
@@ -369,7 +370,7 @@ disk_file_prepare(struct disk_file *file, struct disk_op *op)
 		disk_op_fail(op, errno);
 		return;
 	}
-	sys_errno = disk_file_fill(file, fd, 0, op->length, op->calm);
+	sys_errno = disk_file_fill(file, fd, 0, op->length, &op->calm);
 	if (sys_errno == 0 && fsync(file->journal_dir) != 0)
 		sys_errno = errno;
 	if (sys_errno == 0)
@@ -386,10 +387,10 @@ disk_file_zero(struct disk_file *file, struct disk_op *op)
 {
 	int fd = disk_file_fd(file, op->slot, 0);
 	int sys_errno = fd < 0 ? errno
-			       : disk_file_fill(file, fd, DISK_FILE_ALIGN, op->length, op->calm);
+			       : disk_file_fill(file, fd, DISK_FILE_ALIGN, op->length, &op->calm);
 
 	if (sys_errno == 0)
-		sys_errno = disk_file_fill(file, fd, 0, DISK_FILE_ALIGN, false);
+		sys_errno = disk_file_fill(file, fd, 0, DISK_FILE_ALIGN, &op->calm);
 	if (sys_errno != 0)
 		disk_op_fail(op, sys_errno);
 }

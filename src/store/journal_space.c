@@ -284,6 +284,13 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 	}
 }
 
+/* Whether a segment may be written with pauses: new mail does not come to its end meanwhile. */
+static bool
+journal_has_time(const struct journal *journal)
+{
+	return 2 * journal_room(journal) >= 3 * journal->options.segment_size;
+}
+
 static void
 journal_prepare_slot(struct journal *journal, enum disk_op_kind kind, uint32_t slot)
 {
@@ -292,7 +299,7 @@ journal_prepare_slot(struct journal *journal, enum disk_op_kind kind, uint32_t s
 	*op = (struct disk_op) { .kind = kind,
 		.slot = slot,
 		.length = journal->options.segment_size,
-		.calm = journal_room(journal) >= journal->options.segment_size / 2,
+		.calm = journal_has_time(journal),
 		.done = journal_prepare_done,
 		.ctx = journal };
 	journal->preparing = true;
@@ -335,6 +342,8 @@ journal_prepare_ahead(struct journal *journal)
 	uint64_t files = journal_files(journal), size = journal->options.segment_size;
 	uint32_t wanted = journal_spares_wanted(journal), spares = journal_spare_count(journal);
 
+	if (journal->preparing && !journal_has_time(journal))
+		atomic_store(&journal->prepare_op.calm, false);
 	if (journal->preparing || journal->retry_at.ns > journal->now.mono.ns)
 		return;
 	journal->retry_at.ns = 0;

@@ -123,6 +123,16 @@ def test_postfix__as_next_hop__takes_all_and_its_queue_ids_are_logged(make_ostle
 
 
 @needs_postfix
+def test_burst_right_after_a_start__is_taken(make_ostler):
+    """Segments are made while mail comes faster than they would be at ease: nothing is refused for want of one."""
+    ostler = make_ostler(f"[127.0.0.1]:{free_port()}", {
+        "journal_segment_size": "16777216", "journal_size_min": "268435456", "maximal_backoff_time": "1d",
+        "minimal_backoff_time": "1d", "smtpd_client_connection_count_limit": "0"})
+    source(ostler.port, 4000, "-s", "50", "-l", "51200", "-t", "r@dest.test")
+    assert "452" not in ostler.log()
+
+
+@needs_postfix
 def test_smtp_sink__that_refuses_some__everything_ends(make_ostler):
     """smtp-sink answers part of the commands with 450: no loss, no second delivery of what it took."""
     port = free_port()
