@@ -339,6 +339,7 @@ struct core {
 	uint64_t session_next;
 	struct session *sessions;    /* hash by number */
 	struct session_queue hungry; /* those that could take work */
+	TAILQ_HEAD(, intake) roomless; /* mail for which a segment is being made, oldest first */
 	struct session_queue recalls; /* those with a prefetch that was not asked for again */
 	struct transport *transports; /* hash by name */
 	struct nexthop *nexthops;    /* hash by key */

@@ -34,9 +34,11 @@ struct intake {
 	bool is_committed;
 	store_ref ref;
 	struct import_key *key;  /* claimed for an imported message */
-	/* Kept while a large file is being finished. */
+	/* Kept while a large file is being finished, or a segment is being made. */
 	struct buf envelope, recipients, head;
 	struct ipc_intake_commit commit;
+	bool is_roomless;
+	TAILQ_ENTRY(intake) room_link;
 	UT_hash_handle hh;
 };
 
@@ -382,6 +384,11 @@ intake_step(struct core *core)
 				give_credit(intake);
 		}
 	}
+	while ((intake = TAILQ_FIRST(&core->roomless)) != NULL) {
+		intake_store(intake);
+		if (intake == TAILQ_FIRST(&core->roomless))
+			break; /* there is none yet */
+	}
 }
 
 /* --- commit ----------------------------------------------------------------------------------- */
@@ -416,6 +423,43 @@ intake_refuse(struct intake *intake, enum err err)
 	intake_free(intake);
 }
 
+/* The commit outlives its frame. */
+static void
+keep_commit(struct intake *intake)
+{
+	const struct ipc_intake_commit *commit = &intake->commit;
+
+	buf_add(&intake->envelope, commit->envelope);
+	buf_add(&intake->recipients, commit->recipients);
+	buf_add(&intake->head, commit->head);
+	if (intake->large == NULL && intake->content.len == 0)
+		buf_add(&intake->content, commit->content);
+	intake->commit.envelope = buf_slice(&intake->envelope);
+	intake->commit.recipients = buf_slice(&intake->recipients);
+	intake->commit.head = buf_slice(&intake->head);
+	intake->commit.content = slice_make(NULL, 0);
+}
+
+/* Mail that comes faster than segments are made waits for the next one, and its client with it. */
+static void
+wait_for_room(struct intake *intake)
+{
+	if (intake->is_roomless)
+		return;
+	if (intake->large == NULL)
+		keep_commit(intake);
+	TAILQ_INSERT_TAIL(&intake->core->roomless, intake, room_link);
+	intake->is_roomless = true;
+}
+
+static void
+leave_roomless(struct intake *intake)
+{
+	if (intake->is_roomless)
+		TAILQ_REMOVE(&intake->core->roomless, intake, room_link);
+	intake->is_roomless = false;
+}
+
 static void
 intake_store(struct intake *intake)
 {
@@ -441,6 +485,12 @@ intake_store(struct intake *intake)
 	store_txn_begin(&txn, core->store, JOURNAL_NEW_MAIL, JOURNAL_NOW);
 	intake->ref = store_txn_message(&txn, &message);
 	err = store_txn_commit(&txn, intake_settled, intake);
+	if (err == ERR_NOSPACE && !core->is_stopping && core_accepts(core) &&
+		store_room_comes(core->store)) {
+		wait_for_room(intake);
+		return;
+	}
+	leave_roomless(intake);
 	if (err != ERR_OK) {
 		intake_refuse(intake, err);
 		return;
@@ -459,10 +509,6 @@ large_finished(void *ctx, enum err err)
 		intake_refuse(intake, err);
 		return;
 	}
-	intake->commit.envelope = buf_slice(&intake->envelope);
-	intake->commit.recipients = buf_slice(&intake->recipients);
-	intake->commit.head = buf_slice(&intake->head);
-	intake->commit.content = slice_make(NULL, 0);
 	intake_store(intake);
 }
 
@@ -561,9 +607,7 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 		intake_store(intake);
 		return;
 	}
-	buf_add(&intake->envelope, commit->envelope);
-	buf_add(&intake->recipients, commit->recipients);
-	buf_add(&intake->head, commit->head);
+	keep_commit(intake);
 	store_large_finish(intake->large, large_finished, intake);
 }
 

@@ -675,6 +675,15 @@ store_accepts(const struct store *store)
 }
 
 bool
+store_room_comes(const struct store *store)
+{
+	struct journal_space space;
+
+	journal_space(store->journal, &space);
+	return store_accepts(store) && !space.is_short;
+}
+
+bool
 store_is_complete(const struct store *store)
 {
 	return store->phase == STORE_COMPLETE;

@@ -85,6 +85,8 @@ struct journal *store_journal(struct store *store); /* node values, wall time, s
 bool store_is_complete(const struct store *store);
 /* Whether new mail may come: false means 452. Hysteresis as store.md says (70 %, 60 %). */
 bool store_accepts(const struct store *store);
+/* Whether there is room in a moment for new mail that was refused for want of it. */
+bool store_room_comes(const struct store *store);
 /* True when nothing waits to be written, flushed or read. */
 bool store_is_idle(const struct store *store);
 uint64_t store_count(const struct store *store);

@@ -26,6 +26,8 @@ from aiosmtpd.smtp import SMTP
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("OSTLER_BUILD", ROOT / "build"))
 LONG = os.environ.get("OSTLER_LONG") == "1"
+# Memory of a build with AddressSanitizer is several times that of a plain one.
+IS_SANITIZED = (BUILD / "ostlerd").exists() and b"__asan_init" in (BUILD / "ostlerd").read_bytes()
 
 
 def port_numbers():
@@ -214,9 +216,14 @@ class Ostler:
                                    **options)
 
     def log(self):
-        """Lines reach the file by a process of its own: a moment after what they tell of."""
-        time.sleep(0.03)
-        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        """Lines reach the file by a process of its own, a moment after what they tell of: it must have come to rest."""
+        text, end = None, time.monotonic() + 1
+        while text != (now := self.log_path.read_text(errors="replace") if self.log_path.exists() else ""):
+            if time.monotonic() > end:
+                break
+            text = now
+            time.sleep(0.04)
+        return now
 
     def tool(self, *words, check=True, program="ostler"):
         done = subprocess.run([BUILD / program, "-c" if program == "ostler" else "-C", self.etc,

@@ -6,12 +6,12 @@ import socket
 import statistics
 import time
 
-from conftest import wait_for
+from conftest import IS_SANITIZED, wait_for
 from peer import Peer
 
 RECIPIENTS = 200_000
 IN_FLIGHT = 20 * 50  # sessions to a destination, recipients of a transaction
-QMGR_MIB = 160  # most memory of the queue manager
+QMGR_MIB = 160 * (3 if IS_SANITIZED else 1)  # most memory of the queue manager
 
 
 def send_long(port, count, domain="long.test"):

@@ -42,7 +42,7 @@ def test_smtpd_timeout__half_a_command_buys_no_time(make_ostler, sink):
                 continue
             break
     assert got.startswith(b"421 4.4.2 "), got
-    assert "timeout after CONNECT from unknown[127.0.0.1]" in ostler.log()
+    wait_for(lambda: "timeout after CONNECT from unknown[127.0.0.1]" in ostler.log(), what="log line")
 
 
 def test_duplicates__of_a_local_submission__go_once(ostler, sink):
