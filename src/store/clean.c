@@ -61,14 +61,32 @@ clean_is_urgent(const struct store *store)
 	return space.free_segments < space.wanted_segments;
 }
 
-/* Mail must wait for room soon, if it does not already: then it may as well wait for copies. */
+/*
+ * Mail must wait for room soon, if it does not already, or the log outgrows its target because the
+ * cleaner falls behind: then mail may as well wait for copies.
+ */
 static bool
 clean_is_dire(const struct store *store)
 {
+	uint64_t segment = store->options.segment_size;
 	struct journal_space space;
 
 	journal_space(store->journal, &space);
-	return space.room_bytes < store->options.segment_size / 2;
+	return space.room_bytes < segment / 2
+	       || (space.free_segments < space.wanted_segments
+		       && space.file_bytes
+				  > space.target_bytes + space.target_bytes / 16 + segment);
+}
+
+/* Bytes of copies per flush: in a busy journal about as much as there is of all else. */
+static uint64_t
+clean_most(const struct store *store)
+{
+	uint64_t flushed = journal_flushed_bytes(store->journal);
+
+	if (clean_is_dire(store))
+		return num_max_u64(flushed / 4, CLEAN_FLIGHT_MAX);
+	return num_max_u64(num_min_u64(flushed / 2, CLEAN_FLIGHT_MAX), CLEAN_FLIGHT);
 }
 
 /* Too few files are free, and the log is as large as it may be at ease; or it is far too large. */
@@ -93,7 +111,7 @@ static bool
 clean_may_go_on(const struct store_clean *clean)
 {
 	return !clean->is_busy && clean->reading < CLEAN_READS
-	       && clean->flight < (clean->is_dire ? CLEAN_FLIGHT_MAX : CLEAN_FLIGHT);
+	       && clean->flight < clean->flight_most;
 }
 
 static bool
@@ -594,7 +612,7 @@ clean_fetch(struct store *store)
 		.slot = clean->place.slot,
 		.offset = clean->at - clean->place.base,
 		.length = num_min_u64(clean->chunk, clean->place.end - clean->at),
-		.calm = !clean->is_dire,
+		.calm = clean->flight_most < CLEAN_FLIGHT_MAX,
 		.list = list,
 		.done = clean_read,
 		.ctx = store };
@@ -737,7 +755,7 @@ clean_step(struct store *store)
 		return;
 	if (clean->phase == CLEAN_READING && store->now.mono.ns < clean->next_read.ns)
 		return;
-	clean->is_dire = clean->phase != CLEAN_IDLE && clean_is_dire(store);
+	clean->flight_most = clean->phase == CLEAN_IDLE ? CLEAN_FLIGHT : clean_most(store);
 	for (int i = 0; i < CLEAN_SLOTS && clean_may_go_on(clean); i++) {
 		if (clean->phase == CLEAN_READING) {
 			clean_advance(store);

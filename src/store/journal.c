@@ -424,6 +424,12 @@ journal_durable(const struct journal *journal)
 }
 
 uint64_t
+journal_flushed_bytes(const struct journal *journal)
+{
+	return journal->flushed.bytes;
+}
+
+uint64_t
 journal_wall_us(const struct journal *journal)
 {
 	return journal->wall_us;

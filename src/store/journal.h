@@ -269,6 +269,7 @@ MUST_USE enum err journal_locate(
 	const struct journal *journal, uint64_t lsn, uint32_t *ret_slot, uint64_t *ret_offset);
 
 uint64_t journal_durable(const struct journal *journal);
+uint64_t journal_flushed_bytes(const struct journal *journal); /* of the last flush */
 /* The end of what was there before it was opened. */
 uint64_t journal_recovered_end(const struct journal *journal);
 uint64_t journal_first(const struct journal *journal); /* LSN of the oldest segment in force */

@@ -62,7 +62,7 @@ struct store_clean {
 	struct clean_move *states; /* copies of STATEs under way, by ref */
 	unsigned reading;    /* messages being read */
 	uint64_t flight;     /* bytes of copies being written */
-	bool is_dire;        /* new mail must soon wait for room */
+	uint64_t flight_most; /* when it is as much, no more is begun */
 	struct mono next;
 };
 
