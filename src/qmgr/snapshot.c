@@ -79,7 +79,7 @@ tell(struct snapshot *snapshot)
 	for (; journal_place_number(journal, count, &place) && place.base < lsn; count++) {
 		buf_addf(&text, "{\"slot\":%u,\"size\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
 			(unsigned)place.slot, place.size,
-			num_min_u64(place.size, lsn - place.base));
+			journal_place_bytes(&place, lsn));
 		if (text.len >= REPLY_CHUNK) {
 			answer(snapshot, false, 0, buf_slice(&text));
 			buf_clear(&text);

@@ -254,6 +254,7 @@ journal_place(const struct journal_segment *segment)
 		.base = segment->base,
 		.end = segment->end,
 		.size = segment->size,
+		.file_size = segment->file_size,
 		.live = segment->live };
 }
 
@@ -265,6 +266,14 @@ journal_place_number(
 		return false;
 	*ret_place = journal_place(journal->table[number]);
 	return true;
+}
+
+uint64_t
+journal_place_bytes(const struct journal_place *place, uint64_t lsn)
+{
+	uint64_t below = lsn > place->base ? lsn - place->base : 0;
+
+	return num_min_u64(below, num_min_u64(place->size, place->file_size));
 }
 
 bool

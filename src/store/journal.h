@@ -167,7 +167,8 @@ struct journal_stats {
 struct journal_place {
 	uint32_t slot;
 	uint64_t base, end; /* its batches lie between base + RECORD_BLOCK and end */
-	uint64_t size;      /* of its file */
+	uint64_t size;      /* as its header says */
+	uint64_t file_size; /* what was left of its file when the journal was opened may be less */
 	uint64_t live;
 };
 
@@ -238,6 +239,9 @@ bool journal_place_at(
 /* The segment in force with this number, from the oldest (0) on; false: there are no more. */
 bool journal_place_number(
 	const struct journal *journal, size_t number, struct journal_place *ret_place);
+
+/* How many of the first bytes of its file count, of all that lies below `lsn`. */
+uint64_t journal_place_bytes(const struct journal_place *place, uint64_t lsn);
 
 /* No segment leaves force from here on, so that somebody can copy the files / again (counted). */
 void journal_freeze(struct journal *journal);

@@ -14,6 +14,7 @@ struct journal_segment {
 	uint64_t sequence;
 	uint64_t base;
 	uint64_t size;
+	uint64_t file_size; /* less: a crash amid its removal has left it short */
 	uint64_t end; /* LSN up to which batches are planned or, when closed, count */
 	uint64_t live; /* holds */
 	uint64_t begun_us; /* wall time of its first batch; 0: not known */
@@ -36,6 +37,7 @@ struct journal_spare {
 	enum journal_fate fate;
 	bool is_blank; /* zeroes, as far as a segment is long */
 	bool has_old; /* it must be zeroed before it is used again or removed */
+	uint64_t size; /* of the file */
 	uint64_t first_needed; /* usable once a batch with `first` at or beyond this is durable */
 	bool needs_open; /* a closing batch may name it: it goes when a newer one is in force */
 };
@@ -231,6 +233,9 @@ struct journal_segment *journal_segment_of(const struct journal *journal, uint64
 struct journal_segment *journal_newest(const struct journal *journal);
 void journal_spare_add(
 	struct journal *journal, uint32_t slot, uint64_t first_needed, enum journal_fate fate);
+/* A file that is out of force: it is used again if it has the size of new ones, else removed. */
+void journal_spare_free(
+	struct journal *journal, uint32_t slot, uint64_t first_needed, uint64_t file_size);
 struct journal_spare *journal_spare_ready(const struct journal *journal);
 /* A spare for this class; NULL: none. */
 struct journal_spare *journal_spare_for(const struct journal *journal, enum journal_class class);

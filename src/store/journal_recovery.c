@@ -98,13 +98,10 @@ journal_recovery_listed(void *ctx, struct disk_op *op)
 	journal_recovery_sync(journal);
 }
 
-/* Files of another size than new ones have are not used again: they go. */
 static void
 journal_recovery_spare(struct journal *journal, const struct journal_found *found)
 {
-	bool fits = found->file_size == journal->options.segment_size;
-
-	journal_spare_add(journal, found->slot, 0, fits ? JOURNAL_FATE_REUSE : JOURNAL_FATE_REMOVE);
+	journal_spare_free(journal, found->slot, 0, found->file_size);
 }
 
 /* A batch in block `block` that no header, or an older one, leaves room for. */
@@ -677,6 +674,7 @@ journal_recovery_enforce(struct journal *journal)
 		*segment = (struct journal_segment) { .sequence = found->header.sequence,
 			.base = found->header.base,
 			.size = found->header.size,
+			.file_size = found->file_size,
 			.end = journal_recovery_limit(recovery, i),
 			.generation = found->header.generation,
 			.begun_us = found->begun_us,

@@ -88,10 +88,25 @@ journal_spare_add(
 	struct journal_spare *spare = MEM_NEW(struct journal_spare);
 
 	spare->slot = slot;
+	spare->size = journal->options.segment_size;
 	spare->fate = fate;
 	spare->has_old = fate == JOURNAL_FATE_REUSE && journal->options.zeroes_freed;
 	spare->first_needed = first_needed;
 	TAILQ_INSERT_TAIL(&journal->spares, spare, link);
+}
+
+void
+journal_spare_free(
+	struct journal *journal, uint32_t slot, uint64_t first_needed, uint64_t file_size)
+{
+	bool fits = file_size == journal->options.segment_size;
+	struct journal_spare *spare;
+
+	journal_spare_add(
+		journal, slot, first_needed, fits ? JOURNAL_FATE_REUSE : JOURNAL_FATE_REMOVE);
+	spare = TAILQ_LAST(&journal->spares, journal_spares);
+	spare->size = file_size;
+	spare->has_old = journal->options.zeroes_freed;
 }
 
 static bool
@@ -203,9 +218,10 @@ void
 journal_space(const struct journal *journal, struct journal_space *ret_space)
 {
 	uint64_t size = journal->options.segment_size, files = journal_files(journal);
-	uint64_t more = journal_files_max(journal), coming = journal->preparing;
+	uint64_t more = journal_files_max(journal), coming;
 	const struct journal_spare *spare;
 
+	coming = journal->preparing && journal->prepare_op.length == size; /* not one that goes */
 	more = more > files ? more - files : 0;
 	TAILQ_FOREACH(spare, &journal->spares, link)
 	coming += spare->fate == JOURNAL_FATE_REUSE;
@@ -260,6 +276,11 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 	journal->preparing = false;
 	if (op->err < 0 && op->kind == DISK_ZERO) /* it goes; a new one takes its place */
 		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REMOVE);
+	if (op->err == ERR_OK && op->length != journal->options.segment_size) {
+		/* It was zeroed, to be removed. */
+		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REMOVE);
+		return;
+	}
 	if (op->err == ERR_OK) {
 		if (journal->prepare_retry_ns > 0)
 			journal_notice(journal, "journal: segments can be prepared again");
@@ -292,13 +313,14 @@ journal_has_time(const struct journal *journal)
 }
 
 static void
-journal_prepare_slot(struct journal *journal, enum disk_op_kind kind, uint32_t slot)
+journal_prepare_slot(
+	struct journal *journal, enum disk_op_kind kind, uint32_t slot, uint64_t length)
 {
 	struct disk_op *op = &journal->prepare_op;
 
 	*op = (struct disk_op) { .kind = kind,
 		.slot = slot,
-		.length = journal->options.segment_size,
+		.length = length,
 		.calm = journal_has_time(journal),
 		.done = journal_prepare_done,
 		.ctx = journal };
@@ -306,18 +328,18 @@ journal_prepare_slot(struct journal *journal, enum disk_op_kind kind, uint32_t s
 	disk_submit(journal->options.disk, op);
 }
 
-/* A file that may be used again is zeroed, if that is wanted and one is there. */
+/* A file that may be used again, or removed, is zeroed, if that is wanted and one is there. */
 static bool
-journal_zero(struct journal *journal)
+journal_zero(struct journal *journal, enum journal_fate fate)
 {
 	struct journal_spare *spare;
 
 	TAILQ_FOREACH(spare, &journal->spares, link)
-	if (spare->has_old && journal_spare_may_go(journal, spare))
+	if (spare->has_old && spare->fate == fate && journal_spare_may_go(journal, spare))
 		break;
 	if (spare == NULL)
 		return false;
-	journal_prepare_slot(journal, DISK_ZERO, spare->slot);
+	journal_prepare_slot(journal, DISK_ZERO, spare->slot, spare->size);
 	TAILQ_REMOVE(&journal->spares, spare, link);
 	mem_free(spare);
 	return true;
@@ -328,14 +350,17 @@ journal_prepare(struct journal *journal)
 {
 	uint32_t slot;
 
-	if (journal_zero(journal))
+	if (journal_zero(journal, JOURNAL_FATE_REUSE))
 		return;
 	slot = journal->slots_free_count > 0 ? journal->slots_free[--journal->slots_free_count]
 					     : journal->slot_next++;
-	journal_prepare_slot(journal, DISK_PREPARE, slot);
+	journal_prepare_slot(journal, DISK_PREPARE, slot, journal->options.segment_size);
 }
 
-/* Keeps enough spare files: at ease below the target, beyond it only the reserve. */
+/*
+ * Keeps enough spare files: at ease below the target, beyond it only the reserve. Those that must
+ * be zeroed before they go wait for that, unless their room is needed.
+ */
 static void
 journal_prepare_ahead(struct journal *journal)
 {
@@ -347,12 +372,15 @@ journal_prepare_ahead(struct journal *journal)
 	if (journal->preparing || journal->retry_at.ns > journal->now.mono.ns)
 		return;
 	journal->retry_at.ns = 0;
-	if (journal_zero(journal))
+	if (journal_zero(journal, JOURNAL_FATE_REUSE)
+		|| (journal->prepare_retry_ns > 0 && journal_zero(journal, JOURNAL_FATE_REMOVE)))
 		return;
 	if ((files + 1) * size > journal_percent_of_live(journal, JOURNAL_GROW_PERCENT))
 		wanted = journal_reserve(journal, JOURNAL_NEW_MAIL) + 1;
 	if (spares < wanted && files < journal_files_max(journal))
 		journal_prepare(journal);
+	else
+		(void)journal_zero(journal, JOURNAL_FATE_REMOVE);
 }
 
 /* The oldest segments without anything live leave force; their files wait for a durable `first`. */
@@ -367,12 +395,17 @@ journal_recycle(struct journal *journal)
 		&& (oldest = TAILQ_FIRST(&journal->segments)) != journal_newest(journal)
 		&& oldest->live <= journal_plant_is_on(journal, JOURNAL_PLANT_FREE_LIVE)
 		&& TAILQ_NEXT(oldest, link)->base < journal->durable) {
+		uint64_t file_size = oldest->file_size;
 		uint32_t slot = oldest->slot;
-		enum journal_fate fate = oldest->suspect ? JOURNAL_FATE_RETIRE : JOURNAL_FATE_REUSE;
+		bool suspect = oldest->suspect;
 
 		journal_segment_drop(journal, oldest);
 		journal->stats.freed_segments++;
-		journal_spare_add(journal, slot, journal_first(journal), fate);
+		if (suspect)
+			journal_spare_add(
+				journal, slot, journal_first(journal), JOURNAL_FATE_RETIRE);
+		else
+			journal_spare_free(journal, slot, journal_first(journal), file_size);
 		journal->proven = false;
 	}
 }
@@ -405,7 +438,7 @@ journal_drop(struct journal *journal)
 		return;
 	TAILQ_FOREACH(spare, &journal->spares, link)
 	if (journal_spare_may_go(journal, spare) && (is_open || !spare->needs_open)
-		&& (spare->fate != JOURNAL_FATE_REUSE || (is_large && !spare->has_old)))
+		&& !spare->has_old && (spare->fate != JOURNAL_FATE_REUSE || is_large))
 		break;
 	if (spare == NULL)
 		return;

@@ -184,7 +184,7 @@ journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint
 	segment->slot = spare->slot;
 	segment->sequence = ++journal->sequence;
 	segment->generation = ++journal->generation;
-	segment->size = journal->options.segment_size;
+	segment->size = segment->file_size = journal->options.segment_size;
 	segment->begun_us = num_max_u64(journal->now.wall.us, journal->wall_us);
 	segment->base = num_max_u64(journal_base_next(journal), num_align_u64(cut, RECORD_BLOCK));
 	segment->is_blank = spare->is_blank;

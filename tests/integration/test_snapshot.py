@@ -189,3 +189,23 @@ def test_snapshot__mail_in_maildrop__is_in_it_and_held(make_ostler, sink):
     copy = start_copy(make_ostler, ostler.dir / "copy", f"[127.0.0.1]:{sink.port}")
     waiting(copy, 1)
     assert copy.queue()[0]["queue_name"] == "hold"
+
+
+def test_snapshot__segment_file_shorter_than_a_segment__is_copied(make_ostler, sink):
+    """As a crash leaves one that was being removed: what is missing is of no batch."""
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", LATER)
+    ostler.send("a@later.test")
+    waiting(ostler, 1)
+    ostler.stop()
+    first = next(f for f in sorted((ostler.dir / "queue/journal").glob("*.seg"))
+                 if b"a@later.test" in f.read_bytes())
+    os.truncate(first, 524288)
+    ostler.start()
+    waiting(ostler, 1)
+    made = take(ostler, ostler.dir / "copy")
+    assert made.returncode == 0, made.stderr
+    assert first.stat().st_size == 524288  # it was in force
+    assert (ostler.dir / "copy/journal" / first.name).stat().st_size == 1048576
+    copy = start_copy(make_ostler, ostler.dir / "copy", f"[127.0.0.1]:{sink.port}")
+    waiting(copy, 1)
+    assert "damage" not in copy.log() + ostler.log()

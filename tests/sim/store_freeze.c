@@ -5,15 +5,8 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/num.h"
 
 enum { FREEZE_TURNS = 3000 };
-
-static uint64_t
-freeze_length(const struct freeze *freeze, const struct journal_place *place)
-{
-	return num_min_u64(place->size, freeze->lsn - place->base);
-}
 
 static bool
 freeze_has_large(const struct disk_sim *disk, const char *name)
@@ -60,7 +53,7 @@ freeze_flushed(void *ctx, enum journal_outcome outcome)
 		kept->place = place;
 		buf_init(&kept->bytes, 0);
 		buf_add(&kept->bytes, slice_make(freeze->disk->files[place.slot].cache,
-					      freeze_length(freeze, &place)));
+					      journal_place_bytes(&place, freeze->lsn)));
 	}
 }
 
@@ -153,13 +146,14 @@ freeze_notice(void *ctx, const char *text)
 }
 
 static void
-freeze_copy_file(struct disk_sim_file *to, const struct disk_sim_file *from, uint64_t bytes)
+freeze_copy_file(struct disk_sim_file *to, const struct disk_sim_file *from, uint64_t size,
+	uint64_t bytes)
 {
 	to->exists = true;
-	to->size = from->size;
-	to->cache = mem_array(from->size, 1);
-	to->stable = mem_array(from->size, 1);
-	to->dirty = mem_array(from->size / DISK_SIM_BLOCK, 1);
+	to->size = size;
+	to->cache = mem_array(size, 1);
+	to->stable = mem_array(size, 1);
+	to->dirty = mem_array(size / DISK_SIM_BLOCK, 1);
 	memcpy(to->cache, from->cache, bytes);
 	memcpy(to->stable, from->cache, bytes);
 }
@@ -173,7 +167,7 @@ freeze_copy_disk(const struct freeze *freeze, const struct disk_sim *from, struc
 		uint32_t slot = freeze->places[i].place.slot;
 
 		freeze_copy_file(&to->files[slot], &from->files[slot],
-			freeze->places[i].bytes.len);
+			freeze->places[i].place.size, freeze->places[i].bytes.len);
 	}
 	for (size_t i = 0; i < DISK_SIM_NAMED; i++) {
 		if (from->named[i].area != DISK_AREA_LARGE || !from->named[i].stable)
