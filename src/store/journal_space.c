@@ -309,7 +309,7 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 static bool
 journal_has_time(const struct journal *journal)
 {
-	return 2 * journal_room(journal) >= 3 * journal->options.segment_size;
+	return journal_room(journal) >= journal->options.segment_size / 4 * 3;
 }
 
 static void
