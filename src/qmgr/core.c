@@ -133,8 +133,8 @@ core_free(struct core *core)
 	change_free_all(core);
 	active_free_all(core);
 	snapshot_forget(core);
+	intake_forget(core); /* a large file that it gives up is the store's */
 	store_free(core->store);
-	intake_forget(core);
 	ended_free_all(core);
 	import_key_free_all(core);
 	transports_close(core);

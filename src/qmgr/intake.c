@@ -48,7 +48,7 @@ struct block_wait {
 	uint64_t time_us;
 };
 
-static void intake_store(struct intake *intake);
+static bool intake_store(struct intake *intake);
 
 static void
 bad_peer(struct peer *peer, const char *why)
@@ -384,11 +384,9 @@ intake_step(struct core *core)
 				give_credit(intake);
 		}
 	}
-	while ((intake = TAILQ_FIRST(&core->roomless)) != NULL) {
-		intake_store(intake);
-		if (intake == TAILQ_FIRST(&core->roomless))
-			break; /* there is none yet */
-	}
+	/* Oldest first; where one still waits, so do those behind it. */
+	while ((intake = TAILQ_FIRST(&core->roomless)) != NULL && intake_store(intake))
+		;
 }
 
 /* --- commit ----------------------------------------------------------------------------------- */
@@ -460,7 +458,8 @@ leave_roomless(struct intake *intake)
 	intake->is_roomless = false;
 }
 
-static void
+/* False: it waits for room; else it is on its way to the disk, or refused. */
+static bool
 intake_store(struct intake *intake)
 {
 	struct core *core = intake->core;
@@ -488,16 +487,17 @@ intake_store(struct intake *intake)
 	if (err == ERR_NOSPACE && !core->is_stopping && core_accepts(core) &&
 		store_room_comes(core->store)) {
 		wait_for_room(intake);
-		return;
+		return false;
 	}
 	leave_roomless(intake);
 	if (err != ERR_OK) {
 		intake_refuse(intake, err);
-		return;
+		return true;
 	}
 	intake->large = NULL;
 	if (core->options.planted & CORE_PLANT_ACK_EARLY)
 		answer(intake, IPC_INTAKE_DURABLE, "");
+	return true;
 }
 
 static void
@@ -509,7 +509,7 @@ large_finished(void *ctx, enum err err)
 		intake_refuse(intake, err);
 		return;
 	}
-	intake_store(intake);
+	(void)intake_store(intake);
 }
 
 /* Everything of a commit that does not depend on the store. */
@@ -604,7 +604,7 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 		return;
 	}
 	if (intake->large == NULL) {
-		intake_store(intake);
+		(void)intake_store(intake);
 		return;
 	}
 	keep_commit(intake);
@@ -649,8 +649,13 @@ intake_complete(struct core *core)
 void
 intake_forget(struct core *core)
 {
+	struct intake *intake;
 	struct query *kept;
 
+	while ((intake = TAILQ_FIRST(&core->roomless)) != NULL) {
+		leave_roomless(intake);
+		intake_free(intake);
+	}
 	while ((kept = STAILQ_FIRST(&core->unanswered)) != NULL) {
 		STAILQ_REMOVE_HEAD(&core->unanswered, link);
 		mem_free(kept);
