@@ -417,6 +417,24 @@ bench_stop(struct bench *bench)
 	buf_done(&bench->reports);
 }
 
+int
+bench_setup(void **state)
+{
+	static const char *const plain[] = { NULL };
+	static struct bench bench;
+
+	bench_start(&bench, plain);
+	*state = &bench;
+	return 0;
+}
+
+int
+bench_teardown(void **state)
+{
+	bench_stop(*state);
+	return 0;
+}
+
 void
 bench_restart(struct bench *bench)
 {

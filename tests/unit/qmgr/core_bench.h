@@ -60,6 +60,9 @@ struct bench {
 /* `overrides` ends with NULL: name=value. */
 void bench_start(struct bench *bench, const char *const *overrides);
 void bench_stop(struct bench *bench);
+/* For cmocka: a bench without overrides. */
+int bench_setup(void **state);
+int bench_teardown(void **state);
 /* The queue manager is killed and started anew; the worker dies with it. */
 void bench_restart(struct bench *bench);
 /* The same without a clean stop: recovery reads the journal. */

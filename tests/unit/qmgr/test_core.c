@@ -16,23 +16,6 @@
 
 static const char *const plain[] = { NULL };
 
-static int
-start(void **state)
-{
-	static struct bench bench;
-
-	bench_start(&bench, plain);
-	*state = &bench;
-	return 0;
-}
-
-static int
-stop(void **state)
-{
-	bench_stop(*state);
-	return 0;
-}
-
 /* --- queue_message_limit ---------------------------------------------------------------------- */
 
 static void
@@ -284,27 +267,27 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			test_limit__reached__refuses_new_mail_and_says_so_once, start, stop),
+			test_limit__reached__refuses_new_mail_and_says_so_once, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_limit__reached__reports_are_made_all_the_same, start, stop),
+			test_limit__reached__reports_are_made_all_the_same, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_limit__raised_by_a_reload__ends_the_refusal, start, stop),
+			test_limit__raised_by_a_reload__ends_the_refusal, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_L8__clock_set_back_over_a_restart__no_queue_id_comes_twice, start, stop),
+			test_L8__clock_set_back_over_a_restart__no_queue_id_comes_twice, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_clock__beyond_what_an_id_can_hold__does_not_count, start, stop),
+			test_clock__beyond_what_an_id_can_hold__does_not_count, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_clock__set_back__is_said_and_due_times_are_pulled_in, start, stop),
+			test_clock__set_back__is_said_and_due_times_are_pulled_in, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_clock__set_back_while_a_state_is_written__its_due_time_is_pulled_in, start, stop),
+			test_clock__set_back_while_a_state_is_written__its_due_time_is_pulled_in, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_clock__set_back_while_down__due_times_are_pulled_in, start, stop),
+			test_clock__set_back_while_down__due_times_are_pulled_in, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_clock__more_messages_than_a_slice__are_pulled_in_and_spread, start, stop),
+			test_clock__more_messages_than_a_slice__are_pulled_in_and_spread, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_clock__small_differences__are_no_step, start, stop),
+			test_clock__small_differences__are_no_step, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_expiry_rate__many_at_once__wait_for_their_turn, start, stop),
+			test_expiry_rate__many_at_once__wait_for_their_turn, bench_setup, bench_teardown),
 	};
 
 	return cmocka_run_group_tests_name("core", tests, NULL, NULL);

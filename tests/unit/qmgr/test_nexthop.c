@@ -12,25 +12,6 @@
 
 #include <cmocka.h>
 
-static const char *const plain[] = { NULL };
-
-static int
-start(void **state)
-{
-	static struct bench bench;
-
-	bench_start(&bench, plain);
-	*state = &bench;
-	return 0;
-}
-
-static int
-stop(void **state)
-{
-	bench_stop(*state);
-	return 0;
-}
-
 static void
 test_answer__within_its_ttl_and_after__is_used_and_asked_for_again(void **state)
 {
@@ -73,11 +54,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			test_answer__within_its_ttl_and_after__is_used_and_asked_for_again, start,
-			stop),
+			test_answer__within_its_ttl_and_after__is_used_and_asked_for_again, bench_setup,
+			bench_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_failure__within_its_ttl_and_after__is_used_and_asked_for_again, start,
-			stop),
+			test_failure__within_its_ttl_and_after__is_used_and_asked_for_again, bench_setup,
+			bench_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

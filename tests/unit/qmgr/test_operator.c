@@ -19,23 +19,6 @@
 
 static const char *const plain[] = { NULL };
 
-static int
-start(void **state)
-{
-	static struct bench bench;
-
-	bench_start(&bench, plain);
-	*state = &bench;
-	return 0;
-}
-
-static int
-stop(void **state)
-{
-	bench_stop(*state);
-	return 0;
-}
-
 /* --- flush ------------------------------------------------------------------------------------ */
 
 /* rules: M13 R48 B14 O1 L21 L4 */
@@ -333,7 +316,7 @@ test_snapshot__of_an_idle_queue__is_flushed_behind_the_freeze(void **state)
 	assert_true(second > first);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
 
 /* --- many at a time --------------------------------------------------------------------------- */
 

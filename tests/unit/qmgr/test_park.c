@@ -15,27 +15,9 @@
 
 enum { MAIL = 40 };
 
-static const char *const plain[] = { NULL };
 /* One failure kills (W11): with a larger window each would be forgotten with its message (W16). */
 static const char *const classic[] = { "scheduler_concurrency_policy=classic",
 	"initial_destination_concurrency=1", NULL };
-
-static int
-start(void **state)
-{
-	static struct bench bench;
-
-	bench_start(&bench, plain);
-	*state = &bench;
-	return 0;
-}
-
-static int
-stop(void **state)
-{
-	bench_stop(*state);
-	return 0;
-}
 
 /* The site dies, and all this mail waits for it. */
 static void
@@ -212,7 +194,7 @@ test_classic__dead_site__waits_for_minimal_backoff_time(void **state)
 int
 main(void)
 {
-#define ROW(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define ROW(test) cmocka_unit_test_setup_teardown(test, bench_setup, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		ROW(test_dead_site__comes_back__all_is_delivered_after_the_next_probe),
 		ROW(test_dead_site__stays_dead__one_message_each_probe_pays),

@@ -20,23 +20,6 @@
 static const char *const plain[] = { NULL };
 static const char *const looping[] = { LOOP, NULL };
 
-static int
-start(void **state)
-{
-	static struct bench bench;
-
-	bench_start(&bench, plain);
-	*state = &bench;
-	return 0;
-}
-
-static int
-stop(void **state)
-{
-	bench_stop(*state);
-	return 0;
-}
-
 static unsigned
 told(struct bench *bench, const char *text)
 {
@@ -413,7 +396,7 @@ test_V7__failing_verp_report__those_before_it_are_told_once(void **state)
 	assert_int_equal(bench_messages(bench), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
 
 int
 main(void)
