@@ -43,7 +43,7 @@ json_text_size(uint64_t bytes, struct buf *text)
 	return buf_printf(text, " %.4g %s\n", size, units[unit]);
 }
 
-static enum err
+enum err
 json_text_duration(uint64_t us, struct buf *text)
 {
 	static const struct {
@@ -53,15 +53,25 @@ json_text_duration(uint64_t us, struct buf *text)
 	uint64_t seconds = us / 1000000;
 
 	if (us < 1000)
-		return buf_printf(text, " %" PRIu64 " us\n", us);
+		return buf_printf(text, "%" PRIu64 " us", us);
 	if (us < 1000000)
-		return buf_printf(text, " %.3g ms\n", (double)us / 1000);
+		return buf_printf(text, "%.3g ms", (double)us / 1000);
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (seconds >= 2 * units[i].seconds)
-			return buf_printf(text, " %.3g %s\n",
+			return buf_printf(text, "%.3g %s",
 				(double)seconds / (double)units[i].seconds, units[i].name);
 	}
-	return buf_printf(text, " %.3g s\n", (double)us / 1000000);
+	return buf_printf(text, "%.3g s", (double)us / 1000000);
+}
+
+static enum err
+json_text_duration_line(uint64_t us, struct buf *text)
+{
+	enum err err = buf_append_str(text, " ");
+
+	if (err == ERR_OK)
+		err = json_text_duration(us, text);
+	return err < 0 ? err : buf_append_str(text, "\n");
 }
 
 static enum err
@@ -97,9 +107,9 @@ json_text_number(const char *name, int64_t number, struct buf *text)
 	if (ends_in(name, "_bytes") || strncmp(name, "written_", 8) == 0)
 		return json_text_size(amount, text);
 	if (ends_in(name, "_us"))
-		return json_text_duration(amount, text);
+		return json_text_duration_line(amount, text);
 	if (ends_in(name, "_s") && amount < UINT64_MAX / 1000000)
-		return json_text_duration(amount * 1000000, text);
+		return json_text_duration_line(amount * 1000000, text);
 	return buf_printf(text, " %" PRId64 "\n", number);
 }
 

@@ -15,6 +15,9 @@ struct json_text {
 /* A string for a terminal: control bytes become ?, what is too long ends in "...". */
 struct json_text json_text_clean(const char *string);
 
+/* "349 us", "12 s", "2.08 h". */
+MUST_USE enum err json_text_duration(uint64_t us, struct buf *text);
+
 /*
  * Appends an object as lines "name: value", what is nested two columns further in. Numbers whose
  * name ends in _bytes, _us, _s, _time, _at, _last are written as sizes, durations and local times;

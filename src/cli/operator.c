@@ -7,6 +7,7 @@
 #include "cli/control_client.h"
 #include "cli/json_text.h"
 #include "cli/queue_list.h"
+#include "cli/site_list.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 
 enum operator_form {
 	OPERATOR_LIST,	/* mailq */
+	OPERATOR_SITES, /* a table */
 	OPERATOR_LINES, /* lines of JSON as they come, those of messages */
 	OPERATOR_RAW,	/* as it comes */
 	OPERATOR_TEXT,	/* JSON as people read it */
@@ -30,6 +32,7 @@ struct request {
 	const char *verbatim; /* OPERATOR_SHOW: see json_text_format() */
 	struct buf file;      /* OPERATOR_SHOW: name of large content below the queue directory */
 	struct queue_list list;
+	uint64_t sites;
 	struct buf text; /* output of one line */
 	struct buf last; /* what the last frame said */
 	bool is_bad;
@@ -63,6 +66,8 @@ operator_format(struct request *request, struct slice line)
 		return operator_is_message(line)
 			       ? queue_list_add(&request->list, line, &request->text)
 			       : ERR_OK;
+	case OPERATOR_SITES:
+		return site_list_add(&request->sites, line, &request->text);
 	case OPERATOR_LINES:
 		if (!operator_is_message(line))
 			return ERR_OK;
@@ -429,6 +434,21 @@ operator_plain(struct cli *cli, const char *command, const char *const *words, s
 
 	operator_init(&request, as_json ? OPERATOR_RAW : OPERATOR_TEXT);
 	exit_code = operator_run(&request, cli, command, words, count);
+	operator_done(&request);
+	return exit_code;
+}
+
+int
+operator_sites(struct cli *cli, bool as_json)
+{
+	struct request request;
+	int exit_code;
+
+	operator_init(&request, as_json ? OPERATOR_RAW : OPERATOR_SITES);
+	exit_code = operator_run(&request, cli, "sites", NULL, 0);
+	buf_clear(&request.text);
+	if (exit_code == EX_OK && !as_json && site_list_end(request.sites, &request.text) == ERR_OK)
+		(void)fwrite(request.text.ptr, 1, request.text.len, stdout);
 	operator_done(&request);
 	return exit_code;
 }

@@ -25,6 +25,9 @@ int operator_show(struct cli *cli, const char *id, bool with_content);
  */
 int operator_change(struct cli *cli, const char *command, struct selection *selection);
 
+/* Where mail goes: a table of sites, or lines of JSON. */
+int operator_sites(struct cli *cli, bool as_json);
+
 int operator_status(struct cli *cli, bool as_json);
 
 /* A command whose answer is shown as it comes: JSON as it is, or as text. */

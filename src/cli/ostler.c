@@ -147,7 +147,7 @@ ostler_sites(struct cli *cli, int argc, char **argv)
 
 	if (argc > 1)
 		return ostler_usage(cli, "sites: unexpected argument", argv[1]);
-	return operator_plain(cli, "sites", NULL, 0, as_json);
+	return operator_sites(cli, as_json);
 }
 
 static int
