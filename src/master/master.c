@@ -10,12 +10,16 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 enum { KILL_EXTRA_MS = 700 };
+
+/* How soon a log file that was moved is noticed. */
+#define LOG_WATCH_NS (2 * NS_PER_S)
 
 /* --- which processes -------------------------------------------------------------------------- */
 
@@ -147,20 +151,37 @@ on_stop(void *ctx, int signal)
 	stop_stage(master);
 }
 
-static void
+/* False: the old one stays, which is said once. */
+static bool
 reopen_log(struct master *master)
 {
 	enum log_file_style style;
 	int old = master->log_sink, fd = log_open(master, &style);
 
+	if (fd < 0 && !master->is_log_stuck)
+		log_event(&master->log.log, EV_master_log_stays, LOG_Z(log_path(master)),
+			LOG_Z(strerror(errno)));
+	master->is_log_stuck = fd < 0;
 	if (fd < 0)
-		return;
+		return false;
 	master->log_sink = fd;
 	master->log_style = style;
 	for (int i = 0; i < master->process_count; i++)
 		if (master->processes[i].state == PROCESS_RUNNING)
 			process_send_log(&master->processes[i]);
 	(void)close(old);
+	return true;
+}
+
+/* A file that was moved away is not written for ever, also where nobody thinks of a signal. */
+static void
+log_watch_due(void *ctx)
+{
+	struct master *master = ctx;
+
+	if (log_was_moved(master) && reopen_log(master))
+		log_event(&master->log.log, EV_master_log_begins, LOG_Z(log_path(master)));
+	loop_timer_set_ns(&master->log_watch, LOG_WATCH_NS);
 }
 
 static void
@@ -215,7 +236,7 @@ on_reload(void *ctx, int signal)
 			if (master->processes[i].state == PROCESS_RUNNING)
 				process_send_config(&master->processes[i]);
 		listen_again(master);
-		reopen_log(master);
+		(void)reopen_log(master);
 		log_event(&master->log.log, EV_master_reloaded, LOG_U(master->config_number));
 	}
 	buf_done(&text);
@@ -330,6 +351,8 @@ master_run(const struct master_options *options)
 	loop_signal_add(master->loop, SIGCHLD, on_child, master);
 	loop_timer_init(&master->stop_timer, master->loop, stop_time_up, master);
 	loop_timer_init(&master->log_timer, master->loop, log_due, master);
+	loop_timer_init(&master->log_watch, master->loop, log_watch_due, master);
+	loop_timer_set_ns(&master->log_watch, LOG_WATCH_NS);
 	loop_hook_add(master->loop, &master->log_hook, flush_log, master);
 	loop_hook_add(master->loop, &master->channel_hook, channel_flush_all, NULL);
 	master->client_table = client_table_create(rand_seed());

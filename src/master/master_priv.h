@@ -54,7 +54,8 @@ struct master {
 	int log_sink;   /* where the log process writes */
 	int log_fd;     /* the socket for lines: everybody's end, this process's too */
 	int log_source; /* the log process's end: kept, so that lines survive that process */
-	struct loop_timer log_timer;
+	bool is_log_stuck; /* the last try to open it failed */
+	struct loop_timer log_timer, log_watch;
 	int config_dir;  /* -1: built in */
 	int config_fd;   /* sealed image */
 	uint64_t config_number;
@@ -106,6 +107,12 @@ void process_end_log(struct master *master);
 
 /* Opens the log as the configuration says; -1: it cannot be. */
 int log_open(struct master *master, enum log_file_style *ret_style);
+
+/* What the log is called; "syslog" when it is no file. */
+const char *log_path(const struct master *master);
+
+/* Whether another file than the open one, or none, has the log's name now. */
+bool log_was_moved(const struct master *master);
 uint8_t log_facility(const struct master *master);
 
 /* process.c */

@@ -364,6 +364,28 @@ log_open(struct master *master, enum log_file_style *ret_style)
 	return fd;
 }
 
+const char *
+log_path(const struct master *master)
+{
+	const char *path = config_cstr(master->config, NULL, PARAM_MAILLOG_FILE);
+
+	return path[0] != '\0' ? path : master->log_style == LOG_FILE_SYSLOG ? "syslog" : "stdout";
+}
+
+bool
+log_was_moved(const struct master *master)
+{
+	const char *path = config_cstr(master->config, NULL, PARAM_MAILLOG_FILE);
+	struct stat open_one, named;
+
+	if (path[0] == '\0' || fstat(master->log_sink, &open_one) != 0
+		|| !S_ISREG(open_one.st_mode))
+		return false;
+	if (stat(path, &named) != 0)
+		return errno == ENOENT;
+	return named.st_dev != open_one.st_dev || named.st_ino != open_one.st_ino;
+}
+
 /* syslog_facility as a number of syslog(3). */
 uint8_t
 log_facility(const struct master *master)

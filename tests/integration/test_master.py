@@ -135,6 +135,28 @@ def test_log__moved_away__a_reload_opens_a_new_one(ostler, sink):
     wait_for(lambda: "status=sent" in ostler.log(), what="line in the new log")
 
 
+def test_log__moved_away__a_new_one_begins_without_a_signal(ostler, sink):
+    moved = ostler.dir / "maillog.1"
+    ostler.log_path.rename(moved)
+    wait_for(ostler.log_path.exists, what="new log")
+    ostler.send("a@dest.test")
+    wait_for(lambda: "status=sent" in ostler.log_path.read_text(), what="line in the new log")
+    assert "the log goes on in a new file" in moved.read_text() + ostler.log_path.read_text()
+    assert "status=sent" not in moved.read_text()
+
+
+def test_log__cannot_be_opened_anew__the_old_one_goes_on_and_says_so_once(ostler, sink):
+    moved = ostler.dir / "maillog.1"
+    ostler.log_path.rename(moved)
+    ostler.log_path.mkdir()
+    wait_for(lambda: "cannot be opened" in moved.read_text(), what="complaint in the old log")
+    ostler.send("a@dest.test")
+    wait_for(lambda: "status=sent" in moved.read_text(), what="line in the old log")
+    ostler.log_path.rmdir()
+    wait_for(ostler.log_path.exists, what="new log")
+    assert moved.read_text().count("cannot be opened") == 1
+
+
 def test_role__that_dies__is_started_again_with_growing_delay(ostler):
     for delay in (100, 200, 400):
         wait_for(lambda: ostler.kill("resolver"), what="living resolver")
