@@ -245,7 +245,7 @@ try_commit(struct change *change)
 	struct slice payload = buf_slice(&change->payload);
 
 	store_txn_begin(&txn, change->core->store, JOURNAL_RESULT,
-		JOURNAL_SOON);
+		change->is_hint ? JOURNAL_LATER : JOURNAL_SOON);
 	switch (change->kind) {
 	case CHANGE_RESULT:
 		store_txn_result(&txn, change->ref, payload);

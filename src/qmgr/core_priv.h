@@ -215,6 +215,7 @@ struct change {
 	struct buf payload;      /* of a RESULT or STATE */
 	uint64_t due_us;
 	uint32_t flags;
+	bool is_hint;            /* STATE: nothing is finished; lost, it costs an attempt */
 	bool is_end;             /* REPORT, RESULT: a DONE in the same batch */
 	/* Who is told. */
 	core_peer peer;

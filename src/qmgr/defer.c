@@ -59,12 +59,27 @@ defer_encode(struct message *message, struct change *change)
 	CHECK(state_encode(state, &change->payload) == ERR_OK);
 }
 
+/*
+ * Nothing is finished, and nobody has said anything about it: a crash that loses this costs an
+ * attempt too early, as it does for a moment anyway. With a million deferred messages these are
+ * nearly all that is written, so they may wait to be written together.
+ */
+static bool
+defer_is_hint(const struct message *message)
+{
+	const struct state *state = &message->state;
+
+	return state->class_count[STATE_OPEN] == state->recipient_count &&
+	       (state->flags & ~(uint32_t)STATE_WARNED) == 0 && state->worker_deaths == 0;
+}
+
 void
 defer_message(struct message *message)
 {
 	struct change *change = change_new(message->core, CHANGE_STATE, message);
 
 	defer_encode(message, change);
+	change->is_hint = defer_is_hint(message);
 	if (message->core->options.planted & CORE_PLANT_LOSE_DEFERRED)
 		change->due_us = UINT64_MAX / 2;
 	message->core->deferred++;

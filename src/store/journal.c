@@ -132,6 +132,8 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 		return ERR_NOSPACE;
 	if (item->txn_count == 0)
 		item->since = journal->now.mono;
+	if (item->txn_count == item->later_count && urgency != JOURNAL_LATER)
+		item->soon_since = journal->now.mono;
 	for (size_t i = 0; i < count; i++) {
 		uint64_t lsn = item->lsn + record_put(&item->bytes, &records[i]);
 
@@ -143,6 +145,7 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 	item->count += (uint32_t)count;
 	item->txn_count++;
 	item->urgent_count += urgency == JOURNAL_NOW;
+	item->later_count += urgency == JOURNAL_LATER;
 	if (done != NULL) {
 		struct journal_txn *txn = MEM_NEW(struct journal_txn);
 
@@ -364,25 +367,41 @@ journal_step(struct journal *journal, struct instant now)
 		journal_writer_step(journal);
 }
 
+/* A batch of hints that would only grow by another block. */
+static bool
+journal_item_is_full(const struct journal_item *item)
+{
+	size_t room = RECORD_BLOCK - item->bytes.len % RECORD_BLOCK;
+
+	return item->bytes.len >= JOURNAL_LATER_MAX || room % RECORD_BLOCK < JOURNAL_LATER_ROOM;
+}
+
 /*
- * How long an open batch waits for company. A client that waits is kept only while others are
+ * Until when an open batch waits for company. A client that waits is kept only while others are
  * likely to come: fewer are here than the last batch had, and that one had several.
  */
 uint64_t
-journal_gather_ns(const struct journal *journal, const struct journal_item *item)
+journal_gather_until_ns(const struct journal *journal, const struct journal_item *item)
 {
+	if (item->later_count == item->txn_count)
+		return journal->is_stopping || journal_item_is_full(item)
+			? 0
+			: item->since.ns + JOURNAL_LATER_NS;
 	if (item->urgent_count == 0)
-		return JOURNAL_SOON_NS;
+		return item->soon_since.ns + JOURNAL_SOON_NS;
 	return journal->last_urgent_count >= JOURNAL_GATHER_MIN
 			&& item->urgent_count < journal->last_urgent_count
-		? JOURNAL_GATHER_NS
+		? item->soon_since.ns + JOURNAL_GATHER_NS
 		: 0;
 }
 
 uint64_t
 journal_prove_at_ns(const struct journal *journal)
 {
-	return journal->is_stopping ? 0 : journal->idle_since.ns + JOURNAL_IDLE_NS;
+	if (journal->is_stopping)
+		return 0;
+	return journal->idle_since.ns
+		+ (journal->is_hint ? JOURNAL_LATER_IDLE_NS : JOURNAL_IDLE_NS);
 }
 
 static uint64_t
@@ -407,7 +426,7 @@ journal_due(const struct journal *journal)
 	if (item != NULL && !item->open)
 		due = 0;
 	else if (item != NULL && item->txn_count > 0)
-		due = journal_min_ns(due, item->since.ns + journal_gather_ns(journal, item));
+		due = journal_min_ns(due, journal_gather_until_ns(journal, item));
 	else if (!journal->proven)
 		due = journal_min_ns(due, journal_prove_at_ns(journal));
 	return (struct mono){ due };

@@ -52,12 +52,22 @@ enum journal_class {
 enum journal_urgency {
 	JOURNAL_NOW,  /* a client waits: flushed as soon as grouping allows */
 	JOURNAL_SOON, /* waits up to JOURNAL_SOON_NS for company */
+	/*
+	 * A hint: if it is lost, work is done once more, and nobody waits. It goes with what else
+	 * goes, when its blocks are full, or after JOURNAL_LATER_NS: padding would be most of it.
+	 */
+	JOURNAL_LATER,
 };
 
 #define JOURNAL_GATHER_NS (1 * NS_PER_MS)    /* after a batch of JOURNAL_GATHER_MIN or more */
 #define JOURNAL_SOON_NS (10 * NS_PER_MS)
+#define JOURNAL_LATER_NS (1 * NS_PER_S)
 #define JOURNAL_IDLE_NS (100 * NS_PER_MS)    /* then the last batch is proven durable */
+/* The same behind a batch of hints alone: where more come, the next one proves it. */
+#define JOURNAL_LATER_IDLE_NS (2 * NS_PER_S)
 enum {
+	JOURNAL_LATER_ROOM = 64, /* less is left of its last block: a batch of hints is full */
+	JOURNAL_LATER_MAX = 32 * 1024, /* bytes of a batch of hints; then it is full in any case */
 	JOURNAL_GATHER_MIN = 4,
 	/* segments that new mail may not have; fewer in small journals */
 	JOURNAL_RESERVE = 3,

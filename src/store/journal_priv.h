@@ -66,7 +66,9 @@ struct journal_item {
 	uint64_t cut;       /* header items */
 	bool open;
 	uint32_t urgent_count; /* transactions that a client waits for */
+	uint32_t later_count;  /* transactions that nobody waits for */
 	struct mono since;  /* of the first append */
+	struct mono soon_since; /* of the first one that is not JOURNAL_LATER */
 	struct buf bytes;
 	struct journal_txns txns;
 };
@@ -169,6 +171,7 @@ struct journal {
 	bool proven; /* the last batch was an empty one behind a flushed one */
 	bool is_stopping;
 	struct mono idle_since;
+	bool is_hint; /* the last batch: nothing but JOURNAL_LATER was in it */
 	struct mono retry_at; /* FAULTED, or after a failed prepare */
 	uint64_t retry_ns;
 	uint64_t prepare_retry_ns; /* 0: the last one worked */
@@ -255,6 +258,7 @@ size_t journal_nodes_size(const struct journal *journal);
 size_t journal_nodes_max(const struct journal *journal);
 /* When an idle journal gets the empty batch that proves the one before it. */
 uint64_t journal_prove_at_ns(const struct journal *journal);
-uint64_t journal_gather_ns(const struct journal *journal, const struct journal_item *item);
+uint64_t journal_gather_until_ns(
+	const struct journal *journal, const struct journal_item *item);
 
 #endif

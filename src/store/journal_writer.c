@@ -417,6 +417,7 @@ journal_batch_durable(struct journal *journal, struct journal_item *item)
 	journal->durable_first = num_max_u64(journal->durable_first, journal->written_first);
 	journal->last_urgent_count = item->urgent_count;
 	journal->proven = item->txn_count == 0;
+	journal->is_hint = item->txn_count > 0 && item->later_count == item->txn_count;
 	journal->idle_since = journal->now.mono;
 	journal->state = JOURNAL_OPEN;
 	if (before == JOURNAL_FAULTED) {
@@ -506,7 +507,7 @@ journal_item_is_due(const struct journal *journal, const struct journal_item *it
 	if (!item->open)
 		return true;
 	return item->txn_count > 0
-		&& journal->now.mono.ns >= item->since.ns + journal_gather_ns(journal, item);
+		&& journal->now.mono.ns >= journal_gather_until_ns(journal, item);
 }
 
 /* An empty batch behind the last one says in its header that that one is durable. */

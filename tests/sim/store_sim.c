@@ -837,7 +837,8 @@ sim_change(struct sim *sim, struct sim_message *message, uint16_t type)
 
 	buf_init(&payload, 0);
 	sim_payload(&payload, message->id, seq);
-	store_txn_begin(&txn, sim->store, JOURNAL_RESULT, JOURNAL_SOON);
+	store_txn_begin(&txn, sim->store, JOURNAL_RESULT,
+		type == RECORD_STATE && rng_one_in(&sim->rng, 2) ? JOURNAL_LATER : JOURNAL_SOON);
 	if (type == RECORD_STATE) {
 		message->due_s = (uint32_t)(wall_s(sim->now.wall) + rng_below(&sim->rng, 3));
 		store_txn_state(&txn, message->ref, message->due_s * US_PER_S, 0,

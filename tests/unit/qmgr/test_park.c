@@ -88,6 +88,7 @@ test_restart__dead_site__no_storm_and_nothing_forgotten(void **state)
 	unsigned refused;
 
 	mail_to_dead_site(bench);
+	bench_pass(bench, 2); /* deferrals wait for company in the journal */
 	refused = bench_logged(bench, "deferred (connect to mx.test");
 	bench_restart(bench);
 	bench_pass(bench, 200);
