@@ -270,6 +270,9 @@ role_master_frame(void *ctx, uint16_t type, struct slice payload, int fd)
 		role_qmgr_open(role);
 	} else if (type == IPC_TYPE_role_log) {
 		role_take_log(role, &any.role_log, fd);
+	} else if (type == IPC_TYPE_role_ping) {
+		channel_send(&role->master, IPC_TYPE_role_pong,
+			&(struct ipc_role_pong){ .number = any.role_ping.number });
 	} else if (type == IPC_TYPE_role_config && callbacks->config != NULL) {
 		role->config_number = any.role_config.number;
 		callbacks->config(role, fd, any.role_config.number);

@@ -24,12 +24,6 @@ enum { KILL_EXTRA_MS = 700 };
 /* --- which processes -------------------------------------------------------------------------- */
 
 static void
-restart_due(void *ctx)
-{
-	process_start(ctx);
-}
-
-static void
 add_processes(struct master *master, enum role_kind kind, uint64_t count)
 {
 	if (!master->options->has_role[kind])
@@ -40,7 +34,7 @@ add_processes(struct master *master, enum role_kind kind, uint64_t count)
 		process->master = master;
 		process->kind = kind;
 		process->slot = (uint32_t)i;
-		loop_timer_init(&process->restart, master->loop, restart_due, process);
+		process_init(process);
 	}
 }
 

@@ -33,6 +33,9 @@ struct process {
 	struct loop_timer restart;
 	struct mono started;
 	uint64_t delay_ns;  /* of the next restart */
+	struct loop_timer watch; /* asks it whether its loop turns */
+	struct mono asked;       /* when the open question was put */
+	uint64_t pings, pongs;   /* equal: no question is open */
 	bool was_revived;   /* qmgr: once more during the stop */
 	bool had_qmgr;      /* it may hold deliveries of a queue manager that died */
 };
@@ -116,6 +119,7 @@ bool log_was_moved(const struct master *master);
 uint8_t log_facility(const struct master *master);
 
 /* process.c */
+void process_init(struct process *process); /* its timers */
 void process_start(struct process *process);
 void process_send_log(struct process *process);
 void process_send_config(struct process *process);

@@ -5,6 +5,7 @@
  * run for GOOD_LIFE begins anew at RESTART_MIN.
  */
 #include "base/check.h"
+#include "base/num.h"
 #include "ipc/client_table.h"
 #include "master/master_priv.h"
 
@@ -24,6 +25,8 @@
 #define RESTART_MIN_NS (100 * NS_PER_MS)
 #define RESTART_MAX_NS (30 * NS_PER_S)
 #define GOOD_LIFE_NS (10 * NS_PER_S)
+/* A process is asked four times in what it may be silent, but not more rarely than this. */
+#define WATCH_MAX_NS (60 * NS_PER_S)
 
 enum { LOG_END_MS = 700 };
 
@@ -38,6 +41,8 @@ channel_frame(void *ctx, uint16_t type, struct slice payload, int fd)
 		(void)close(fd);
 	if (ipc_decode(type, payload, &any) != ERR_OK)
 		return;
+	if (type == IPC_TYPE_role_pong)
+		process->pongs = num_min_u64(any.role_pong.number, process->pings);
 	if (type != IPC_TYPE_role_kill || process->kind != ROLE_QMGR)
 		return;
 	other = process_find(process->master, (pid_t)any.role_kill.pid);
@@ -277,6 +282,59 @@ join_agent(struct process *process)
 	}
 }
 
+/* --- watchdog (rule M2) ----------------------------------------------------------------------- */
+
+static uint64_t
+silence_max_ns(const struct process *process)
+{
+	enum param_id id = process->kind == ROLE_QMGR ? PARAM_QMGR_DAEMON_TIMEOUT
+						      : PARAM_DAEMON_TIMEOUT;
+
+	return config_time_s(process->master->config, NULL, id) * NS_PER_S;
+}
+
+static void
+ask_again(struct process *process)
+{
+	loop_timer_set_ns(
+		&process->watch, num_min_u64(silence_max_ns(process) / 4, WATCH_MAX_NS));
+}
+
+/* Asks whether its loop turns; one that has been silent for too long is killed. */
+static void
+watch_due(void *ctx)
+{
+	struct process *process = ctx;
+	struct mono now = loop_now(process->master->loop).mono;
+	uint64_t max_ns = silence_max_ns(process);
+
+	if (process->pongs == process->pings) {
+		process->asked = now;
+		channel_send(&process->channel, IPC_TYPE_role_ping,
+			&(struct ipc_role_ping){ .number = ++process->pings });
+	} else if (mono_since_ns(now, process->asked) >= max_ns) {
+		log_event(&process->master->log.log, EV_master_silent,
+			LOG_Z(role_name(process->kind)), LOG_I(process->pid),
+			LOG_U(max_ns / NS_PER_S));
+		(void)kill(process->pid, SIGKILL);
+		return;
+	}
+	ask_again(process);
+}
+
+static void
+restart_due(void *ctx)
+{
+	process_start(ctx);
+}
+
+void
+process_init(struct process *process)
+{
+	loop_timer_init(&process->restart, process->master->loop, restart_due, process);
+	loop_timer_init(&process->watch, process->master->loop, watch_due, process);
+}
+
 /* --- start and end ---------------------------------------------------------------------------- */
 
 void
@@ -301,6 +359,8 @@ process_start(struct process *process)
 	process->state = PROCESS_RUNNING;
 	process->had_qmgr = false;
 	process->started = loop_now(master->loop).mono;
+	process->pings = process->pongs = 0;
+	ask_again(process);
 	channel_open(
 		&process->channel, master->loop, pair[0], channel_frame, channel_gone, process);
 	process_send_config(process);
@@ -326,6 +386,7 @@ process_stop(struct process *process, uint32_t grace_ms)
 		process->state = PROCESS_DOWN;
 	if (process->state != PROCESS_RUNNING)
 		return;
+	loop_timer_clear(&process->watch); /* the end of the stop has a time of its own */
 	process->state = PROCESS_LEAVING;
 	channel_send(&process->channel, IPC_TYPE_role_stop,
 		&(struct ipc_role_stop){ .grace_ms = grace_ms });
@@ -368,6 +429,7 @@ process_died(struct process *process, int status)
 	bool was_leaving = process->state == PROCESS_LEAVING;
 
 	channel_close(&process->channel);
+	loop_timer_clear(&process->watch);
 	process->state = PROCESS_DOWN;
 	if (!was_leaving && process->kind == ROLE_QMGR && master->is_stopping &&
 		master->stop_stage < MASTER_LAST_STAGE && !process->was_revived) {

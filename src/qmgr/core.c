@@ -111,6 +111,7 @@ core_new(const struct core_options *options)
 	STAILQ_INIT(&core->unanswered);
 	STAILQ_INIT(&core->ended_order);
 	core->session_next = 1;
+	core->missing_at.ns = UINT64_MAX;
 	core->query_next = 1;
 	core->store = open_store(core);
 	transports_open(core);
@@ -270,6 +271,7 @@ core_config(struct core *core, const struct config *config, struct instant now)
 {
 	core->now = now;
 	core->config = config;
+	core->overdue_at = now.mono;
 	transports_update(core);
 	core_mark(core);
 }
@@ -308,6 +310,8 @@ core_peer_up(struct core *core, core_peer number, enum core_peer_kind kind, uint
 	}
 	if (kind == CORE_PEER_INTAKE || kind == CORE_PEER_LOCAL)
 		intake_hello(peer);
+	if (kind == CORE_PEER_SMTP || kind == CORE_PEER_LOCAL)
+		session_worker_up(core);
 	core_mark(core);
 }
 
@@ -502,8 +506,7 @@ core_due(const struct core *core)
 		return due;
 	if (core->refused_count > 0)
 		due = earlier(due, core->retry_at);
-	if (core->survivors_waiting > 0 && core->is_complete)
-		due = earlier(due, core->inventory_by);
+	due = earlier(due, lease_due(core));
 	due = earlier(due, snapshot_due(core));
 	if (core->is_dirty || clock_watch_is_due(core))
 		due = earlier(due, core->now.mono);

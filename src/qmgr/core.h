@@ -105,6 +105,7 @@ enum core_plant {
 	CORE_PLANT_BATCH_AGAIN = 131072, /* a batch of recipients begins with the last one again */
 	CORE_PLANT_BATCH_STOPS = 262144, /* nothing follows a batch with nothing to deliver */
 	CORE_PLANT_LOSE_CROWDED = 524288, /* mail that waits for room at its site is forgotten */
+	CORE_PLANT_NO_DEADLINE = 1048576, /* a worker may have a transaction for ever */
 };
 
 enum { CORE_MACHINE_SIZE = 16 };

@@ -177,7 +177,9 @@ struct lease {
 	struct peer *peer;
 	uint32_t *locked;           /* a survivor's: its recipient numbers */
 	uint32_t locked_count;
+	struct mono locked_at;      /* a survivor's: when it was named */
 	bool is_sent;
+	bool is_overdue;            /* it has been with its worker for too long */
 	bool has_kept;              /* its result came while the message was being read */
 	struct buf kept;            /* that frame's payload */
 	LIST_ENTRY(lease) peer_link;
@@ -242,6 +244,7 @@ struct peer {
 	bool is_leaving; /* it takes no session any more: its process stops */
 	bool is_survivor;        /* its inventory is not complete */
 	bool is_condemned;       /* it came too late, and is to be killed */
+	bool is_overdue;         /* a transaction hangs there: it gets no more, and ends */
 	unsigned rights;         /* enum core_right */
 	char *user;              /* for the log */
 	struct mono inventory_by;
@@ -317,6 +320,8 @@ struct core {
 	struct peer *resolver;
 	uint32_t survivors_waiting;
 	struct mono inventory_by;
+	struct mono overdue_at;      /* no lease is too old before */
+	struct mono missing_at;      /* when a transport without worker is looked at again */
 
 	uint64_t floor_us;           /* time of the newest block of queue IDs */
 	uint64_t own_next, own_end;  /* block for our own messages */
@@ -503,6 +508,8 @@ void session_refused(struct session *session, bool is_permanent, struct slice ds
 void session_ready(struct peer *peer, const struct ipc_session_ready *ready);
 void session_ended(struct peer *peer, const struct ipc_session_end *end);
 void session_lost(struct session *session); /* its worker died */
+void session_retire(struct session *session); /* it ends with what it has */
+void session_worker_up(struct core *core);
 void session_lease_over(struct session *session, struct lease *lease);
 struct session *session_find(struct peer *peer, uint64_t number);
 void session_free_all(struct core *core);
@@ -518,7 +525,8 @@ void lease_return(struct peer *peer, const struct ipc_work_return *back);
 void lease_inventory_item(struct peer *peer, const struct ipc_inventory_item *item);
 void lease_inventory_end(struct peer *peer, const struct ipc_inventory_end *end);
 void lease_worker_died(struct peer *peer);
-void lease_step(struct core *core); /* kills survivors that say nothing */
+void lease_step(struct core *core); /* ends survivors that say nothing, and leases too old */
+struct mono lease_due(const struct core *core);
 void lease_keep_result(struct lease *lease, const struct ipc_result *result);
 void lease_replay_results(struct message *message); /* its bytes are there now */
 void lease_drop_locks(struct message *message);     /* it cannot be read */

@@ -6,6 +6,10 @@
  * death of the queue manager survivors name theirs: these are leases without a session, and their
  * messages are LOCKED until each has its result or its worker has died (replaces rule F13).
  *
+ * A lease ends after daemon_timeout (rules X5, Y19): whoever has it gets no more work, and when all
+ * else that it has is through, its process is killed. Only its end says that nothing of it goes on,
+ * so only then does the message go out again, as after any other death.
+ *
  * Anybody can guess a lease's name, and a result that is believed for it is worth a message.
  * So work carries a token, a keyed hash of the name and of the process that was given it, and
  * an inventory must repeat it. Its key outlives the queue manager: master keeps it.
@@ -166,6 +170,7 @@ lease_inventory_item(struct peer *peer, const struct ipc_inventory_item *item)
 	lease = mem_new(sizeof(*lease));
 	lease->message = message;
 	lease->peer = peer;
+	lease->locked_at = core->now.mono;
 	lease->attempt = item->attempt;
 	buf_init(&lease->kept, 0);
 	LIST_INSERT_HEAD(&peer->leases, lease, peer_link);
@@ -206,8 +211,8 @@ lease_inventory_end(struct peer *peer, const struct ipc_inventory_end *end)
  * what it may be delivering is given out. One that never came counts as dead: master saw it die
  * before it could be announced; so does one that is there as long again after it was condemned.
  */
-void
-lease_step(struct core *core)
+static void
+inventories_step(struct core *core)
 {
 	struct peer *peer, *next;
 	uint32_t alive = 0;
@@ -233,6 +238,113 @@ lease_step(struct core *core)
 	if (alive == 0)
 		active_inventories_complete(core);
 	core_mark(core);
+}
+
+/* --- deadlines -------------------------------------------------------------------------------- */
+
+/* When its transaction began; false: it has not. */
+static bool
+lease_begun(const struct lease *lease, struct mono *ret_begun)
+{
+	const struct session *session = lease->session;
+
+	if (session != NULL && session->lease != lease)
+		return false;
+	*ret_begun = session != NULL ? session->begun : lease->locked_at;
+	return true;
+}
+
+static void
+say_overdue(struct lease *lease)
+{
+	if (!lease->is_overdue)
+		log_event(lease->message->core->log, EV_qmgr_overdue,
+			LOG_Z(lease->message->id_text), LOG_U(lease->peer->pid));
+	lease->is_overdue = true;
+}
+
+static void
+retire(struct peer *peer)
+{
+	struct session *session, *next;
+
+	if (peer->is_overdue)
+		return;
+	peer->is_overdue = peer->is_leaving = true;
+	for (session = LIST_FIRST(&peer->sessions); session != NULL; session = next) {
+		next = LIST_NEXT(session, peer_link);
+		session_retire(session);
+	}
+}
+
+/* Looks at what a worker has; *next_due: when to look again. */
+static void
+check_deadlines(struct peer *peer, uint64_t limit_ns, struct mono *next_due)
+{
+	struct core *core = peer->core;
+	struct lease *lease;
+	struct mono begun, due;
+	bool is_busy = false, is_overdue = false;
+
+	LIST_FOREACH (lease, &peer->leases, peer_link) {
+		if (!lease_begun(lease, &begun))
+			continue;
+		due = mono_add_ns(begun, limit_ns);
+		if (due.ns <= core->now.mono.ns) {
+			is_overdue = true;
+			say_overdue(lease);
+			continue;
+		}
+		is_busy = true;
+		if (due.ns < next_due->ns)
+			*next_due = due;
+	}
+	if (!is_overdue || peer->is_condemned)
+		return;
+	retire(peer);
+	if (is_busy) {
+		/* The others are given the time that they would have had. */
+		*next_due = mono_add_ns(core->now.mono, NS_PER_S);
+		return;
+	}
+	peer->is_condemned = true;
+	core->options.out->kill(core->options.ctx, peer->pid);
+}
+
+static void
+deadlines_step(struct core *core)
+{
+	uint64_t limit_ns = config_time_s(core->config, NULL, PARAM_DAEMON_TIMEOUT) * NS_PER_S;
+	struct peer *peer, *next;
+
+	if (core->now.mono.ns < core->overdue_at.ns ||
+		(core->options.planted & CORE_PLANT_NO_DEADLINE))
+		return;
+	core->overdue_at = mono_add_ns(core->now.mono, limit_ns);
+	HASH_ITER(by_number, core->peers, peer, next)
+	{
+		if (!peer->is_survivor)
+			check_deadlines(peer, limit_ns, &core->overdue_at);
+	}
+}
+
+void
+lease_step(struct core *core)
+{
+	inventories_step(core);
+	deadlines_step(core);
+}
+
+struct mono
+lease_due(const struct core *core)
+{
+	struct mono due = { UINT64_MAX };
+
+	if (core->lease_count + core->lock_count > 0)
+		due = core->overdue_at;
+	if (core->survivors_waiting > 0 && core->is_complete && core->inventory_by.ns < due.ns)
+		due = core->inventory_by;
+	return due;
 }
 
 /* --- results that come while the message is being read ---------------------------------------- */

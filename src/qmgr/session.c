@@ -16,6 +16,9 @@
 #include "qmgr/reaction.h"
 #include "qmgr/transports.h"
 
+/* A worker that has died is there again sooner than this, or its transport waits (rule X1). */
+#define MISSING_NS (5 * NS_PER_S)
+
 /* Where a transaction takes as long as this, the way to us and back does not show any more. */
 enum { SLOW_NS = 200 * 1000 * 1000 };
 
@@ -235,6 +238,16 @@ static bool
 was_ready(const struct session *session)
 {
 	return session->phase == SESSION_IDLE || session->phase == SESSION_BUSY;
+}
+
+/* It begins nothing more: the worker ends it when it is idle. */
+void
+session_retire(struct session *session)
+{
+	if (session->is_closing || session->phase == SESSION_RESOLVING)
+		return;
+	session->is_closing = true;
+	SEND(session->core, session->peer->number, session_close, .session = session->number);
 }
 
 /* Its worker died; its leases are settled already (lease.c). */
@@ -542,8 +555,11 @@ struct mono
 session_due(const struct core *core)
 {
 	const struct session *session = TAILQ_FIRST(&core->recalls);
+	struct mono due = core->missing_at;
 
-	return session == NULL ? (struct mono){ UINT64_MAX } : session->recall_at;
+	if (session != NULL && session->recall_at.ns < due.ns)
+		due = session->recall_at;
+	return due;
 }
 
 void
@@ -560,24 +576,73 @@ session_recall_message(const struct message *message)
 	}
 }
 
-void
-session_step(struct core *core)
+/*
+ * Rule X1: no process does the work of a transport. A role that has died is there again in a moment
+ * and its mail waits as it is; after MISSING_NS the mail of this transport is deferred.
+ */
+static void
+worker_missing(struct core *core, struct transport *transport)
 {
+	struct mono until;
+
+	if (!transport->is_missing_worker)
+		transport->missing_since = core->now.mono;
+	transport->is_missing_worker = true;
+	until = mono_add_ns(transport->missing_since, MISSING_NS);
+	if (core->now.mono.ns < until.ns) {
+		if (until.ns < core->missing_at.ns)
+			core->missing_at = until;
+		return;
+	}
+	transport->is_missing_worker = false;
+	log_event(core->log, EV_qmgr_no_worker, LOG_Z(transport->name),
+		LOG_U(config_time_s(core->config, NULL, PARAM_TRANSPORT_RETRY_TIME)));
+	sched_transport_fail(core->sched, transport->sched, SLICE_LIT("4.3.0"),
+		SLICE_LIT("mail transport unavailable"), core->now.mono);
+}
+
+void
+session_worker_up(struct core *core)
+{
+	struct transport *transport, *next;
+
+	HASH_ITER(hh, core->transports, transport, next)
+	{
+		transport->is_missing_worker = false;
+	}
+}
+
+static void
+grant_sessions(struct core *core)
+{
+	unsigned misses = 0, rounds = HASH_COUNT(core->transports);
 	struct sched_destination *destination;
 
-	drain(core);
-	feed_sessions(core);
-	recall_step(core);
-	while ((destination = sched_session_next(core->sched, core->now.mono)) != NULL) {
+	/* A transport without worker comes again and again; others have their turns between. */
+	while (misses <= rounds &&
+		(destination = sched_session_next(core->sched, core->now.mono)) != NULL) {
 		struct transport *transport =
 			sched_transport_ctx(sched_destination_transport(destination));
 
 		if (choose_worker(core, transport->kind) == NULL) {
 			sched_session_closed(core->sched, destination, false);
-			break;
+			worker_missing(core, transport);
+			misses++;
+			continue;
 		}
+		misses = 0;
 		nexthop_want(session_new(core, transport, destination));
 	}
+}
+
+void
+session_step(struct core *core)
+{
+	core->missing_at.ns = UINT64_MAX;
+	drain(core);
+	feed_sessions(core);
+	recall_step(core);
+	grant_sessions(core);
 	drain(core);
 }
 

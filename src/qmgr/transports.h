@@ -35,6 +35,8 @@ struct transport {
 	uint16_t port;     /* of next hops that name none */
 	bool use_mx;
 	bool is_deferred;  /* in defer_transports (rule R48) */
+	bool is_missing_worker; /* nobody does its work */
+	struct mono missing_since;
 	struct sched_transport *sched; /* NULL unless SMTP or LOCAL */
 	UT_hash_handle hh;
 };

@@ -126,6 +126,8 @@ void
 sched_transport_fail(struct sched *sched, struct sched_transport *transport, struct slice dsn,
 	struct slice reason, struct mono now)
 {
+	if (transport->is_dead)
+		return; /* X3: its timer runs on */
 	transport->is_dead = true;
 	transport->due = mono_add_ns(now, sched->options.transport_dead_ns);
 	text_set(&transport->dead, dsn, reason);

@@ -3,7 +3,7 @@
  *
  * Disk, clock, clients, operators, workers and resolver are simulated; frames are the real ones. At
  * random moments the queue manager or a worker is killed, or the power of the whole machine fails;
- * workers and the resolver stall, a worker lies (it tells results that it was not asked for), an
+ * workers and the resolver stall, a transaction hangs for ever, a worker lies (it tells results that it was not asked for), an
  * operator holds, releases, deletes, requeues, expires and flushes; the machine is cloned, or its queue is
  * marked as a copy. Then faults end, time goes on, and the oracle judges:
  *
@@ -18,7 +18,8 @@
  *   - nothing that was in a copied queue is given out before an operator releases it
  *   - no recipient is given out while it is given out: not by the same queue manager, not by the next
  *   - never more sessions to a destination than its limit, never more messages active than theirs
- *   - a liar is found out, an honest peer is not called bad
+ *   - a liar is found out, an honest peer is not called bad; a worker with which a transaction hangs
+ *     is killed, but not while it has another one under way
  *   - nothing waits for ever
  *
  * The world is one thread and has no time of its own: a seed always gives the same history.
@@ -106,6 +107,7 @@ struct message {
 struct transaction {
 	bool is_used;
 	bool is_begun;
+	bool is_stuck; /* it never ends */
 	uint64_t session; /* 0: of a dead queue manager */
 	struct buf work;
 };
@@ -311,12 +313,38 @@ out_pending(void *ctx, core_peer peer)
 }
 
 static void
+condemn(struct world *world, uint32_t pid)
+{
+	if (world->condemned_count < ACTOR_COUNT)
+		world->condemned[world->condemned_count++] = pid;
+}
+
+/* Whether nothing but transactions that hang is under way. */
+static bool
+is_stuck(const struct worker *worker)
+{
+	unsigned stuck = 0, others = 0;
+
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		const struct transaction *transaction = &worker->transactions[i];
+
+		stuck += transaction->is_used && transaction->is_stuck;
+		others += transaction->is_used && transaction->is_begun && !transaction->is_stuck;
+	}
+	return stuck > 0 && others == 0;
+}
+
+/* rules: X5 */
+static void
 out_kill(void *ctx, uint32_t pid)
 {
 	struct world *world = ctx;
 
-	if (world->condemned_count < ACTOR_COUNT)
-		world->condemned[world->condemned_count++] = pid;
+	for (int actor = ACTOR_WORKER; actor < ACTOR_COUNT; actor++)
+		if (world->pids[actor] == pid && !world->owes_inventory[actor] &&
+			!is_stuck(&world->workers[actor - ACTOR_WORKER]))
+			fail(world, "a worker is to be killed that does its work");
+	condemn(world, pid);
 }
 
 /* The driver closes its channel, so master sees it end. */
@@ -328,7 +356,7 @@ out_bad_peer(void *ctx, core_peer peer, const char *why)
 	(void)why;
 	if (peer != world->liar)
 		fail(world, "the core calls an honest peer bad");
-	out_kill(world, world->pids[actor_of(world, peer)]);
+	condemn(world, world->pids[actor_of(world, peer)]);
 	world->liar = 0;
 }
 
@@ -977,12 +1005,14 @@ worker_act(struct world *world, int actor)
 		struct transaction *transaction =
 			&worker->transactions[(at + (unsigned)i) % SESSIONS_MAX];
 
-		if (!transaction->is_used || waits(worker, transaction))
+		if (!transaction->is_used || transaction->is_stuck || waits(worker, transaction))
 			continue;
-		if (!transaction->is_begun)
-			transaction->is_begun = true;
-		else
+		if (transaction->is_begun) {
 			finish(world, actor, transaction);
+		} else {
+			transaction->is_begun = true;
+			transaction->is_stuck = !world->is_calm && chance(world, 200);
+		}
 		break;
 	}
 	if (world->peers[actor] == 0)
@@ -1650,6 +1680,7 @@ static const struct seeds_plant plants[] = {
 	{ "forget-success", CORE_PLANT_FORGET_SUCCESS },
 	{ "report-never", CORE_PLANT_REPORT_NEVER },
 	{ "forget-copy", CORE_PLANT_FORGET_COPY },
+	{ "no-deadline", CORE_PLANT_NO_DEADLINE }, /* rules: X5 Y19 */
 	{ "batch-again", CORE_PLANT_BATCH_AGAIN }, /* rules: K11 */
 	{ "batch-stops", CORE_PLANT_BATCH_STOPS }, /* rules: F14 D24 */
 };
@@ -1663,6 +1694,7 @@ make_config(const char *lifetime, const char *policy)
 		"qmgr_message_active_limit=25", "minimal_backoff_time=1s", "maximal_backoff_time=4s",
 		"default_destination_concurrency_failed_cohort_limit=3",
 		"journal_segment_size=1048576", "expiry_rate=2", lifetime, policy_line,
+		"daemon_timeout=120s",
 		"qmgr_message_recipient_limit=25", "qmgr_message_recipient_minimum=1",
 		"default_recipient_refill_limit=3", "default_recipient_refill_delay=1s" };
 	struct config_options options = { .directory_fd = -1,

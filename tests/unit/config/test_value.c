@@ -57,6 +57,7 @@ test_params__defaults__are_postfixs(void **state)
 {
 	static const char *const defaults[][2] = {
 		{ "minimal_backoff_time", "300s" }, { "maximal_backoff_time", "4000s" },
+		{ "daemon_timeout", "18000s" }, { "qmgr_daemon_timeout", "1000s" },
 		{ "maximal_queue_lifetime", "5d" }, { "bounce_queue_lifetime", "5d" },
 		{ "transport_retry_time", "60s" }, { "qmgr_message_active_limit", "20000" },
 		{ "qmgr_message_recipient_limit", "20000" },

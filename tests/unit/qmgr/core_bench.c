@@ -62,8 +62,10 @@ out_pending(void *ctx, core_peer peer)
 static void
 out_kill(void *ctx, uint32_t pid)
 {
-	(void)ctx;
+	struct bench *bench = ctx;
+
 	(void)pid;
+	bench->kill_count++;
 }
 
 static void
@@ -593,6 +595,21 @@ bench_ask(struct bench *bench, const char *command, const char *const *words)
 	buf_clear(&bench->answer);
 	tell(bench, PEER_TOOL, IPC_TYPE_control_request, &request);
 	buf_done(&list);
+	bench_run(bench);
+}
+
+void
+bench_worker_dies(struct bench *bench)
+{
+	drop_peers(bench);
+	core_peer_down(bench->core, PEER_WORKER, bench->now);
+	bench_run(bench);
+}
+
+void
+bench_worker_comes(struct bench *bench)
+{
+	core_peer_up(bench->core, PEER_WORKER, CORE_PEER_SMTP, PEER_WORKER, false, NULL, bench->now);
 	bench_run(bench);
 }
 

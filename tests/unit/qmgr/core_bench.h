@@ -55,6 +55,7 @@ struct bench {
 	enum ipc_resolve_status resolve_status; /* the answer, for 60 s */
 	uint64_t session;     /* the last one that came up */
 	bool is_down;         /* d.test takes no session */
+	unsigned kill_count;  /* how often a process was to be killed */
 };
 
 /* `overrides` ends with NULL: name=value. */
@@ -88,6 +89,10 @@ void bench_commit(struct bench *bench, uint64_t txn, uint64_t queue_id, const ch
 
 /* Ends all held back transactions: `kind` for each recipient, and whether the content was damaged. */
 void bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt);
+
+/* The worker dies with all that it has; and another one comes. */
+void bench_worker_dies(struct bench *bench);
+void bench_worker_comes(struct bench *bench);
 
 /* The worker closes the last session, which is idle. */
 void bench_end_session(struct bench *bench);

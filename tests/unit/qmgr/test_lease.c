@@ -1,0 +1,130 @@
+/*
+ * test_lease.c - unit tests of qmgr/lease and qmgr/session: workers that hang, die or are not there
+ *
+ * Goal: a transaction is not with its worker for longer than daemon_timeout, and goes out again only
+ * when that one is dead; a role without process keeps only its own mail waiting.
+ * Method: the core on a bench with time by hand. Each bench has its own daemon_timeout.
+ */
+#include "core_bench.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static struct bench bench;
+
+/* rules: X5 Y19 T55 */
+static void
+test_X5__no_result_in_daemon_timeout__worker_is_ended_and_its_mail_goes_again(void **state)
+{
+	static const char *const overrides[] = { "daemon_timeout=100s", NULL };
+
+	(void)state;
+	bench_start(&bench, overrides);
+	(void)bench_mail(&bench, "s@x.test", "wait@d.test");
+	bench_pass(&bench, 98);
+	assert_int_equal(bench.kill_count, 0);
+	bench_pass(&bench, 4);
+	assert_int_equal(bench.kill_count, 1);
+	assert_int_equal(bench_logged(&bench, ": timeout receiving delivery status from process "), 1);
+	/* Until it is dead it may still be delivering. */
+	bench_pass(&bench, 50);
+	assert_int_equal(bench_tried(&bench, "wait@d.test"), 1);
+	assert_int_equal(bench.kill_count, 1);
+	bench_worker_dies(&bench);
+	bench_worker_comes(&bench);
+	assert_int_equal(bench_tried(&bench, "wait@d.test"), 2);
+	bench_answer(&bench, IPC_OUTCOME_DELIVERED, false);
+	assert_int_equal(bench_messages(&bench), 0);
+	bench_stop(&bench);
+}
+
+/* rules: X5 */
+static void
+test_X5__other_transactions_of_the_worker__have_their_time_and_no_new_ones_come(void **state)
+{
+	static const char *const overrides[] = { "daemon_timeout=100s", NULL };
+
+	(void)state;
+	bench_start(&bench, overrides);
+	(void)bench_mail(&bench, "s@x.test", "wait@d.test");
+	bench_pass(&bench, 60);
+	(void)bench_mail(&bench, "s@x.test", "wait@e.test");
+	bench_pass(&bench, 50);
+	assert_int_equal(bench_logged(&bench, ": timeout receiving delivery status from process "), 1);
+	assert_int_equal(bench.kill_count, 0);
+	(void)bench_mail(&bench, "s@x.test", "ok@e.test");
+	assert_int_equal(bench_tried(&bench, "ok@e.test"), 0);
+	bench_pass(&bench, 60);
+	assert_int_equal(bench.kill_count, 1);
+	bench_stop(&bench);
+}
+
+/* rules: X1 X3 X4 T27 B8 */
+static void
+test_X1__role_without_process__only_its_transport_waits(void **state)
+{
+	static const char *const overrides[] = { "mydestination=here.test", NULL };
+
+	(void)state;
+	bench_start(&bench, overrides);
+	(void)bench_mail(&bench, "s@x.test", "ok1@here.test");
+	(void)bench_mail(&bench, "s@x.test", "ok2@d.test");
+	assert_int_equal(bench_tried(&bench, "ok2@d.test"), 1);
+	bench_pass(&bench, 3);
+	assert_int_equal(bench_logged(&bench, "status=deferred"), 0);
+	bench_pass(&bench, 3);
+	assert_int_equal(bench_logged(&bench, "to=<ok1@here.test>"), 1);
+	assert_int_equal(bench_logged(&bench, "dsn=4.3.0, status=deferred (mail transport unavailable)"), 1);
+	assert_int_equal(bench_logged(&bench, "no process that delivers by transport local"), 1);
+	/* As long as transport_retry_time says its mail is deferred at once, and nothing else is. */
+	bench_pass(&bench, 40);
+	(void)bench_mail(&bench, "s@x.test", "ok3@here.test ok4@d.test");
+	assert_int_equal(bench_logged(&bench, "to=<ok3@here.test>"), 1);
+	assert_int_equal(bench_tried(&bench, "ok4@d.test"), 1);
+	/* Then it is tried again; what came meanwhile has not made it longer. */
+	bench_pass(&bench, 22);
+	(void)bench_mail(&bench, "s@x.test", "ok5@here.test");
+	assert_int_equal(bench_logged(&bench, "to=<ok5@here.test>"), 0);
+	bench_pass(&bench, 6);
+	assert_int_equal(bench_logged(&bench, "to=<ok5@here.test>"), 1);
+	assert_int_equal(bench_logged(&bench, "no process that delivers by transport local"), 2);
+	bench_stop(&bench);
+}
+
+/* rules: X1 */
+static void
+test_X1__worker_that_is_there_again_in_a_moment__nothing_is_deferred(void **state)
+{
+	static const char *const overrides[] = { NULL };
+
+	(void)state;
+	bench_start(&bench, overrides);
+	bench_worker_dies(&bench);
+	(void)bench_mail(&bench, "s@x.test", "ok@d.test");
+	bench_pass(&bench, 4);
+	bench_worker_comes(&bench);
+	assert_int_equal(bench_tried(&bench, "ok@d.test"), 1);
+	bench_worker_dies(&bench);
+	(void)bench_mail(&bench, "s@x.test", "ok2@d.test");
+	bench_pass(&bench, 4);
+	assert_int_equal(bench_logged(&bench, "status=deferred"), 0);
+	bench_stop(&bench);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			test_X5__no_result_in_daemon_timeout__worker_is_ended_and_its_mail_goes_again),
+		cmocka_unit_test(
+			test_X5__other_transactions_of_the_worker__have_their_time_and_no_new_ones_come),
+		cmocka_unit_test(test_X1__role_without_process__only_its_transport_waits),
+		cmocka_unit_test(test_X1__worker_that_is_there_again_in_a_moment__nothing_is_deferred),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
