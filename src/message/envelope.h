@@ -30,6 +30,11 @@ enum envelope_flags {
 	ENVELOPE_DOUBLE_BOUNCE = 32, /* a report about a report */
 };
 
+enum envelope_smtputf8 {
+	ENVELOPE_SMTPUTF8_NEEDED = 1, /* next hops must speak it: the header is not ASCII */
+	ENVELOPE_SMTPUTF8_ASKED = 2,  /* it is needed only if an address is not ASCII */
+};
+
 enum envelope_rewrite {
 	ENVELOPE_REWRITE_LOCAL = 0,  /* completed with myorigin and mydomain */
 	ENVELOPE_REWRITE_REMOTE = 1, /* a stranger's: header addresses stay as they are */

@@ -1,5 +1,5 @@
 /*
- * smtp_body.c - what goes into the socket: commands, then the content as it is, or stuffed
+ * smtp_body.c - what goes into the socket: commands, then the content as it is, stuffed, or 7-bit
  *
  * Content that needs no change goes out with one writev() straight from the work's memory, behind
  * the commands. Stuffed and large content pass through a piece of bounded size (smtp_text.h).
@@ -11,6 +11,9 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+/* SURVEY_STEP: of a large file in one turn of the loop, so that other sessions go on. */
+enum { SURVEY_STEP = 1024 * 1024 };
 
 #define END SLICE_LIT(".\r\n")
 
@@ -34,12 +37,115 @@ body_begin(struct smtp_session *session)
 	session->file_at = 0;
 	session->text = (struct smtp_text){ 0 };
 	session->body_prepared = false;
+	body_done(session);
+	session->survey_at = 0;
+	session->current->job.size =
+		session->current->ipc.head.len + session->current->ipc.content_length;
+	session->current->job.misfit = NULL;
 	if (session->current->fd >= 0) {
 		if (session->file_hash == NULL)
 			session->file_hash = hash_stream_new();
 		hash_stream_reset(session->file_hash);
 	}
 }
+
+void
+body_done(struct smtp_session *session)
+{
+	downgrade_free(session->downgrade);
+	session->downgrade = NULL;
+	session->is_surveying = false;
+}
+
+/* --- 8-bit content for a host that takes 7 bits ----------------------------------------------- */
+
+static bool
+is_survey_needed(const struct smtp_session *session)
+{
+	const struct smtp_job *job = &session->current->job;
+
+	/* SMTPUTF8 comes with 8BITMIME (RFC 6531 3.1). */
+	return job->body_8bit && !job->is_whatif &&
+	       !(session->proto.caps & (SMTP_CAP_8BITMIME | SMTP_CAP_SMTPUTF8)) &&
+	       !config_bool(session->worker->config, session->service,
+		       PARAM_DISABLE_MIME_OUTPUT_CONVERSION);
+}
+
+/* Up to SURVEY_STEP bytes of a file; true: that was all. What it lacks is found when it is sent. */
+static bool
+survey_file(struct smtp_session *session)
+{
+	static uint8_t bytes[SMTP_PIECE];
+	const struct work *work = session->current;
+
+	for (size_t done = 0; done < SURVEY_STEP;) {
+		ssize_t got = pread(work->fd, bytes, sizeof(bytes), (off_t)session->survey_at);
+
+		if (got <= 0)
+			return true;
+		downgrade_survey(session->downgrade, slice_make(bytes, (size_t)got));
+		session->survey_at += (uint64_t)got;
+		done += (size_t)got;
+	}
+	return false;
+}
+
+bool
+body_survey(struct smtp_session *session)
+{
+	struct work *work = session->current;
+	bool is_needed;
+
+	if (session->downgrade == NULL) {
+		if (!is_survey_needed(session))
+			return true;
+		session->downgrade = downgrade_new();
+		downgrade_survey(session->downgrade, work->ipc.head);
+		if (work->fd < 0)
+			downgrade_survey(session->downgrade, work->ipc.content);
+	}
+	session->is_surveying = work->fd >= 0 && !survey_file(session);
+	if (session->is_surveying)
+		return false;
+	work->job.misfit = downgrade_settle(session->downgrade, &is_needed);
+	if (is_needed)
+		work->job.size += downgrade_growth(session->downgrade);
+	else
+		body_done(session);
+	return true;
+}
+
+/* The next bytes of the content, 7-bit if the host wants that, into the piece. */
+static void
+put_content(struct smtp_session *session, struct slice bytes)
+{
+	struct buf converted;
+
+	if (session->downgrade == NULL) {
+		smtp_text_stuff(&session->text, &session->piece, bytes);
+		return;
+	}
+	buf_init(&converted, 0);
+	downgrade_convert(session->downgrade, bytes, &converted);
+	smtp_text_stuff(&session->text, &session->piece, buf_slice(&converted));
+	buf_done(&converted);
+}
+
+static void
+put_end(struct smtp_session *session)
+{
+	struct buf converted;
+
+	buf_init(&converted, 0);
+	if (session->downgrade != NULL)
+		downgrade_convert_end(session->downgrade, &converted);
+	smtp_text_stuff(&session->text, &session->piece, buf_slice(&converted));
+	smtp_text_end(&session->text, &session->piece);
+	buf_add(&session->piece, END);
+	buf_done(&converted);
+}
+
+/* --- pieces ----------------------------------------------------------------------------------- */
 
 /* The next bytes of a large file into the piece. */
 static enum err
@@ -57,15 +163,14 @@ read_piece(struct smtp_session *session)
 
 	hash_stream_add(session->file_hash, part);
 	if (session->file_at == 0)
-		smtp_text_stuff(&session->text, &session->piece, work->ipc.head);
+		put_content(session, work->ipc.head);
 	session->file_at += part.len;
-	smtp_text_stuff(&session->text, &session->piece, part);
+	put_content(session, part);
 	if (session->file_at < work->ipc.content_length)
 		return ERR_OK;
 	if (body_is_corrupt(session) || session->file_at > work->ipc.content_length)
 		return ERR_CORRUPT;
-	smtp_text_end(&session->text, &session->piece);
-	buf_add(&session->piece, END);
+	put_end(session);
 	return ERR_OK;
 }
 
@@ -81,14 +186,13 @@ prepare(struct smtp_session *session)
 	if (work->fd >= 0)
 		return;
 	/* Who says that no line begins with a dot need not be right. */
-	if (!work->ipc.dotted && smtp_text_is_clean(work->ipc.head) &&
+	if (session->downgrade == NULL && !work->ipc.dotted && smtp_text_is_clean(work->ipc.head) &&
 		smtp_text_is_clean(work->ipc.content))
 		return;
 	work->ipc.dotted = 1;
-	smtp_text_stuff(&session->text, &session->piece, work->ipc.head);
-	smtp_text_stuff(&session->text, &session->piece, work->ipc.content);
-	smtp_text_end(&session->text, &session->piece);
-	buf_add(&session->piece, END);
+	put_content(session, work->ipc.head);
+	put_content(session, work->ipc.content);
+	put_end(session);
 }
 
 /* What is left to be written, in at most four parts. */

@@ -307,10 +307,17 @@ is_refused_here(struct smtp_proto *proto)
 		decide_all(proto, IPC_OUTCOME_BOUNCED, "5.3.4", reason, NULL);
 		return true;
 	}
-	if (job->smtputf8 && !(proto->caps & SMTP_CAP_SMTPUTF8)) {
+	if (job->needs_smtputf8 && !(proto->caps & SMTP_CAP_SMTPUTF8)) {
 		(void)snprintf(reason, sizeof(reason),
 			"SMTPUTF8 is required, but was not offered by host %s", proto->host);
 		decide_all(proto, IPC_OUTCOME_BOUNCED, "5.6.7", reason, NULL);
+		return true;
+	}
+	if (job->misfit != NULL) {
+		(void)snprintf(reason, sizeof(reason),
+			"8BITMIME is required, but was not offered by host %s: %s", proto->host,
+			job->misfit);
+		decide_all(proto, IPC_OUTCOME_BOUNCED, "5.6.3", reason, NULL);
 		return true;
 	}
 	return false;

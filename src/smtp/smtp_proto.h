@@ -66,7 +66,8 @@ struct smtp_job {
 	const struct ipc_recipient *recipients;
 	uint32_t count;
 	uint64_t size; /* head and content */
-	bool smtputf8, body_8bit;
+	bool smtputf8, needs_smtputf8, body_8bit;
+	const char *misfit; /* why it cannot be made 7-bit, as this host needs it; or NULL */
 	bool is_whatif; /* nothing behind RCPT: its replies are the outcomes (Y16) */
 	uint8_t ret;
 	struct slice envid;
@@ -116,7 +117,7 @@ void smtp_proto_done(struct smtp_proto *proto);
 
 void smtp_proto_input(struct smtp_proto *proto, struct slice bytes);
 
-/* In state IDLE only. It may be `finished` at once (size, SMTPUTF8). */
+/* In state IDLE only. It may be `finished` at once (size, SMTPUTF8, 8BITMIME). */
 void smtp_proto_begin(struct smtp_proto *proto, const struct smtp_job *job);
 void smtp_proto_body_sent(struct smtp_proto *proto);
 

@@ -173,6 +173,7 @@ session_free(struct smtp_session *session)
 	work_free(session->next);
 	if (session->file_hash != NULL)
 		hash_stream_free(session->file_hash);
+	body_done(session);
 	buf_done(&session->piece);
 	buf_done(&session->host_bytes);
 	mem_free(session->hosts);
@@ -400,7 +401,29 @@ begin_work(struct smtp_session *session)
 		session->current = NULL;
 		return;
 	}
-	smtp_proto_begin(&session->proto, work_begin(work));
+	if (body_survey(session))
+		smtp_proto_begin(&session->proto, work_begin(work));
+}
+
+/* The survey of a large content, piece by piece; the peer may have gone meanwhile. */
+static void
+go_on_surveying(struct smtp_session *session)
+{
+	if (!body_survey(session)) {
+		loop_timer_set_ns(&session->timer, 1);
+		return;
+	}
+	if (session->proto.state == SMTP_IDLE) {
+		smtp_proto_begin(&session->proto, work_begin(session->current));
+	} else if (has_begun_work(session)) {
+		(void)snprintf(session->fail_dsn, sizeof(session->fail_dsn), "4.4.2");
+		(void)snprintf(session->fail_reason, sizeof(session->fail_reason),
+			"lost connection with %s", session->host->text);
+		close_connection(session);
+		session_next_host(session);
+		return;
+	}
+	session_run(session);
 }
 
 void
@@ -524,7 +547,7 @@ session_run(struct smtp_session *session)
 	struct smtp_proto *proto = &session->proto;
 	enum err err = ERR_OK;
 
-	if (session->phase != SESSION_TALKING)
+	if (session->phase != SESSION_TALKING || session->is_surveying)
 		return;
 	for (;;) {
 		if (proto->finished && !finish_work(session))
@@ -540,6 +563,10 @@ session_run(struct smtp_session *session)
 			if (had_work && (proto->finished || session->current == NULL) &&
 				proto->state == SMTP_IDLE)
 				continue;
+			if (session->is_surveying) {
+				loop_timer_set_ns(&session->timer, 1);
+				return;
+			}
 		}
 		err = body_write(session);
 		if (err == ERR_CORRUPT) {
@@ -603,6 +630,10 @@ session_timeout(void *ctx)
 
 	if (session->phase == SESSION_CONNECTING) {
 		connect_failed(session, ETIMEDOUT);
+		return;
+	}
+	if (session->is_surveying) {
+		go_on_surveying(session);
 		return;
 	}
 	if (session->proto.state == SMTP_IDLE) {

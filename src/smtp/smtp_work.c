@@ -6,6 +6,7 @@
  */
 #include "base/check.h"
 #include "base/mem.h"
+#include "message/address.h"
 #include "message/delay.h"
 #include "message/queue_id.h"
 #include "message/utf8.h"
@@ -18,6 +19,19 @@
 enum { OUTCOME_FIXED = 40, OUTCOME_TEXTS = 3 };
 
 /* --- life ------------------------------------------------------------------------------------- */
+
+/* An alias may have brought in an address that the sender knew nothing of. */
+static bool
+needs_smtputf8(const struct work *work)
+{
+	if (address_is_utf8(work->envelope.sender))
+		return true;
+	for (uint32_t i = 0; i < work->count; i++)
+		if (address_is_utf8(work->recipients[i].address))
+			return true;
+	return work->envelope.smtputf8 != 0 &&
+	       work->envelope.smtputf8 != ENVELOPE_SMTPUTF8_ASKED;
+}
 
 static bool
 read_work(struct work *work)
@@ -41,12 +55,13 @@ read_work(struct work *work)
 	work->job = (struct smtp_job){
 		.sender = work->envelope.sender,
 		.size = work->ipc.head.len + work->ipc.content_length,
-		.smtputf8 = work->envelope.smtputf8 != 0,
 		.body_8bit = work->envelope.body_8bit != 0,
 		.is_whatif = (work->envelope.flags & ENVELOPE_WHATIF) != 0,
 		.ret = work->envelope.ret,
 		.envid = work->envelope.envid,
 	};
+	work->job.needs_smtputf8 = needs_smtputf8(work);
+	work->job.smtputf8 = work->envelope.smtputf8 != 0 || work->job.needs_smtputf8;
 	return true;
 }
 

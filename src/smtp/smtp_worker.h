@@ -22,6 +22,7 @@
 #include "config/snapshot.h"
 #include "ipc/kept.h"
 #include "ipc/role.h"
+#include "message/downgrade.h"
 #include "message/envelope.h"
 #include "smtp/smtp_proto.h"
 #include "smtp/smtp_text.h"
@@ -100,6 +101,10 @@ struct smtp_session {
 	struct hash_stream *file_hash;
 	struct smtp_text text; /* where stuffing is in the content */
 	bool body_prepared;
+	/* For a host without 8BITMIME: how its 8-bit content is made 7-bit, or NULL. */
+	struct downgrade *downgrade;
+	bool is_surveying; /* a large one, a piece in each turn of the loop */
+	uint64_t survey_at;
 	/* Why no host could be used. */
 	char fail_dsn[SMTP_REPLY_DSN_SIZE];
 	char fail_reason[SMTP_PROTO_TEXT_MAX];
@@ -131,6 +136,13 @@ bool session_is_past_dot(const struct smtp_session *session);
 /* smtp_body.c: writes commands and content; ERR_AGAIN: the socket is full, ERR_IO: lost. */
 enum err body_write(struct smtp_session *session);
 void body_begin(struct smtp_session *session);
+/*
+ * 8-bit content for a host that takes none is looked through before its envelope is sent. False:
+ * not all of it yet, call again; true: the work's job says how large it becomes, or why it cannot
+ * go there. Other content is not looked at.
+ */
+bool body_survey(struct smtp_session *session);
+void body_done(struct smtp_session *session);
 /* The content does not match its checksum (known before anything was sent, or at its end). */
 bool body_is_corrupt(struct smtp_session *session);
 

@@ -696,7 +696,9 @@ smtpd_proto_envelope(const struct smtpd_proto *proto, struct buf *bytes)
 	envelope.envid = buf_slice(&proto->envid);
 	if (proto->verp[0] != '\0')
 		envelope.verp = slice_make(proto->verp, VERP_DELIMITERS);
-	envelope.smtputf8 = proto->smtputf8;
+	if (proto->smtputf8)
+		envelope.smtputf8 = proto->header.header_eight_bit ? ENVELOPE_SMTPUTF8_NEEDED
+								   : ENVELOPE_SMTPUTF8_ASKED;
 	envelope.body_8bit = proto->body_8bit || proto->header.eight_bit;
 	envelope.message_id = header_message_id(&proto->header);
 	envelope.hop_count = proto->header.hop_count;

@@ -84,7 +84,7 @@ class Peer:
                 connection.sendall(b"250 2.0.0 Ok\r\n")
 
     def _content(self, connection, lines, number, recipients):
-        content = b""
+        content = bytearray()
         for line in lines:
             if line == b".\r\n":
                 break
@@ -94,6 +94,6 @@ class Peer:
         else:
             return
         if self._say(connection, "dot", number, "250 2.0.0 Ok: taken"):
-            self.messages.append((recipients, content))
+            self.messages.append((recipients, bytes(content)))
         if self.script("idle", number) == "drop":
             raise ValueError

@@ -219,10 +219,16 @@ test_size_and_utf8__known_beforehand__nothing_is_sent(void **state)
 		"message size 1234 exceeds size limit 1000 of server dest.test[192.0.2.1]");
 	world->proto.finished = false;
 	world->job.size = 10;
-	world->job.smtputf8 = true;
+	world->job.smtputf8 = world->job.needs_smtputf8 = true;
 	smtp_proto_begin(&world->proto, &world->job);
 	expect_outcome(world, 1, IPC_OUTCOME_BOUNCED, "5.6.7",
 		"SMTPUTF8 is required, but was not offered by host dest.test[192.0.2.1]");
+	world->proto.finished = false;
+	world->job.needs_smtputf8 = false;
+	world->job.misfit = "why";
+	smtp_proto_begin(&world->proto, &world->job);
+	expect_outcome(world, 0, IPC_OUTCOME_BOUNCED, "5.6.3",
+		"8BITMIME is required, but was not offered by host dest.test[192.0.2.1]: why");
 }
 
 /* rules: Y8 */
