@@ -92,7 +92,7 @@ uint64_t
 ipc_commit_cost(const struct ipc_intake_commit *commit)
 {
 	return commit->envelope.len + commit->recipients.len + commit->head.len +
-	       commit->content.len;
+	       commit->content.len + commit->expands_outcome.len;
 }
 
 const char *

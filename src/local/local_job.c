@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { HEADER_MAX = 128 * 1024, RUN_WORDS_MAX = 1024, EXPANSION_KEY_SIZE = 64 };
+enum { HEADER_MAX = 128 * 1024, RUN_WORDS_MAX = 1024 };
 
 static void job_next(struct local_job *job);
 
@@ -142,7 +142,10 @@ target_done(struct local_job *job, const char *words)
 	targets_done(job, 1, words);
 }
 
-/* A target that is refused for good: the others still get the message, the first refusal counts. */
+/*
+ * A target that is refused for good: the others still get the message, the first refusal counts.
+ * With soft_bounce the recipient is tried again, and what is not done yet need not be done twice.
+ */
 static void
 target_refused(struct local_job *job, const char *dsn, const char *reason)
 {
@@ -152,7 +155,10 @@ target_refused(struct local_job *job, const char *dsn, const char *reason)
 		(void)snprintf(outcome->dsn, sizeof(outcome->dsn), "%s", dsn);
 		outcome->reason = mem_strndup(reason, strlen(reason));
 	}
-	targets_done(job, 1, "");
+	if (config_bool(job->worker->config, NULL, PARAM_SOFT_BOUNCE))
+		targets_done(job, job->plan.count - job->target, "");
+	else
+		targets_done(job, 1, "");
 }
 
 /* --- Maildir ---------------------------------------------------------------------------------- */
@@ -467,27 +473,40 @@ fail_forward(struct local_job *job, const char *why)
 	decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", why);
 }
 
+/*
+ * What becomes of the recipient when its copies are durable: one batch with them, so that whoever
+ * dies in between makes none of them come twice.
+ */
+static void
+put_expanded(const struct local_job *job, struct buf *list)
+{
+	const struct local_outcome *refused = &job->outcomes[job->recipient];
+	bool is_refused = refused->reason != NULL;
+	struct ipc_outcome outcome = {
+		.number = job->recipients[job->recipient].number,
+		.kind = is_refused ? IPC_OUTCOME_BOUNCED : IPC_OUTCOME_DELIVERED,
+		.dsn = slice_str(is_refused ? refused->dsn : "2.0.0"),
+		.reason = slice_str(is_refused ? refused->reason : "forwarded"),
+	};
+
+	ipc_outcome_put(list, &outcome);
+}
+
 static void
 commit_forward(struct local_job *job)
 {
 	struct envelope envelope = job->envelope;
-	char id[QUEUE_ID_TEXT_SIZE], key[EXPANSION_KEY_SIZE];
-	struct buf list, bytes, head;
+	struct buf list, bytes, head, outcome;
 
-	/*
-	 * Whoever delivers this recipient again, because this process died before its result was
-	 * durable, hears that the copies are there. The key of an import, and a hold, concerned the
-	 * original only.
-	 */
-	(void)queue_id_format(job->ipc.queue_id, id);
-	(void)snprintf(key, sizeof(key), "alias:%s/%u", id,
-		job->recipients[job->recipient].number);
-	envelope.import_key = slice_str(key);
+	/* The key of an import, and a hold, concerned the original only. */
+	envelope.import_key = slice_make(NULL, 0);
 	envelope.orig_id = slice_make(NULL, 0);
 	envelope.flags &= ~(uint32_t)ENVELOPE_HOLD;
 	buf_init(&list, 0);
 	buf_init(&bytes, 0);
 	buf_init(&head, 0);
+	buf_init(&outcome, 0);
+	put_expanded(job, &outcome);
 	forward_head(job, job->forward_id, &head);
 	if (job->plan.owner != NULL)
 		envelope.sender = slice_str(job->plan.owner);
@@ -509,6 +528,9 @@ commit_forward(struct local_job *job)
 			.content_length = job->ipc.content_length,
 			.content_hash = job->ipc.content_hash,
 			.dotted = job->ipc.dotted,
+			.expands = job->ipc.queue_id,
+			.expands_attempt = job->ipc.attempt,
+			.expands_outcome = buf_slice(&outcome),
 		};
 
 		intake_txn_commit(&job->txn, &commit);
@@ -516,6 +538,7 @@ commit_forward(struct local_job *job)
 	buf_done(&list);
 	buf_done(&bytes);
 	buf_done(&head);
+	buf_done(&outcome);
 }
 
 /* Sends what credit allows, and the end of it when all else is sent. */

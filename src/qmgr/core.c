@@ -106,6 +106,7 @@ core_new(const struct core_options *options)
 	TAILQ_INIT(&core->hungry);
 	TAILQ_INIT(&core->recalls);
 	TAILQ_INIT(&core->roomless);
+	TAILQ_INIT(&core->early);
 	TAILQ_INIT(&core->import_order);
 	LIST_INIT(&core->jobs);
 	STAILQ_INIT(&core->unanswered);

@@ -106,6 +106,7 @@ enum core_plant {
 	CORE_PLANT_BATCH_STOPS = 262144, /* nothing follows a batch with nothing to deliver */
 	CORE_PLANT_LOSE_CROWDED = 524288, /* mail that waits for room at its site is forgotten */
 	CORE_PLANT_NO_DEADLINE = 1048576, /* a worker may have a transaction for ever */
+	CORE_PLANT_EXPAND_TWICE = 1 << 24, /* expansion and its recipient's end: two batches */
 };
 
 enum { CORE_MACHINE_SIZE = 16 };

@@ -346,6 +346,7 @@ struct core {
 	struct session *sessions;    /* hash by number */
 	struct session_queue hungry; /* those that could take work */
 	TAILQ_HEAD(, intake) roomless; /* mail for which a segment is being made, oldest first */
+	TAILQ_HEAD(, intake) early;  /* mail of recipients whose message is still being read */
 	struct session_queue recalls; /* those with a prefetch that was not asked for again */
 	struct transport *transports; /* hash by name */
 	struct nexthop *nexthops;    /* hash by key */
@@ -538,6 +539,20 @@ void pace_free_all(struct core *core);
 
 /* result.c */
 void result_frame(struct peer *peer, const struct ipc_result *result);
+/*
+ * A message of local takes the place of a recipient (its outcome says of which): what is to be
+ * recorded of that in the same batch. READY: *ret_parent stays as it is until result_expanded().
+ */
+enum expand_fate {
+	EXPAND_READY,
+	EXPAND_EARLY, /* the recipient's message is still being read: ask again */
+	EXPAND_KNOWN, /* the recipient is done already */
+	EXPAND_GONE,  /* it is not this peer's any more */
+	EXPAND_BAD,   /* it never was */
+};
+enum expand_fate result_expand(struct peer *peer, uint64_t queue_id, uint32_t attempt,
+	struct slice outcome, struct buf *ret_result, struct message **ret_parent);
+void result_expanded(struct message *parent, struct slice result, bool is_durable);
 /* The same for what qmgr decides itself (rules X4, W17, error and retry transports). */
 void result_own(struct message *message, uint32_t number, enum state_class class,
 	struct slice dsn, struct slice text, struct mono at); /* 0: now */

@@ -1,9 +1,6 @@
 /*
  * import_key.c - an import key is taken once: what `ostler import` gave, however often it comes
  *
- * Mail that local makes out of an alias has one too, of the recipient that it expands: if local
- * dies between the copies and its result, the next local's copies are known to be there already.
- *
  * A message of an import is on hold until the tool knows that it is durable, so the tool finds it
  * by its key after an interruption and does not send it again. What this cannot see is mail that a
  * killed tool had under way when its successor looked. That is seen here: a second message with a

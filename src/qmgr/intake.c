@@ -34,11 +34,16 @@ struct intake {
 	bool is_committed;
 	store_ref ref;
 	struct import_key *key;  /* claimed for an imported message */
+	struct message *parent;  /* it takes the place of a recipient of that one; NULL: of none */
+	struct buf result;       /* and what is recorded of that recipient with it */
+	struct buf outcome;
 	/* Kept while a large file is being finished, or a segment is being made. */
 	struct buf envelope, recipients, head;
 	struct ipc_intake_commit commit;
+	bool is_kept;
 	bool is_roomless;
-	TAILQ_ENTRY(intake) room_link;
+	bool is_early;
+	TAILQ_ENTRY(intake) room_link; /* in `roomless` or `early` of the core */
 	UT_hash_handle hh;
 };
 
@@ -49,6 +54,7 @@ struct block_wait {
 };
 
 static bool intake_store(struct intake *intake);
+static void step_early(struct core *core);
 
 static void
 bad_peer(struct peer *peer, const char *why)
@@ -263,6 +269,8 @@ intake_get(struct peer *peer, uint64_t txn, uint64_t cost)
 	buf_init(&intake->envelope, 0);
 	buf_init(&intake->recipients, 0);
 	buf_init(&intake->head, 0);
+	buf_init(&intake->result, 0);
+	buf_init(&intake->outcome, 0);
 	HASH_ADD(hh, peer->intakes, txn, sizeof(intake->txn), intake);
 	return intake;
 }
@@ -279,6 +287,12 @@ intake_free(struct intake *intake)
 		HASH_DELETE(hh, peer->intakes, intake);
 	if (intake->large != NULL)
 		store_large_abort(intake->large);
+	if (intake->is_early)
+		TAILQ_REMOVE(&intake->core->early, intake, room_link);
+	if (intake->parent != NULL)
+		result_expanded(intake->parent, slice_make(NULL, 0), false);
+	buf_done(&intake->result);
+	buf_done(&intake->outcome);
 	buf_done(&intake->content);
 	buf_done(&intake->envelope);
 	buf_done(&intake->recipients);
@@ -387,6 +401,7 @@ intake_step(struct core *core)
 	/* Oldest first; where one still waits, so do those behind it. */
 	while ((intake = TAILQ_FIRST(&core->roomless)) != NULL && intake_store(intake))
 		;
+	step_early(core);
 }
 
 /* --- commit ----------------------------------------------------------------------------------- */
@@ -402,6 +417,9 @@ intake_settled(void *ctx, enum journal_outcome outcome)
 		if (intake->key != NULL)
 			import_key_keep(core, intake->key);
 		intake->key = NULL;
+		if (intake->parent != NULL)
+			result_expanded(intake->parent, buf_slice(&intake->result), true);
+		intake->parent = NULL;
 		if (!(core->options.planted & CORE_PLANT_ACK_EARLY))
 			answer(intake, IPC_INTAKE_DURABLE, "");
 		active_new(core, intake->ref);
@@ -427,11 +445,16 @@ keep_commit(struct intake *intake)
 {
 	const struct ipc_intake_commit *commit = &intake->commit;
 
+	if (intake->is_kept)
+		return;
+	intake->is_kept = true;
 	buf_add(&intake->envelope, commit->envelope);
 	buf_add(&intake->recipients, commit->recipients);
 	buf_add(&intake->head, commit->head);
 	if (intake->large == NULL && intake->content.len == 0)
 		buf_add(&intake->content, commit->content);
+	buf_add(&intake->outcome, commit->expands_outcome);
+	intake->commit.expands_outcome = buf_slice(&intake->outcome);
 	intake->commit.envelope = buf_slice(&intake->envelope);
 	intake->commit.recipients = buf_slice(&intake->recipients);
 	intake->commit.head = buf_slice(&intake->head);
@@ -483,6 +506,8 @@ intake_store(struct intake *intake)
 						       : commit->content;
 	store_txn_begin(&txn, core->store, JOURNAL_NEW_MAIL, JOURNAL_NOW);
 	intake->ref = store_txn_message(&txn, &message);
+	if (intake->parent != NULL && !(core->options.planted & CORE_PLANT_EXPAND_TWICE))
+		store_txn_result(&txn, intake->parent->ref, buf_slice(&intake->result));
 	err = store_txn_commit(&txn, intake_settled, intake);
 	if (err == ERR_NOSPACE && !core->is_stopping && core_accepts(core) &&
 		store_room_comes(core->store)) {
@@ -514,9 +539,10 @@ large_finished(void *ctx, enum err err)
 
 /* Everything of a commit that does not depend on the store. */
 static const char *
-commit_problem(struct core *core, const struct intake *intake,
+commit_problem(const struct peer *peer, const struct intake *intake,
 	const struct ipc_intake_commit *commit, struct envelope *envelope)
 {
+	const struct core *core = peer->core;
 	uint32_t count;
 
 	if (envelope_decode(commit->envelope, envelope) != ERR_OK)
@@ -529,6 +555,8 @@ commit_problem(struct core *core, const struct intake *intake,
 		return "content length is wrong";
 	if (queue_id_time_us(commit->queue_id) > core->floor_us)
 		return "queue ID was never leased";
+	if (commit->expands != 0 && peer->kind != CORE_PEER_LOCAL)
+		return "only local expands recipients";
 	return NULL;
 }
 
@@ -562,6 +590,83 @@ was_imported(struct intake *intake, struct slice key)
 	return true;
 }
 
+/* Into a file first, or to the journal. */
+static void
+go_on(struct intake *intake)
+{
+	struct core *core = intake->core;
+
+	if (intake->is_failed || core->is_stopping || !core_accepts(core)) {
+		enum err fault = journal_fault_err(store_journal(core->store));
+
+		intake_refuse(
+			intake, core->is_stopping || fault == ERR_IO ? ERR_FAULTED : ERR_NOSPACE);
+		return;
+	}
+	if (intake->large == NULL) {
+		(void)intake_store(intake);
+		return;
+	}
+	keep_commit(intake);
+	store_large_finish(intake->large, large_finished, intake);
+}
+
+/*
+ * A message that local makes out of a recipient, an alias, is one batch with that one's end: what
+ * crashes between its copies and its result repeats neither. False: it waits, or was answered.
+ */
+static bool
+takes_place(struct peer *peer, struct intake *intake)
+{
+	const struct ipc_intake_commit *commit = &intake->commit;
+	enum expand_fate fate;
+
+	if (commit->expands == 0)
+		return true;
+	fate = result_expand(peer, commit->expands, commit->expands_attempt,
+		commit->expands_outcome, &intake->result, &intake->parent);
+	switch (fate) {
+	case EXPAND_READY:
+		return true;
+	case EXPAND_EARLY:
+		keep_commit(intake);
+		TAILQ_INSERT_TAIL(&intake->core->early, intake, room_link);
+		intake->is_early = true;
+		return false;
+	case EXPAND_KNOWN:
+		answer(intake, IPC_INTAKE_DURABLE, "");
+		break;
+	case EXPAND_GONE:
+		answer(intake, IPC_INTAKE_TEMPORARY, "the recipient is not expected any more");
+		break;
+	case EXPAND_BAD:
+		bad_peer(peer, "expands a recipient that it was not given");
+		break;
+	}
+	intake_free(intake);
+	return false;
+}
+
+/* Mail of recipients whose message is there by now, or whose process is gone. */
+static void
+step_early(struct core *core)
+{
+	TAILQ_HEAD(, intake) early = TAILQ_HEAD_INITIALIZER(early);
+	struct intake *intake;
+
+	TAILQ_CONCAT(&early, &core->early, room_link);
+	while ((intake = TAILQ_FIRST(&early)) != NULL) {
+		struct peer *peer = core_peer_find(core, intake->peer);
+
+		TAILQ_REMOVE(&early, intake, room_link);
+		intake->is_early = false;
+		if (peer == NULL)
+			intake_free(intake);
+		else if (takes_place(peer, intake))
+			go_on(intake);
+	}
+}
+
 void
 intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 {
@@ -581,7 +686,7 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 	} else {
 		add_content(intake, commit->content);
 	}
-	problem = commit_problem(core, intake, commit, &envelope);
+	problem = commit_problem(peer, intake, commit, &envelope);
 	if (problem != NULL) {
 		bad_peer(peer, problem);
 		return;
@@ -594,21 +699,9 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 		intake_refuse(intake, ERR_FAULTED);
 		return;
 	}
-	if (was_imported(intake, envelope.import_key))
+	if (was_imported(intake, envelope.import_key) || !takes_place(peer, intake))
 		return;
-	if (intake->is_failed || core->is_stopping || !core_accepts(core)) {
-		enum err fault = journal_fault_err(store_journal(core->store));
-
-		intake_refuse(
-			intake, core->is_stopping || fault == ERR_IO ? ERR_FAULTED : ERR_NOSPACE);
-		return;
-	}
-	if (intake->large == NULL) {
-		(void)intake_store(intake);
-		return;
-	}
-	keep_commit(intake);
-	store_large_finish(intake->large, large_finished, intake);
+	go_on(intake);
 }
 
 static void
@@ -656,6 +749,8 @@ intake_forget(struct core *core)
 		leave_roomless(intake);
 		intake_free(intake);
 	}
+	while ((intake = TAILQ_FIRST(&core->early)) != NULL)
+		intake_free(intake);
 	while ((kept = STAILQ_FIRST(&core->unanswered)) != NULL) {
 		STAILQ_REMOVE_HEAD(&core->unanswered, link);
 		mem_free(kept);

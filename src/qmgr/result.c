@@ -54,10 +54,11 @@ is_success_owed(const struct message *message, uint32_t number, bool dsn_passed)
 	       config_bool(config, NULL, PARAM_CONFIRM_DELAY_CLEARED);
 }
 
-static void
-apply(struct message *message, struct buf *payload, const struct ipc_outcome *outcome)
+/* What an open recipient becomes by its outcome. */
+static struct state_result
+judge(const struct message *message, const struct ipc_outcome *outcome)
 {
-	struct core *core = message->core;
+	const struct core *core = message->core;
 	struct state_result result = {
 		.number = outcome->number,
 		.class = (uint8_t)class_of(core, (enum ipc_outcome_kind)outcome->kind),
@@ -69,26 +70,38 @@ apply(struct message *message, struct buf *payload, const struct ipc_outcome *ou
 			.time_us = core->now.wall.us,
 		},
 	};
-	bool has_reason;
 
 	if (!dsn_status_valid(outcome->dsn))
 		result.reason.dsn = slice_str(standard_dsn((enum state_class)result.class));
+	if (is_whatif(message) ||
+		(result.class == STATE_DELIVERED &&
+			is_success_owed(message, outcome->number, outcome->dsn_passed != 0)))
+		result.class = STATE_DELIVERED_PENDING;
+	return result;
+}
+
+static void
+put(const struct message *message, struct buf *payload, struct state_result *result)
+{
+	if (result->class == STATE_DELIVERED)
+		result->reason = (struct state_reason){ .time_us = result->reason.time_us };
+	if (state_result_put(payload, result) != ERR_OK)
+		log_event(message->core->log, EV_qmgr_state_too_long, LOG_Z(message->id_text));
+}
+
+static void
+apply(struct message *message, struct buf *payload, const struct ipc_outcome *outcome)
+{
+	struct state_result result;
+
 	if (state_class(&message->state, outcome->number) != STATE_OPEN)
 		return;
-	if (is_whatif(message))
-		result.class = STATE_DELIVERED_PENDING;
-	else if (result.class == STATE_DELIVERED)
-		core->delivered++;
-	if (result.class == STATE_DELIVERED &&
-		is_success_owed(message, outcome->number, outcome->dsn_passed != 0))
-		result.class = STATE_DELIVERED_PENDING;
-	has_reason = result.class != STATE_DELIVERED;
+	result = judge(message, outcome);
+	if (outcome->kind == IPC_OUTCOME_DELIVERED && !is_whatif(message))
+		message->core->delivered++;
 	(void)state_set(&message->state, outcome->number, (enum state_class)result.class,
-		has_reason ? &result.reason : NULL);
-	if (!has_reason)
-		result.reason = (struct state_reason){ .time_us = core->now.wall.us };
-	if (state_result_put(payload, &result) != ERR_OK)
-		log_event(core->log, EV_qmgr_state_too_long, LOG_Z(message->id_text));
+		result.class != STATE_DELIVERED ? &result.reason : NULL);
+	put(message, payload, &result);
 }
 
 /* A bit per recipient of the message: those of the lease, whose outcomes may be thousands. */
@@ -297,6 +310,58 @@ result_frame(struct peer *peer, const struct ipc_result *result)
 	record(peer, lease, result);
 	core_mark(core);
 }
+
+/* --- expansions ------------------------------------------------------------------------------- */
+
+/* Until its batch is settled nobody else is given the recipient, whatever becomes of the peer. */
+enum expand_fate
+result_expand(struct peer *peer, uint64_t queue_id, uint32_t attempt, struct slice outcomes,
+	struct buf *ret_result, struct message **ret_parent)
+{
+	struct lease *lease = lease_find(peer, 0, queue_id, attempt);
+	struct ipc_outcome outcome;
+	struct state_result result;
+	struct slice list = outcomes;
+
+	if (lease == NULL)
+		return EXPAND_GONE;
+	if (lease->message->phase == MESSAGE_LOADING)
+		return EXPAND_EARLY;
+	if (!outcomes_are_sound(lease, outcomes) ||
+		ipc_outcome_next(&list, &outcome) != ERR_OK || list.len > 0 ||
+		outcome.kind == IPC_OUTCOME_DEFERRED)
+		return EXPAND_BAD;
+	if (state_class(&lease->message->state, outcome.number) != STATE_OPEN)
+		return EXPAND_KNOWN;
+	result = judge(lease->message, &outcome);
+	state_result_begin(ret_result, attempt, peer->core->now.wall.us);
+	put(lease->message, ret_result, &result);
+	lease->message->changes++;
+	*ret_parent = lease->message;
+	return EXPAND_READY;
+}
+
+void
+result_expanded(struct message *parent, struct slice result, bool is_durable)
+{
+	struct state *state = &parent->state;
+
+	parent->changes--;
+	if (is_durable) {
+		parent->core->delivered += state->class_count[STATE_OPEN];
+		if (state_apply(state, result) != ERR_OK)
+			log_event(parent->core->log, EV_qmgr_state_too_long,
+				LOG_Z(parent->id_text));
+		parent->core->delivered -= state->class_count[STATE_OPEN];
+		parent->is_tried = true;
+	}
+	if (parent->phase == MESSAGE_LOCKED)
+		active_unlocked(parent);
+	else
+		done_check(parent);
+}
+
+/* --- what the queue manager decides itself ---------------------------------------------------- */
 
 /* When something was found out, on the wall clock. */
 static uint64_t

@@ -3,7 +3,8 @@
  *
  * Disk, clock, clients, operators, workers and resolver are simulated; frames are the real ones. At
  * random moments the queue manager or a worker is killed, or the power of the whole machine fails;
- * workers and the resolver stall, a transaction hangs for ever, a worker lies (it tells results that it was not asked for), an
+ * workers and the resolver stall, a transaction hangs for ever, one worker delivers locally and
+ * forwards some, a worker lies (it tells results that it was not asked for), an
  * operator holds, releases, deletes, requeues, expires and flushes; the machine is cloned, or its queue is
  * marked as a copy. Then faults end, time goes on, and the oracle judges:
  *
@@ -14,6 +15,7 @@
  *     one was asked for, of delay at most once a message
  *   - in one half of the seeds mail lives a few seconds only: nothing is returned that was not tried
  *     (or its site) lately, or since the clock was set, and never more in a second than expiry_rate
+ *   - a recipient that local expands is expanded once, whoever dies
  *   - no queue ID is handed out twice, also where the clock goes back
  *   - nothing that was in a copied queue is given out before an operator releases it
  *   - no recipient is given out while it is given out: not by the same queue manager, not by the next
@@ -29,6 +31,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "config/compile.h"
+#include "message/address.h"
 #include "message/dsn.h"
 #include "message/envelope.h"
 #include "message/queue_id.h"
@@ -49,21 +52,23 @@ enum {
 	MESSAGES_MAX = 120,
 	RECIPIENTS_MAX = 40,
 	RECIPIENTS_FEW = 4,
-	WORKERS = 2,
-	SESSIONS_MAX = 64,
-	RESULTS_MAX = 64,
+	WORKERS = 3, /* the last one delivers locally */
+	SESSIONS_MAX = 128,
+	RESULTS_MAX = 128,
 	LIMIT = 3, /* default_destination_concurrency_limit */
 	ACTIVE_LIMIT = 25, /* qmgr_message_active_limit */
 	LARGE = 5 * IPC_CONTENT_PART_MAX, /* beyond IPC_CONTENT_INLINE_MAX */
 	STEPS = 1500,
 	SETTLE_STEPS = 60000,
-	DOMAINS = 3,
+	DOMAINS = 4,
+	LOCAL_DOMAIN = DOMAINS - 1,
 	LIFETIME_S = 12,  /* of mail that is short-lived */
 	BACKOFF_MAX_S = 4,
 	EXPIRY_RATE = 2,
 };
 
-enum actor { ACTOR_CLIENT, ACTOR_RESOLVER, ACTOR_WORKER, ACTOR_COUNT = ACTOR_WORKER + WORKERS };
+enum actor { ACTOR_CLIENT, ACTOR_RESOLVER, ACTOR_WORKER, ACTOR_COUNT = ACTOR_WORKER + WORKERS,
+	ACTOR_LOCAL = ACTOR_COUNT - 1 };
 
 /* One frame on its way to an actor. */
 struct frame {
@@ -83,11 +88,13 @@ struct told {
 struct recipient {
 	uint32_t delivered;
 	struct told failure, delay, success;
+	struct told copies; /* that local made of it */
 	uint8_t notify;     /* enum dsn_notify */
 	bool is_refused;    /* a peer has said 5xx */
 	uint64_t tried_us;  /* it was, or its site */
 	struct mono told_at; /* when the core heard what became of it */
 	unsigned domain;
+	bool is_expanded;   /* local made, or was about to make, another one of it */
 	bool uncertain;     /* its transaction was in flight at a death */
 };
 
@@ -108,12 +115,15 @@ struct transaction {
 	bool is_used;
 	bool is_begun;
 	bool is_stuck; /* it never ends */
+	uint64_t expansion; /* its txn, while that is not answered; 0: none */
+	uint64_t copy_id;
 	uint64_t session; /* 0: of a dead queue manager */
 	struct buf work;
 };
 
 struct result {
 	bool is_used;
+	bool is_forwarded; /* all it says was recorded with the copy */
 	uint64_t queue_id;
 	uint32_t attempt;
 	uint64_t token;
@@ -159,6 +169,7 @@ struct world {
 	uint64_t id_floor;   /* greatest queue ID handed out so far */
 	uint64_t expiry_second; /* of boot time, and how many messages expired in it */
 	unsigned expired;
+	bool was_commanded; /* this queue manager, by an operator */
 	bool had_survivors; /* this queue manager met workers of the former one */
 	core_peer liar;     /* it has lied: the core must call it bad */
 	unsigned stalled[ACTOR_COUNT]; /* steps for which it does nothing */
@@ -166,7 +177,9 @@ struct world {
 	struct worker workers[WORKERS];
 	struct message messages[MESSAGES_MAX];
 	uint32_t message_count;
-	uint64_t id_next, id_end;
+	struct {
+		uint64_t next, end;
+	} ids[ACTOR_COUNT];
 	uint64_t id_max;       /* the greatest that anybody has seen */
 	uint64_t copied_below; /* mail with lower IDs waits: it came with the copy */
 	struct core_origin origin;
@@ -221,6 +234,7 @@ check_tried(struct world *world, struct slice id)
 			const struct recipient *recipient = &message->recipients[r];
 
 			if (recipient->delivered == 0 && !recipient->is_refused &&
+				!recipient->is_expanded &&
 				!is_tried_since_set(world, recipient))
 				fail(world, "a recipient expired that was not tried since the "
 					    "clock was set");
@@ -280,6 +294,16 @@ actor_of(const struct world *world, core_peer peer)
 }
 
 static void
+check_ids(struct world *world, const struct ipc_id_block *block)
+{
+	if (block->count == 0)
+		return;
+	if (block->first <= world->id_floor)
+		fail(world, "a queue ID was handed out twice");
+	world->id_floor = block->first + block->count - 1;
+}
+
+static void
 out_send(void *ctx, core_peer peer, enum ipc_type type, const void *message)
 {
 	struct world *world = ctx;
@@ -288,6 +312,8 @@ out_send(void *ctx, core_peer peer, enum ipc_type type, const void *message)
 
 	if (actor < 0)
 		return;
+	if (type == IPC_TYPE_id_block)
+		check_ids(world, message);
 	frame = MEM_NEW(struct frame);
 	frame->type = (uint16_t)type;
 	buf_init(&frame->payload, 0);
@@ -445,11 +471,11 @@ send_message(struct world *world)
 	struct buf bytes, list;
 	char address[64], id[QUEUE_ID_TEXT_SIZE];
 
-	if (index == MESSAGES_MAX || world->id_next >= world->id_end)
+	if (index == MESSAGES_MAX || world->ids[ACTOR_CLIENT].next >= world->ids[ACTOR_CLIENT].end)
 		return;
 	world->message_count++;
 	message->is_sent = true;
-	message->queue_id = world->id_next++;
+	message->queue_id = world->ids[ACTOR_CLIENT].next++;
 	(void)queue_id_format(message->queue_id, id);
 	say("message %u: %s\n", index, id);
 	message->txn = ++world->txn_next;
@@ -501,16 +527,20 @@ send_message(struct world *world)
 }
 
 static void
+take_ids(struct world *world, int actor, const struct ipc_id_block *block)
+{
+	if (block->count == 0)
+		return;
+	world->ids[actor].next = block->first;
+	world->ids[actor].end = block->first + block->count;
+	world->id_max = num_max_u64(world->id_max, world->ids[actor].end);
+}
+
+static void
 client_frame(struct world *world, uint16_t type, const union ipc_any *any)
 {
-	if (type == IPC_TYPE_id_block && any->id_block.count > 0) {
-		if (any->id_block.first <= world->id_floor)
-			fail(world, "a queue ID was handed out twice");
-		world->id_floor = any->id_block.first + any->id_block.count - 1;
-		world->id_next = any->id_block.first;
-		world->id_end = any->id_block.first + any->id_block.count;
-		world->id_max = num_max_u64(world->id_max, world->id_end);
-	}
+	if (type == IPC_TYPE_id_block)
+		take_ids(world, ACTOR_CLIENT, &any->id_block);
 	if (type != IPC_TYPE_intake_result)
 		return;
 	for (uint32_t i = 0; i < world->message_count; i++) {
@@ -604,7 +634,8 @@ check_limit(struct world *world, const char *nexthop)
 {
 	unsigned count = 0;
 
-	for (int w = 0; w < WORKERS; w++)
+	/* A limit of local's is one of each user. */
+	for (int w = 0; w < WORKERS - 1; w++)
 		for (int i = 0; i < SESSIONS_MAX; i++)
 			count += world->workers[w].sessions[i].number != 0 &&
 				 strcmp(world->workers[w].sessions[i].nexthop, nexthop) == 0;
@@ -665,6 +696,48 @@ check_hold(struct world *world, const struct ipc_work *work)
 }
 
 static void
+count_one(struct told *told, uint64_t id)
+{
+	if (told->count == 0 || told->id != id)
+		told->count++;
+	told->id = id;
+}
+
+static struct recipient *
+recipient_of(struct world *world, struct slice address)
+{
+	char text[64];
+	unsigned message, number;
+
+	(void)snprintf(text, sizeof(text), "%" SLICE_FMT, SLICE_ARG(address));
+	if (sscanf(text, "r%u-%u@", &message, &number) != 2)
+		return NULL;
+	CHECK(message < world->message_count && number < RECIPIENTS_MAX);
+	return &world->messages[message].recipients[number];
+}
+
+/* rules: L7 */
+/* What local has made of a recipient is one message, ever. */
+static void
+count_copies(struct world *world, const struct ipc_work *work)
+{
+	struct ipc_recipient recipient;
+	struct envelope envelope;
+
+	CHECK(envelope_decode(work->envelope, &envelope) == ERR_OK);
+	for (struct slice list = work->recipients;
+		envelope.hop_count > 0 && ipc_recipient_next(&list, &recipient) == ERR_OK;) {
+		struct recipient *target = recipient_of(world, recipient.address);
+
+		if (target == NULL)
+			continue;
+		count_one(&target->copies, work->queue_id);
+		if (target->copies.count > 1)
+			fail(world, "a recipient was expanded twice");
+	}
+}
+
+static void
 take_work(struct world *world, struct worker *worker, struct slice payload,
 	const struct ipc_work *work)
 {
@@ -673,6 +746,7 @@ take_work(struct world *world, struct worker *worker, struct slice payload,
 	if (work->queue_id < world->copied_below)
 		fail(world, "mail of a copied queue was given out");
 	world->id_max = num_max_u64(world->id_max, work->queue_id);
+	count_copies(world, work);
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct transaction *transaction = &worker->transactions[i];
 
@@ -726,30 +800,6 @@ give_back(struct world *world, int actor, const struct ipc_work_recall *recall)
 	}
 }
 
-static void
-worker_frame(struct world *world, int actor, struct slice payload, uint16_t type,
-	const union ipc_any *any)
-{
-	struct worker *worker = worker_of(world, actor);
-
-	if (type == IPC_TYPE_session_open)
-		take_session(world, worker, &any->session_open);
-	else if (type == IPC_TYPE_work && session_find(worker, any->work.session) != NULL)
-		take_work(world, worker, payload, &any->work);
-	else if (type == IPC_TYPE_work_recall)
-		give_back(world, actor, &any->work_recall);
-	else if (type == IPC_TYPE_result_ack)
-		forget_result(worker, &any->result_ack);
-}
-
-static void
-count_one(struct told *told, uint64_t id)
-{
-	if (told->count == 0 || told->id != id)
-		told->count++;
-	told->id = id;
-}
-
 /* Expired: returned without having been refused by anybody. */
 static void
 check_expiry(struct world *world, const struct message *message, const struct recipient *recipient)
@@ -775,7 +825,8 @@ count_action(struct world *world, struct message *message, struct recipient *rec
 		count_one(&recipient->failure, id);
 	else if (strncmp(action, "Action: delayed", 15) == 0)
 		count_one(&recipient->delay, id);
-	else if (strncmp(action, "Action: relayed", 15) == 0)
+	else if (strncmp(action, "Action: relayed", 15) == 0 ||
+		 strncmp(action, "Action: delivered", 17) == 0)
 		count_one(&recipient->success, id);
 	else
 		fail(world, "a report of another kind");
@@ -811,19 +862,6 @@ count_reports(struct world *world, const struct ipc_work *work)
 		count_action(world, &world->messages[message], recipient, action, work->queue_id);
 	}
 	buf_done(&text);
-}
-
-static struct recipient *
-recipient_of(struct world *world, struct slice address)
-{
-	char text[64];
-	unsigned message, number;
-
-	(void)snprintf(text, sizeof(text), "%" SLICE_FMT, SLICE_ARG(address));
-	if (sscanf(text, "r%u-%u@", &message, &number) != 2)
-		return NULL;
-	CHECK(message < world->message_count && number < RECIPIENTS_MAX);
-	return &world->messages[message].recipients[number];
 }
 
 static enum ipc_outcome_kind
@@ -909,31 +947,33 @@ tell_result(struct world *world, int actor, const struct ipc_result *result, str
 	tell_core(world, actor, IPC_TYPE_result, result);
 }
 
-static void
-finish(struct world *world, int actor, struct transaction *transaction)
+static struct result *
+find_room(struct worker *worker)
 {
-	struct worker *worker = worker_of(world, actor);
-	struct ipc_work work;
-	struct buf outcomes;
-	struct result *kept = NULL;
-
-	for (int i = 0; i < RESULTS_MAX && kept == NULL; i++)
+	for (int i = 0; i < RESULTS_MAX; i++)
 		if (!worker->results[i].is_used)
-			kept = &worker->results[i];
-	if (kept == NULL)
-		return;
-	buf_init(&outcomes, 0);
-	perform(world, transaction, &outcomes);
+			return &worker->results[i];
+	return NULL;
+}
+
+/* Ends a transaction with these outcomes. */
+static void
+end_transaction(struct world *world, int actor, struct transaction *transaction,
+	const struct buf *outcomes, bool is_forwarded)
+{
+	struct result *kept = find_room(worker_of(world, actor));
+	struct ipc_work work;
+
 	CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
 	struct ipc_result result = {
 		.session = transaction->session,
 		.queue_id = work.queue_id,
 		.attempt = work.attempt,
-		.outcomes = buf_slice(&outcomes),
+		.outcomes = buf_slice(outcomes),
 		.host = SLICE_LIT("mx.test"),
 	};
 
-	*kept = (struct result){ true, work.queue_id, work.attempt, work.token, { 0 },
+	*kept = (struct result){ true, is_forwarded, work.queue_id, work.attempt, work.token, { 0 },
 		transaction->work };
 	buf_init(&kept->frame, 0);
 	ipc_encode(&kept->frame, IPC_TYPE_result, false, &result);
@@ -941,8 +981,129 @@ finish(struct world *world, int actor, struct transaction *transaction)
 	/* The inventory goes first, and will name it. */
 	if (!world->owes_inventory[actor])
 		tell_result(world, actor, &result, buf_slice(&kept->work));
-	buf_done(&outcomes);
 	transaction->is_used = false;
+}
+
+static void
+finish(struct world *world, int actor, struct transaction *transaction)
+{
+	struct buf outcomes;
+
+	if (find_room(worker_of(world, actor)) == NULL)
+		return;
+	buf_init(&outcomes, 0);
+	perform(world, transaction, &outcomes);
+	end_transaction(world, actor, transaction, &outcomes, false);
+	buf_done(&outcomes);
+}
+
+/* Of NOTIFY the hop that expands has done what success wants. */
+static uint8_t
+notify_of_copy(uint8_t notify)
+{
+	if (notify == 0)
+		return 0;
+	notify &= (uint8_t)~DSN_NOTIFY_SUCCESS;
+	return notify != 0 ? notify : DSN_NOTIFY_NEVER;
+}
+
+/*
+ * A recipient of local's becomes one elsewhere, in a message of its own. False: not now. A lie
+ * names a recipient that it was not given.
+ */
+static bool
+expand(struct world *world, struct transaction *transaction, bool is_lie)
+{
+	static const char content[] = "Subject: t\r\n\r\nbody\r\n";
+	struct recipient_entry entry = { 0 };
+	struct ipc_recipient recipient;
+	struct ipc_outcome outcome = { .kind = IPC_OUTCOME_DELIVERED, .dsn = SLICE_LIT("2.0.0"),
+		.reason = SLICE_LIT("forwarded") };
+	struct ipc_work work;
+	struct envelope envelope;
+	struct slice local;
+	struct recipient *target;
+	struct buf bytes, list, outcomes, address;
+
+	if (world->ids[ACTOR_LOCAL].next >= world->ids[ACTOR_LOCAL].end)
+		return false;
+	CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+	CHECK(envelope_decode(work.envelope, &envelope) == ERR_OK);
+	struct slice rest = work.recipients;
+
+	CHECK(ipc_recipient_next(&rest, &recipient) == ERR_OK);
+	target = recipient_of(world, recipient.address);
+	if (rest.len > 0 || target == NULL)
+		return false;
+	target->is_expanded |= !is_lie;
+	buf_init(&bytes, 0);
+	buf_init(&list, 0);
+	buf_init(&outcomes, 0);
+	buf_init(&address, 0);
+	address_split(recipient.address, &local, NULL);
+	buf_addf(&address, "%" SLICE_FMT "@d%u.test", SLICE_ARG(local),
+		(unsigned)rng_below(&world->rng, LOCAL_DOMAIN));
+	entry.address = buf_slice(&address);
+	entry.notify = notify_of_copy(target->notify);
+	CHECK(recipient_list_put(&list, &entry) == ERR_OK);
+	envelope.warn_us = 0;
+	envelope.flags = 0;
+	envelope.arrival_us = world->now.wall.us;
+	envelope.hop_count++;
+	CHECK(envelope_encode(&envelope, &bytes) == ERR_OK);
+	outcome.number = recipient.number + is_lie;
+	ipc_outcome_put(&outcomes, &outcome);
+	transaction->expansion = ++world->txn_next;
+	transaction->copy_id = world->ids[ACTOR_LOCAL].next++;
+	say("%" SLICE_FMT " is expanded\n", SLICE_ARG(recipient.address));
+	tell_core(world, ACTOR_LOCAL, IPC_TYPE_intake_commit,
+		&(struct ipc_intake_commit){ .txn = transaction->expansion,
+			.queue_id = transaction->copy_id,
+			.envelope = buf_slice(&bytes),
+			.recipients = buf_slice(&list),
+			.content = slice_str(content),
+			.content_length = sizeof(content) - 1,
+			.content_hash = hash_bytes(slice_str(content)),
+			.expands = work.queue_id,
+			.expands_attempt = work.attempt,
+			.expands_outcome = buf_slice(&outcomes) });
+	buf_done(&bytes);
+	buf_done(&list);
+	buf_done(&outcomes);
+	buf_done(&address);
+	return true;
+}
+
+/* The fate of a copy is the fate of its recipient. */
+static void
+end_expansion(struct world *world, const struct ipc_intake_result *answer)
+{
+	struct worker *worker = worker_of(world, ACTOR_LOCAL);
+	bool is_done = answer->status == IPC_INTAKE_DURABLE;
+
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct transaction *transaction = &worker->transactions[i];
+		struct ipc_outcome outcome = {
+			.kind = is_done ? IPC_OUTCOME_DELIVERED : IPC_OUTCOME_DEFERRED,
+			.dsn = slice_str(is_done ? "2.0.0" : "4.3.0"),
+			.reason = slice_str(is_done ? "forwarded" : "forwarding failed") };
+		struct ipc_recipient recipient;
+		struct ipc_work work;
+		struct buf outcomes;
+
+		if (!transaction->is_used || transaction->expansion != answer->txn)
+			continue;
+		if (find_room(worker) == NULL)
+			UNREACHED();
+		CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+		CHECK(ipc_recipient_next(&work.recipients, &recipient) == ERR_OK);
+		outcome.number = recipient.number;
+		buf_init(&outcomes, 0);
+		ipc_outcome_put(&outcomes, &outcome);
+		end_transaction(world, ACTOR_LOCAL, transaction, &outcomes, is_done);
+		buf_done(&outcomes);
+		return;
+	}
 }
 
 /* Whether another transaction of the same session came first. */
@@ -962,7 +1123,7 @@ waits(const struct worker *worker, const struct transaction *transaction)
 static void
 session_act(struct world *world, int actor, struct worker_session *session)
 {
-	bool fails = !world->is_calm &&
+	bool fails = !world->is_calm && actor != ACTOR_LOCAL &&
 		     (chance(world, 6) || site_is_down(world, session->nexthop)) &&
 		     !reports_must_arrive(world, slice_str(session->nexthop));
 	struct ipc_session_end end = { .session = session->number,
@@ -1005,13 +1166,15 @@ worker_act(struct world *world, int actor)
 		struct transaction *transaction =
 			&worker->transactions[(at + (unsigned)i) % SESSIONS_MAX];
 
-		if (!transaction->is_used || transaction->is_stuck || waits(worker, transaction))
+		if (!transaction->is_used || transaction->is_stuck || waits(worker, transaction) ||
+			transaction->expansion != 0)
 			continue;
-		if (transaction->is_begun) {
-			finish(world, actor, transaction);
-		} else {
+		if (!transaction->is_begun) {
 			transaction->is_begun = true;
 			transaction->is_stuck = !world->is_calm && chance(world, 200);
+		} else if (actor != ACTOR_LOCAL || !chance(world, 2) ||
+			   !expand(world, transaction, false)) {
+			finish(world, actor, transaction);
 		}
 		break;
 	}
@@ -1026,6 +1189,26 @@ worker_act(struct world *world, int actor)
 			break;
 		}
 	}
+}
+
+static void
+worker_frame(struct world *world, int actor, struct slice payload, uint16_t type,
+	const union ipc_any *any)
+{
+	struct worker *worker = worker_of(world, actor);
+
+	if (type == IPC_TYPE_id_block)
+		take_ids(world, actor, &any->id_block);
+	else if (type == IPC_TYPE_intake_result)
+		end_expansion(world, &any->intake_result);
+	else if (type == IPC_TYPE_session_open)
+		take_session(world, worker, &any->session_open);
+	else if (type == IPC_TYPE_work && session_find(worker, any->work.session) != NULL)
+		take_work(world, worker, payload, &any->work);
+	else if (type == IPC_TYPE_work_recall)
+		give_back(world, actor, &any->work_recall);
+	else if (type == IPC_TYPE_result_ack)
+		forget_result(worker, &any->result_ack);
 }
 
 /* A result for a recipient that it was not given: the core must not believe any of it. */
@@ -1045,10 +1228,18 @@ lie(struct world *world, int actor)
 		if (!transaction->is_used || transaction->session == 0 ||
 			world->owes_inventory[actor])
 			continue;
+		if (transaction->expansion != 0)
+			continue;
 		CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+		world->liar = world->peers[actor];
+		if (actor == ACTOR_LOCAL && chance(world, 2)) {
+			if (expand(world, transaction, true) && world->liar != 0)
+				fail(world, "a liar was believed");
+			world->liar = 0;
+			return;
+		}
 		buf_init(&outcomes, 0);
 		ipc_outcome_put(&outcomes, &outcome);
-		world->liar = world->peers[actor];
 		tell_core(world, actor, IPC_TYPE_result,
 			&(struct ipc_result){ .session = transaction->session,
 				.queue_id = work.queue_id,
@@ -1074,7 +1265,7 @@ worker_forget(struct world *world, int actor)
 
 		if (!transaction->is_used)
 			continue;
-		if (transaction->is_begun) {
+		if (transaction->is_begun && transaction->expansion == 0) {
 			struct buf outcomes;
 
 			mark_uncertain(world, buf_slice(&transaction->work));
@@ -1100,10 +1291,29 @@ results_forget(struct world *world, int actor)
 
 		if (!result->is_used)
 			continue;
-		mark_uncertain(world, buf_slice(&result->work));
+		if (!result->is_forwarded)
+			mark_uncertain(world, buf_slice(&result->work));
 		buf_done(&result->frame);
 		buf_done(&result->work);
 		result->is_used = false;
+	}
+}
+
+/* It needs queue IDs; a survivor asks what became of its copies. */
+static void
+connect_local(struct world *world)
+{
+	struct worker *worker = worker_of(world, ACTOR_LOCAL);
+
+	world->ids[ACTOR_LOCAL].next = world->ids[ACTOR_LOCAL].end = 0;
+	tell_core(world, ACTOR_LOCAL, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = 1 });
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		const struct transaction *transaction = &worker->transactions[i];
+
+		if (transaction->is_used && transaction->expansion != 0)
+			tell_core(world, ACTOR_LOCAL, IPC_TYPE_intake_query,
+				&(struct ipc_intake_query){ .txn = transaction->expansion,
+					.queue_id = transaction->copy_id });
 	}
 }
 
@@ -1111,13 +1321,17 @@ static void
 connect_actor(struct world *world, int actor, bool survivor)
 {
 	static const enum core_peer_kind kinds[] = { CORE_PEER_INTAKE, CORE_PEER_RESOLVER };
-	enum core_peer_kind kind = actor < ACTOR_WORKER ? kinds[actor] : CORE_PEER_SMTP;
+	enum core_peer_kind kind = actor < ACTOR_WORKER	? kinds[actor]
+				   : actor == ACTOR_LOCAL ? CORE_PEER_LOCAL
+							  : CORE_PEER_SMTP;
 
 	world->peers[actor] = ++world->next_peer;
 	if (!survivor)
 		world->pids[actor] = ++world->next_pid;
 	core_peer_up(world->core, world->peers[actor], kind, world->pids[actor], survivor, NULL,
 		world->now);
+	if (actor == ACTOR_LOCAL)
+		connect_local(world);
 }
 
 static void
@@ -1256,6 +1470,7 @@ start_core(struct world *world, uint32_t survivors)
 	world->is_open = false;
 	world->expired = 0; /* a new queue manager counts anew */
 	world->had_survivors = survivors > 0;
+	world->was_commanded = false;
 	world->core = core_new(&options);
 	core_open(world->core, world->now);
 	for (unsigned i = 0; !world->is_open && world->bug == NULL; i++) {
@@ -1275,7 +1490,7 @@ reconnect(struct world *world, bool survivors)
 		connect_actor(world, actor, survivors);
 		world->owes_inventory[actor] = actor >= ACTOR_WORKER && survivors;
 	}
-	world->id_next = world->id_end = 0;
+	memset(world->ids, 0, sizeof(world->ids));
 	tell_core(world, ACTOR_CLIENT, IPC_TYPE_id_request, &(struct ipc_id_request){ .count = 1 });
 	for (uint32_t i = 0; i < world->message_count; i++) {
 		struct message *message = &world->messages[i];
@@ -1431,7 +1646,7 @@ check_active(struct world *world)
 	struct core_counts counts;
 
 	core_counts(world->core, &counts);
-	if (counts.active > ACTIVE_LIMIT && !world->had_survivors && !world->has_operator)
+	if (counts.active > ACTIVE_LIMIT && !world->had_survivors && !world->was_commanded)
 		fail(world, "more messages in memory than qmgr_message_active_limit");
 }
 
@@ -1458,6 +1673,7 @@ command(struct world *world, const char *what, const char *which)
 	struct ipc_control_request request = { .request = 1, .command = slice_str(what) };
 	struct buf words, bytes;
 
+	world->was_commanded = true;
 	buf_init(&words, 0);
 	buf_init(&bytes, 0);
 	if (which != NULL)
@@ -1682,6 +1898,7 @@ static const struct seeds_plant plants[] = {
 	{ "forget-copy", CORE_PLANT_FORGET_COPY },
 	{ "no-deadline", CORE_PLANT_NO_DEADLINE }, /* rules: X5 Y19 */
 	{ "batch-again", CORE_PLANT_BATCH_AGAIN }, /* rules: K11 */
+	{ "expand-twice", CORE_PLANT_EXPAND_TWICE },
 	{ "batch-stops", CORE_PLANT_BATCH_STOPS }, /* rules: F14 D24 */
 };
 
@@ -1689,7 +1906,7 @@ static struct config *
 make_config(const char *lifetime, const char *policy)
 {
 	char policy_line[64];
-	const char *const overrides[] = { "myhostname=sim.test", "mydestination=",
+	const char *const overrides[] = { "myhostname=sim.test", "mydestination=d3.test",
 		"default_destination_concurrency_limit=3", "initial_destination_concurrency=2",
 		"qmgr_message_active_limit=25", "minimal_backoff_time=1s", "maximal_backoff_time=4s",
 		"default_destination_concurrency_failed_cohort_limit=3",

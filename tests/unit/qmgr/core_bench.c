@@ -551,7 +551,8 @@ commit(struct bench *bench, uint64_t txn, uint64_t id, const char *sender, const
 		&(struct ipc_intake_commit){ .txn = txn, .queue_id = id,
 			.envelope = buf_slice(&bytes), .recipients = buf_slice(&list),
 			.content = slice_str(content), .content_length = sizeof(content) - 1,
-			.content_hash = hash_bytes(slice_str(content)) });
+			.content_hash = hash_bytes(slice_str(content)),
+			.expands = bench->expands });
 	buf_done(&bytes);
 	buf_done(&list);
 }

@@ -47,6 +47,7 @@ struct bench {
 	struct frame *frames; /* not read yet, oldest first */
 	uint64_t created_us;  /* of the next mail; 0: none is written */
 	uint64_t warning_s;   /* of the next mails: delay_warning_time at arrival */
+	uint64_t expands;     /* by the next mails: a recipient of this message */
 	uint32_t flags;       /* of the next mails: enum envelope_flags */
 	uint8_t notify;       /* of the next mails' recipients: enum dsn_notify */
 	struct slice verp;    /* of the next mails: delimiters */

@@ -140,6 +140,19 @@ test_id_request__without_end__is_a_bad_peer(void **state)
 	assert_null(bench->bad_peer);
 }
 
+static void
+test_commit__of_another_than_local__expands_nothing(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t id = bench_mail(bench, "s@x.test", "wait@d.test");
+
+	bench->expands = id;
+	bench_commit(bench, 5001, bench->id_next++, "ok@d.test");
+	assert_string_equal(bench->bad_peer, "only local expands recipients");
+	bench_run(bench);
+	assert_int_equal(bench_messages(bench), 1);
+}
+
 int
 main(void)
 {
@@ -158,6 +171,8 @@ main(void)
 			test_data__too_many_transactions__is_a_bad_peer, start, stop),
 		cmocka_unit_test_setup_teardown(
 			test_id_request__without_end__is_a_bad_peer, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_commit__of_another_than_local__expands_nothing, start, stop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
