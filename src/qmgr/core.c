@@ -133,6 +133,7 @@ core_free(struct core *core)
 	nexthop_free_all(core);
 	pace_free_all(core);
 	change_free_all(core);
+	postmaster_free(core);
 	active_free_all(core);
 	snapshot_forget(core);
 	intake_forget(core); /* a large file that it gives up is the store's */
@@ -368,6 +369,9 @@ intake_message(struct peer *peer, uint16_t type, const union ipc_any *any)
 	case IPC_TYPE_ptr:
 		nexthop_ptr(peer, &any->ptr);
 		return true;
+	case IPC_TYPE_notice:
+		postmaster_frame(peer, &any->notice);
+		return true;
 	default:
 		return false;
 	}
@@ -394,6 +398,9 @@ worker_message(struct peer *peer, uint16_t type, const union ipc_any *any)
 		return true;
 	case IPC_TYPE_inventory_end:
 		lease_inventory_end(peer, &any->inventory_end);
+		return true;
+	case IPC_TYPE_notice:
+		postmaster_frame(peer, &any->notice);
 		return true;
 	default:
 		return peer->kind == CORE_PEER_LOCAL && intake_message(peer, type, any);

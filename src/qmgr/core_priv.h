@@ -292,6 +292,22 @@ struct expiry {
 	struct mono turn; /* of the next one that must wait */
 };
 
+/* Notices to the postmaster (postmaster.c). */
+enum { POSTMASTER_RECENT_MAX = 32 };
+
+struct postmaster_recent {
+	uint64_t key; /* peer, side and classes */
+	struct mono until;
+};
+
+struct postmaster {
+	struct postmaster_recent recent[POSTMASTER_RECENT_MAX];
+	struct mono free_at; /* when all that were sent are paid for */
+	uint64_t held_back;  /* since the last one */
+	bool said;           /* that any are */
+	LIST_HEAD(, postmaster_mail) mails;
+};
+
 struct core {
 	struct core_options options;
 	struct log *log;
@@ -372,6 +388,8 @@ struct core {
 	STAILQ_HEAD(, ended) ended_order;
 	struct mono ended_until;
 
+	struct postmaster postmaster;
+
 	LIST_HEAD(, job) jobs;       /* control requests */
 	uint32_t job_count;
 
@@ -410,6 +428,10 @@ void intake_read_floor(struct core *core);
 void intake_open(struct core *core);
 
 void intake_ids_came(struct core *core);
+
+/* postmaster.c */
+void postmaster_frame(struct peer *peer, const struct ipc_notice *notice);
+void postmaster_free(struct core *core);
 
 /* import_key.c */
 enum import_key_fate {

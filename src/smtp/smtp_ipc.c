@@ -1,6 +1,7 @@
 /* smtp_ipc.c - what is said to qmgr and by it: grants, results, inventory (smtp_worker.h) */
 #include "base/check.h"
 #include "base/mem.h"
+#include "message/notice.h"
 #include "smtp/smtp_worker.h"
 
 #include <unistd.h>
@@ -46,6 +47,21 @@ report_ready(struct smtp_session *session)
 
 	if (session->number != 0)
 		channel_send(&session->worker->role->qmgr, IPC_TYPE_session_ready, &ready);
+}
+
+void
+report_notice(struct smtp_session *session)
+{
+	struct worker *worker = session->worker;
+	const struct smtp_proto *proto = &session->proto;
+
+	if (!proto->is_improper || !proto->transcript.is_kept)
+		return;
+	notice_sender_send(&worker->notices, &worker->role->qmgr, loop_now(worker->role->loop).mono,
+		&(struct ipc_notice){ .side = NOTICE_CLIENT,
+			.classes = CONFIG_NOTIFY_PROTOCOL,
+			.peer = slice_str(session->host->text),
+			.transcript = buf_slice(&proto->transcript.lines) });
 }
 
 /* Once: afterwards qmgr knows nothing of it. */

@@ -20,6 +20,7 @@ smtp_proto_init(struct smtp_proto *proto, bool is_lmtp, const char *helo_name, s
 	(void)snprintf(proto->host, sizeof(proto->host), "%" SLICE_FMT, SLICE_ARG(host));
 	smtp_reply_init(&proto->reply);
 	buf_init(&proto->out, 0);
+	transcript_init(&proto->transcript, false);
 }
 
 static void
@@ -39,6 +40,7 @@ smtp_proto_done(struct smtp_proto *proto)
 {
 	free_outcomes(proto);
 	buf_done(&proto->out);
+	transcript_done(&proto->transcript);
 }
 
 /* The one place where the state changes. */
@@ -89,6 +91,17 @@ decide_all(struct smtp_proto *proto, enum ipc_outcome_kind kind, const char *dsn
 		decide(proto, i, kind, dsn, reason, diagnostic);
 }
 
+/*
+ * A refusal in the range that speaks of syntax and sequence, or one that is none: it may be us who
+ * did not keep to the protocol (RFC 5321 4.2.1). A host that means something else by it makes the
+ * same impression.
+ */
+static bool
+is_improper_refusal(unsigned code)
+{
+	return code < 400 || code > 599 || code == 555 || (code >= 500 && code < 510);
+}
+
 /* The reply as text, and as "host H said: ... (in reply to C)" (rule J17). */
 struct said {
 	enum ipc_outcome_kind kind;
@@ -98,7 +111,7 @@ struct said {
 };
 
 static struct said
-said(const struct smtp_proto *proto, const char *command)
+said(struct smtp_proto *proto, const char *command)
 {
 	struct said said;
 	struct slice text = smtp_reply_text(&proto->reply);
@@ -107,6 +120,7 @@ said(const struct smtp_proto *proto, const char *command)
 	said.kind = class == 2	 ? IPC_OUTCOME_DELIVERED
 		    : class == 5 ? IPC_OUTCOME_BOUNCED
 				 : IPC_OUTCOME_DEFERRED;
+	proto->is_improper |= class != 2 && is_improper_refusal(proto->reply.code);
 	(void)snprintf(said.reply, sizeof(said.reply), "%" SLICE_FMT, SLICE_ARG(text));
 	(void)snprintf(said.dsn, sizeof(said.dsn), "%s", proto->reply.dsn);
 	/* A code that fits neither class (354 to RCPT) is a violation: try again later. */
@@ -268,6 +282,14 @@ put_rcpt(struct smtp_proto *proto, uint32_t index)
 	buf_add_str(out, "\r\n");
 }
 
+/* What is in `out` from there on goes into the transcript. */
+static void
+note_commands(struct smtp_proto *proto, size_t from)
+{
+	transcript_put_lines(
+		&proto->transcript, "Out: ", slice_from(buf_slice(&proto->out), from));
+}
+
 /* MAIL, RCPT ..., and DATA, which a what-if does not say. */
 static uint32_t
 command_count(const struct smtp_proto *proto)
@@ -336,10 +358,13 @@ smtp_proto_begin(struct smtp_proto *proto, const struct smtp_job *job)
 	proto->finished = is_refused_here(proto);
 	if (proto->finished)
 		return;
+	size_t before = proto->out.len;
+
 	enter(proto, SMTP_ENVELOPE);
 	do
 		send_command(proto);
 	while ((proto->caps & SMTP_CAP_PIPELINING) && proto->sent < command_count(proto));
+	note_commands(proto, before);
 }
 
 /* Every recipient has its outcome; `clean`: the peer is between transactions. */
@@ -518,6 +543,19 @@ take_reply(struct smtp_proto *proto)
 	}
 }
 
+/* A line of a reply, as it came. */
+static void
+note_reply(struct smtp_proto *proto, char separator)
+{
+	char line[TRANSCRIPT_LINE_MAX + 1];
+
+	if (!proto->transcript.is_kept)
+		return;
+	(void)snprintf(line, sizeof(line), "%03u%c%" SLICE_FMT, proto->reply.code, separator,
+		SLICE_ARG(smtp_reply_line(&proto->reply)));
+	transcript_put(&proto->transcript, "In:  ", slice_str(line));
+}
+
 void
 smtp_proto_input(struct smtp_proto *proto, struct slice bytes)
 {
@@ -527,13 +565,20 @@ smtp_proto_input(struct smtp_proto *proto, struct slice bytes)
 
 		bytes = slice_from(bytes, taken);
 		if (step == SMTP_REPLY_BAD) {
+			proto->is_improper = true;
 			smtp_proto_lost(proto, false);
 			return;
 		}
+		if (step != SMTP_REPLY_MORE)
+			note_reply(proto, step == SMTP_REPLY_DONE ? ' ' : '-');
 		if (step != SMTP_REPLY_MORE && proto->state == SMTP_HELLO)
 			take_capability(proto);
-		if (step == SMTP_REPLY_DONE)
+		if (step == SMTP_REPLY_DONE) {
+			size_t before = proto->out.len;
+
 			take_reply(proto);
+			note_commands(proto, before);
+		}
 	}
 }
 

@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "ipc/messages.h"
+#include "message/transcript.h"
 #include "smtp/smtp_reply.h"
 
 enum { SMTP_PROTO_TEXT_MAX = 1500, SMTP_PROTO_HOST_MAX = 400 };
@@ -105,6 +106,10 @@ struct smtp_proto {
 	bool is_ending;          /* the peer said 421, or something it must not say */
 	bool bounces_5xx_greeting; /* smtp_skip_5xx_greeting = no; set behind init */
 	bool is_refused;         /* and so it was: every recipient bounces with site_reason */
+
+	/* For a notice (notify_classes = protocol); kept if the driver says so behind init. */
+	bool is_improper; /* somebody broke the protocol, we perhaps */
+	struct transcript transcript;
 
 	/* Trouble of the site (rule Y8); empty reason: none. */
 	char site_dsn[SMTP_REPLY_DSN_SIZE];

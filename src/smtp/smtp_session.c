@@ -153,8 +153,10 @@ close_connection(struct smtp_session *session)
 {
 	loop_fd_close(&session->watch);
 	stream_close(&session->stream);
-	if (session->has_proto)
+	if (session->has_proto) {
+		report_notice(session);
 		smtp_proto_done(&session->proto);
+	}
 	session->has_proto = false;
 }
 
@@ -297,6 +299,13 @@ bind_failed(struct smtp_session *session, int error)
 	session_next_host(session);
 }
 
+static bool
+notices_are_wanted(const struct smtp_session *session)
+{
+	return (config_words(session->worker->config, NULL, PARAM_NOTIFY_CLASSES) &
+		       CONFIG_NOTIFY_PROTOCOL) != 0;
+}
+
 static void
 connected(struct smtp_session *session)
 {
@@ -313,6 +322,7 @@ connected(struct smtp_session *session)
 		config_cstr(session->worker->config, session->service, PARAM_SMTP_HELO_NAME),
 		slice_str(session->host->text));
 	session->has_proto = true;
+	transcript_init(&session->proto.transcript, notices_are_wanted(session));
 	session->proto.bounces_5xx_greeting = !config_bool(
 		session->worker->config, session->service, PARAM_SMTP_SKIP_5XX_GREETING);
 	loop_fd_want(&session->watch, LOOP_READ);

@@ -21,6 +21,7 @@
 #include "base/stream.h"
 #include "config/snapshot.h"
 #include "ipc/kept.h"
+#include "ipc/notice_sender.h"
 #include "ipc/role.h"
 #include "message/downgrade.h"
 #include "message/envelope.h"
@@ -120,6 +121,7 @@ struct worker {
 	struct smtp_session *sessions; /* hash by number; not those of a dead qmgr */
 	uint32_t session_count;
 	struct kept kept;
+	struct notice_sender notices;
 	bool is_stopping;
 	struct loop_timer stop_timer;
 	struct loop_hook hook;
@@ -162,6 +164,8 @@ void work_relay_name(const struct smtp_host *host, char text[WORK_RELAY_SIZE]);
 /* smtp_ipc.c */
 void report_result(struct smtp_session *session, bool is_corrupt);
 void report_ready(struct smtp_session *session);
+/* Of the conversation that is over, if notify_classes wants that. */
+void report_notice(struct smtp_session *session);
 void report_end(struct smtp_session *session, enum ipc_session_cause cause);
 void ipc_qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd);
 void ipc_inventory(struct worker *worker);

@@ -242,7 +242,9 @@ smtpd_data_end(struct smtpd_proto *proto)
 	if (proto->refusal[0] != '\0') {
 		bool closes = proto->refusal_closes;
 
-		if (smtpd_proto_count_error(proto))
+		/* A bare LF breaks the protocol; what is too big or goes round is returned. */
+		if (smtpd_proto_count_error(
+			    proto, closes ? CONFIG_NOTIFY_PROTOCOL : CONFIG_NOTIFY_BOUNCE))
 			buf_addf(&proto->out, "%s\r\n", proto->refusal);
 		else
 			closes = true;

@@ -13,6 +13,8 @@
 #include "config/net.h"
 #include "ipc/client_table.h"
 #include "ipc/intake_client.h"
+#include "ipc/notice_sender.h"
+#include "message/notice.h"
 #include "smtpd/smtpd_proto.h"
 
 #include <arpa/inet.h>
@@ -57,6 +59,7 @@ struct client {
 	struct buf out; /* taken over from the core, not yet written */
 	bool wants_credit;
 	bool peer_closed;
+	const char *reason; /* why the session was broken off, or NULL */
 	bool is_listed; /* in server->waiting */
 	LIST_ENTRY(client) link;
 	TAILQ_ENTRY(client) waiting_link;
@@ -72,6 +75,7 @@ struct server {
 	TAILQ_HEAD(, client) waiting; /* for credit */
 	unsigned client_count;
 	struct client_table *table;
+	struct notice_sender notices;
 	struct client *queries;      /* hash by ptr_query */
 	uint64_t query_next;
 	bool said_full;
@@ -166,6 +170,38 @@ forget_query(struct client *client)
 	client->ptr_query = 0;
 }
 
+/* What smtpd may have to tell of; the other classes are of other roles. */
+enum {
+	NOTICE_CLASSES = CONFIG_NOTIFY_BOUNCE | CONFIG_NOTIFY_DATA | CONFIG_NOTIFY_POLICY |
+			 CONFIG_NOTIFY_PROTOCOL | CONFIG_NOTIFY_RESOURCE | CONFIG_NOTIFY_SOFTWARE,
+};
+
+static unsigned
+notify_classes(const struct client *client)
+{
+	return (unsigned)config_words(client->server->config, NULL, PARAM_NOTIFY_CLASSES) &
+	       NOTICE_CLASSES;
+}
+
+/* Tells the postmaster of a session with errors, if notify_classes wants that. */
+static void
+send_notice(struct client *client)
+{
+	struct server *server = client->server;
+	const struct smtpd_proto *proto = &client->proto;
+	char peer[2 * SMTPD_TEXT_MAX + 4];
+
+	if ((proto->troubles & notify_classes(client)) == 0)
+		return;
+	(void)snprintf(peer, sizeof(peer), "%s[%s]", proto->name, proto->address);
+	notice_sender_send(&server->notices, &server->role->qmgr, proto->now.mono,
+		&(struct ipc_notice){ .side = NOTICE_SERVER,
+			.classes = proto->troubles,
+			.peer = slice_str(peer),
+			.transcript = buf_slice(&proto->transcript.lines),
+			.reason = slice_str(client->reason == NULL ? "" : client->reason) });
+}
+
 static void
 client_free(struct client *client)
 {
@@ -173,6 +209,7 @@ client_free(struct client *client)
 	struct buf statistics;
 
 	intake_txn_abort(&client->txn);
+	send_notice(client);
 	buf_init(&statistics, 0);
 	smtpd_proto_statistics(&client->proto, &statistics);
 	log_event(&server->role->log.log, EV_smtpd_disconnect, LOG_Z(client->proto.name),
@@ -201,6 +238,7 @@ client_lost(struct client *client, enum log_event_id event)
 				    ? "DATA"
 				    : client->proto.last_command;
 
+	client->reason = event == EV_smtpd_timeout ? "timeout" : "lost connection";
 	log_event(&client->server->role->log.log, event, LOG_Z(after), LOG_Z(client->proto.name),
 		LOG_Z(client->proto.address));
 	client_free(client);
@@ -610,12 +648,14 @@ client_new(struct listener *listener, int fd, const struct sockaddr_storage *add
 	if (config_net_match(server->config, listener->service,
 		    PARAM_SMTPD_FORBID_BARE_NEWLINE_EXCLUSIONS, plain))
 		proto->bare_newline = CONFIG_BARE_NEWLINE_NO;
+	transcript_init(&proto->transcript, notify_classes(client) != 0);
 	loop_timer_init(&client->timer, server->role->loop, client_timeout, client);
 	loop_fd_open(&client->watch, server->role->loop, fd, 0, client_event, client);
 	LIST_INSERT_HEAD(&server->clients, client, link);
 	server->client_count++;
 	if (is_over_limit(client)) {
 		client->wait = CLIENT_TALKS;
+		proto->troubles |= CONFIG_NOTIFY_POLICY;
 		smtpd_proto_close(proto, "421 4.7.0 Error: too many connections from you");
 		client_run(client);
 	} else if (config_bool(server->config, listener->service, PARAM_SMTPD_PEERNAME_LOOKUP)) {

@@ -5,8 +5,6 @@
 #include "base/num.h"
 #include "message/address.h"
 #include "message/dsn.h"
-#include "message/envelope.h"
-#include "message/received.h"
 #include "message/recipient_list.h"
 #include "message/verp.h"
 #include "route/canonical.h"
@@ -43,6 +41,7 @@ smtpd_proto_init(struct smtpd_proto *proto)
 	buf_init(&proto->content, 0);
 	header_rewrite_init(&proto->header_rewrite);
 	buf_init(&proto->rewritten, 0);
+	transcript_init(&proto->transcript, false);
 	proto->last_command = "CONNECT";
 	proto->state = SMTPD_COMMAND;
 }
@@ -78,6 +77,7 @@ smtpd_proto_done(struct smtpd_proto *proto)
 	buf_done(&proto->content);
 	header_rewrite_done(&proto->header_rewrite);
 	buf_done(&proto->rewritten);
+	transcript_done(&proto->transcript);
 	if (proto->hash != NULL)
 		hash_stream_free(proto->hash);
 }
@@ -107,8 +107,37 @@ say(struct smtpd_proto *proto, const char *reply)
 	buf_addf(&proto->out, "%s\r\n", reply);
 }
 
-void
-smtpd_proto_close(struct smtpd_proto *proto, const char *reply)
+/* soft_bounce: a configuration that is being tried out returns no mail. */
+static void
+soften(struct buf *out, size_t from)
+{
+	while (from + 3 < out->len) {
+		struct slice line = slice_from(buf_slice(out), from);
+
+		if (line.ptr[0] == '5' && line.len > 5 && line.ptr[4] == '5' && line.ptr[5] == '.')
+			out->ptr[from + 4] = '4';
+		if (line.ptr[0] == '5')
+			out->ptr[from] = '4';
+		from += slice_find(line, '\n') + 1;
+	}
+}
+
+/* What is in `out` from there on is the answer: it is settled, and goes into the transcript. */
+static void
+settle_replies(struct smtpd_proto *proto, size_t from)
+{
+	if (from > proto->out.len)
+		from = 0;
+	if (from == proto->out.len)
+		return;
+	if (config_bool(proto->config, NULL, PARAM_SOFT_BOUNCE))
+		soften(&proto->out, from);
+	transcript_put_lines(
+		&proto->transcript, "Out: ", slice_from(buf_slice(&proto->out), from));
+}
+
+static void
+end_session(struct smtpd_proto *proto, const char *reply)
 {
 	if (proto->state == SMTPD_CLOSE)
 		return;
@@ -116,10 +145,28 @@ smtpd_proto_close(struct smtpd_proto *proto, const char *reply)
 	proto->state = SMTPD_CLOSE;
 }
 
+void
+smtpd_proto_close(struct smtpd_proto *proto, const char *reply)
+{
+	size_t before = proto->out.len;
+
+	end_session(proto, reply);
+	settle_replies(proto, before);
+}
+
+/* The client breaks the protocol in a way that there is no going on from. */
+static void
+break_off(struct smtpd_proto *proto, const char *reply)
+{
+	proto->troubles |= CONFIG_NOTIFY_PROTOCOL;
+	end_session(proto, reply);
+}
+
 /* False: that was one error too many, and the session is over. */
 bool
-smtpd_proto_count_error(struct smtpd_proto *proto)
+smtpd_proto_count_error(struct smtpd_proto *proto, unsigned trouble)
 {
+	proto->troubles |= trouble;
 	uint64_t hard = config_int(proto->config, proto->service, PARAM_SMTPD_HARD_ERROR_LIMIT);
 
 	if (++proto->errors <= hard)
@@ -132,17 +179,23 @@ smtpd_proto_count_error(struct smtpd_proto *proto)
 	return false;
 }
 
+static void
+fail_as(struct smtpd_proto *proto, unsigned trouble, const char *reply)
+{
+	if (smtpd_proto_count_error(proto, trouble))
+		say(proto, reply);
+}
+
 /* An error of the client: counted, and at last shown the door. */
 static void
 fail(struct smtpd_proto *proto, const char *reply)
 {
-	if (smtpd_proto_count_error(proto))
-		say(proto, reply);
+	fail_as(proto, CONFIG_NOTIFY_PROTOCOL, reply);
 }
 
-/* A refusal of policy: logged as Postfix does (rule J3). */
+/* A recipient that is not taken: logged as Postfix does (rule J3). */
 static void
-reject(struct smtpd_proto *proto, const char *stage, struct slice recipient, const char *code,
+reject(struct smtpd_proto *proto, unsigned trouble, struct slice recipient, const char *code,
 	struct slice subject, const char *why)
 {
 	struct buf reply;
@@ -151,29 +204,34 @@ reject(struct smtpd_proto *proto, const char *stage, struct slice recipient, con
 	buf_addf(&reply, "%s <", code);
 	put_clean(&reply, subject);
 	buf_addf(&reply, ">: %s", why);
+	if (config_bool(proto->config, NULL, PARAM_SOFT_BOUNCE))
+		soften(&reply, 0);
 	log_event(proto->log, EV_smtpd_reject,
-		LOG_Z(proto->id_text[0] != '\0' ? proto->id_text : "NOQUEUE"), LOG_Z(stage),
+		LOG_Z(proto->id_text[0] != '\0' ? proto->id_text : "NOQUEUE"), LOG_Z("RCPT"),
 		LOG_Z(proto->name), LOG_Z(proto->address), LOG_S(buf_slice(&reply)),
 		LOG_S(buf_slice(&proto->sender)), LOG_Z(recipient.len > 0 ? " to=<" : ""),
 		LOG_S(recipient), LOG_Z(recipient.len > 0 ? ">" : ""),
 		LOG_Z(proto->is_esmtp ? "ESMTP" : "SMTP"), LOG_Z(proto->helo));
 	CHECK(buf_append_byte(&reply, '\0') == ERR_OK);
-	fail(proto, (const char *)reply.ptr);
+	fail_as(proto, trouble, (const char *)reply.ptr);
 	buf_done(&reply);
 }
 
 void
 smtpd_proto_greet(struct smtpd_proto *proto, bool early)
 {
+	size_t before = proto->out.len;
+
 	if (early &&
 		config_bool(proto->config, proto->service, PARAM_SMTPD_FORBID_UNAUTH_PIPELINING)) {
 		log_event(proto->log, EV_smtpd_pipelining, LOG_Z("CONNECT"), LOG_Z(proto->name),
 			LOG_Z(proto->address));
-		smtpd_proto_close(proto, "554 5.5.0 Error: SMTP protocol synchronization");
-		return;
+		break_off(proto, "554 5.5.0 Error: SMTP protocol synchronization");
+	} else {
+		buf_addf(&proto->out, "220 %s\r\n",
+			config_cstr(proto->config, proto->service, PARAM_SMTPD_BANNER));
 	}
-	buf_addf(&proto->out, "220 %s\r\n",
-		config_cstr(proto->config, proto->service, PARAM_SMTPD_BANNER));
+	settle_replies(proto, before);
 }
 
 /* The client begins anew: chunks that were passed on already must not become part of the next. */
@@ -300,7 +358,11 @@ asks_for_utf8(struct slice parameters)
 static bool
 mail_failed(struct smtpd_proto *proto, const char *reply)
 {
-	fail(proto, reply);
+	unsigned trouble = reply[0] == '4'		    ? CONFIG_NOTIFY_DATA
+			   : strncmp(reply, "552", 3) == 0 ? CONFIG_NOTIFY_POLICY
+							    : CONFIG_NOTIFY_PROTOCOL;
+
+	fail_as(proto, trouble, reply);
 	enum smtpd_state state = proto->state;
 
 	smtpd_proto_reset(proto);
@@ -314,6 +376,8 @@ put_refusal(struct smtpd_proto *proto, enum ipc_intake_status status, struct sli
 {
 	bool is_full = status == IPC_INTAKE_FULL;
 
+	proto->troubles |= status == IPC_INTAKE_UNKNOWN ? CONFIG_NOTIFY_SOFTWARE
+							: CONFIG_NOTIFY_RESOURCE;
 	buf_add_str(&proto->out, is_full ? "452 4.3.1 " : "451 4.3.0 ");
 	if (text.len == 0)
 		text = is_full ? SLICE_LIT("Insufficient system storage")
@@ -351,7 +415,7 @@ do_mail(struct smtpd_proto *proto, struct slice argument)
 
 		(void)snprintf(reply, sizeof(reply), "450 4.7.1 Error: too much mail from %s",
 			proto->address);
-		fail(proto, reply);
+		fail_as(proto, CONFIG_NOTIFY_POLICY, reply);
 		return false;
 	}
 	if (!slice_starts_nocase(argument, SLICE_LIT("FROM:"))) {
@@ -463,7 +527,7 @@ accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 	if (err == ERR_OK && !result.expanded &&
 		route_classify(proto->config, domain) == ROUTE_CLASS_VIRTUAL_ALIAS) {
 		buf_done(&expanded);
-		reject(proto, "RCPT", entry->address, "550 5.1.1", entry->address,
+		reject(proto, CONFIG_NOTIFY_BOUNCE, entry->address, "550 5.1.1", entry->address,
 			"Recipient address rejected: User unknown in virtual alias table");
 		return false;
 	}
@@ -471,7 +535,7 @@ accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 		route_classify(proto->config, domain) == ROUTE_CLASS_LOCAL &&
 		!is_known_here(proto, entry->address)) {
 		buf_done(&expanded);
-		reject(proto, "RCPT", entry->address, "550 5.1.1", entry->address,
+		reject(proto, CONFIG_NOTIFY_BOUNCE, entry->address, "550 5.1.1", entry->address,
 			"Recipient address rejected: User unknown in local recipient table");
 		return false;
 	}
@@ -483,7 +547,7 @@ accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 	/* All that it expands to or none: what is refused here must not get the message. */
 	if (err == ERR_OK && proto->recipients.len + expanded.len > IPC_RECIPIENTS_MAX) {
 		buf_done(&expanded);
-		fail(proto, "452 4.5.3 Error: too many recipients");
+		fail_as(proto, CONFIG_NOTIFY_POLICY, "452 4.5.3 Error: too many recipients");
 		return false;
 	}
 	if (err == ERR_OK)
@@ -491,7 +555,7 @@ accept_recipient(struct smtpd_proto *proto, const struct recipient_entry *entry)
 			&proto->recipients, &proto->stored_count);
 	buf_done(&expanded);
 	if (err != ERR_OK) {
-		reject(proto, "RCPT", entry->address, "451 4.3.0", entry->address,
+		reject(proto, CONFIG_NOTIFY_DATA, entry->address, "451 4.3.0", entry->address,
 			"Temporary lookup failure");
 		return false;
 	}
@@ -521,7 +585,8 @@ take_recipient(struct smtpd_proto *proto, struct slice given, struct slice param
 	if (reply != NULL)
 		fail(proto, reply);
 	else if (!may_relay(proto, entry.address))
-		reject(proto, "RCPT", entry.address, "554 5.7.1", given, "Relay access denied");
+		reject(proto, CONFIG_NOTIFY_POLICY, entry.address, "554 5.7.1", given,
+			"Relay access denied");
 	else
 		done = accept_recipient(proto, &entry);
 	buf_done(&complete);
@@ -558,7 +623,7 @@ do_rcpt(struct smtpd_proto *proto, struct slice argument)
 		if (proto->overshoot++ < overshoot)
 			say(proto, reply);
 		else
-			fail(proto, reply);
+			fail_as(proto, CONFIG_NOTIFY_POLICY, reply);
 		return false;
 	}
 	argument = slice_from(argument, 3);
@@ -584,6 +649,7 @@ begin_message(struct smtpd_proto *proto)
 	}
 	proto->queue_id = proto->ops->queue_id(proto->ctx);
 	if (proto->queue_id == 0) {
+		proto->troubles |= CONFIG_NOTIFY_RESOURCE;
 		say(proto, "451 4.3.0 Error: queue file write error");
 		return false;
 	}
@@ -618,12 +684,12 @@ do_bdat(struct smtpd_proto *proto, struct slice argument)
 		num_parse_u64(size, 0, UINT64_MAX / 2, &length) != ERR_OK) {
 		/* How much content follows cannot be known. */
 		proto->errors++;
-		smtpd_proto_close(proto, "501 5.5.4 Syntax: BDAT count [LAST]");
+		break_off(proto, "501 5.5.4 Syntax: BDAT count [LAST]");
 		return false;
 	}
 	proto->chunk_last = slice_word(&argument, " \t", &last);
 	if (proto->chunk_last && !slice_equal_nocase_str(last, "LAST")) {
-		smtpd_proto_close(proto, "501 5.5.4 Syntax: BDAT count [LAST]");
+		break_off(proto, "501 5.5.4 Syntax: BDAT count [LAST]");
 		return false;
 	}
 	proto->chunk_left = length;
@@ -652,6 +718,8 @@ void
 smtpd_proto_result(
 	struct smtpd_proto *proto, enum ipc_intake_status status, struct slice text)
 {
+	size_t before = proto->out.len;
+
 	CHECK(proto->state == SMTPD_WAIT);
 	proto->state = SMTPD_COMMAND;
 	switch (status) {
@@ -666,64 +734,8 @@ smtpd_proto_result(
 		put_refusal(proto, status, text);
 		break;
 	}
+	settle_replies(proto, before);
 	smtpd_proto_reset(proto);
-}
-
-/* --- what goes with the message --------------------------------------------------------------- */
-
-static const char *
-protocol(const struct smtpd_proto *proto)
-{
-	return proto->smtputf8 ? "UTF8SMTP" : proto->is_esmtp ? "ESMTP" : "SMTP";
-}
-
-void
-smtpd_proto_envelope(const struct smtpd_proto *proto, struct buf *bytes)
-{
-	struct envelope envelope;
-
-	envelope_init(&envelope);
-	envelope.sender = buf_slice(&proto->sender);
-	envelope_stamp(&envelope, proto->now.wall.us,
-		config_time_s(proto->config, proto->service, PARAM_DELAY_WARNING_TIME));
-	envelope.client_name = slice_str(proto->name);
-	envelope.client_address = slice_str(proto->address);
-	envelope.client_port = proto->port;
-	envelope.client_helo = slice_head(slice_str(proto->helo), 255);
-	envelope.protocol = slice_str(protocol(proto));
-	envelope.size = proto->length;
-	envelope.ret = proto->ret;
-	envelope.envid = buf_slice(&proto->envid);
-	if (proto->verp[0] != '\0')
-		envelope.verp = slice_make(proto->verp, VERP_DELIMITERS);
-	if (proto->smtputf8)
-		envelope.smtputf8 = proto->header.header_eight_bit ? ENVELOPE_SMTPUTF8_NEEDED
-								   : ENVELOPE_SMTPUTF8_ASKED;
-	envelope.body_8bit = proto->body_8bit || proto->header.eight_bit;
-	envelope.message_id = header_message_id(&proto->header);
-	envelope.hop_count = proto->header.hop_count;
-	envelope.rewrite = ENVELOPE_REWRITE_REMOTE;
-	envelope.head_length = proto->header.head_length;
-	CHECK(envelope_encode(&envelope, bytes) == ERR_OK);
-}
-
-void
-smtpd_proto_head(const struct smtpd_proto *proto, struct buf *head)
-{
-	struct received received = {
-		.helo = slice_str(proto->helo),
-		.client_name = slice_str(proto->name),
-		.client_address = slice_str(proto->address),
-		.myhostname = myhostname(proto),
-		.mail_name = config_str(proto->config, proto->service, PARAM_MAIL_NAME),
-		.protocol = slice_str(protocol(proto)),
-		.queue_id = slice_str(proto->id_text),
-		.at = proto->now.wall,
-	};
-
-	if (proto->recipient_count == 1)
-		received.recipient = buf_slice(&proto->only_recipient);
-	CHECK(received_format(&received, head) == ERR_OK);
 }
 
 /* --- dispatch --------------------------------------------------------------------------------- */
@@ -745,20 +757,30 @@ count_junk(struct smtpd_proto *proto, enum smtpd_command_id id)
 	bool is_junk = id == SMTPD_HELO || id == SMTPD_EHLO || id == SMTPD_RSET ||
 		       id == SMTPD_NOOP || id == SMTPD_VRFY || id == SMTPD_HELP;
 
-	return !is_junk || ++proto->junk <= limit || smtpd_proto_count_error(proto);
+	return !is_junk || ++proto->junk <= limit ||
+	       smtpd_proto_count_error(proto, CONFIG_NOTIFY_PROTOCOL);
 }
 
-static bool
-do_unknown(struct smtpd_proto *proto, struct slice word)
+/* A command that there is, but not here; or NULL. */
+static const char *
+find_missing(struct slice word)
 {
 	static const char *const missing[] = { "STARTTLS", "AUTH", "ETRN", "EXPN", "TURN", "SEND",
 		"SOML", "SAML" };
 
 	for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++)
-		if (slice_equal_nocase_str(word, missing[i])) {
-			fail(proto, "502 5.5.1 Error: command not implemented");
-			return false;
-		}
+		if (slice_equal_nocase_str(word, missing[i]))
+			return missing[i];
+	return NULL;
+}
+
+static bool
+do_unknown(struct smtpd_proto *proto, struct slice word)
+{
+	if (find_missing(word) != NULL) {
+		fail(proto, "502 5.5.1 Error: command not implemented");
+		return false;
+	}
 	fail(proto, "500 5.5.2 Error: command not recognized");
 	return false;
 }
@@ -796,7 +818,7 @@ run_command(struct smtpd_proto *proto, enum smtpd_command_id id, struct slice wo
 		say(proto, "214 2.0.0 HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY QUIT");
 		return true;
 	case SMTPD_QUIT:
-		smtpd_proto_close(proto, "221 2.0.0 Bye");
+		end_session(proto, "221 2.0.0 Bye");
 		return true;
 	case SMTPD_UNKNOWN:
 	case SMTPD_COMMAND_COUNT:
@@ -825,9 +847,29 @@ is_forbidden_pipelining(
 					   id != SMTPD_NOOP && id != SMTPD_VRFY);
 }
 
+/*
+ * What is no command may be content that follows a refused DATA, or a password: nothing of it is
+ * shown, nor what stands behind a command that takes nothing.
+ */
+static void
+note_command(struct smtpd_proto *proto, enum smtpd_command_id id, struct slice word,
+	struct slice line)
+{
+	bool has_argument = id == SMTPD_HELO || id == SMTPD_EHLO || id == SMTPD_MAIL ||
+			    id == SMTPD_RCPT || id == SMTPD_BDAT_COMMAND;
+	const char *name = id == SMTPD_UNKNOWN ? find_missing(word) : command_names[id];
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "(unknown command, %zu bytes)", line.len);
+	if (name != NULL)
+		(void)snprintf(text, sizeof(text), "%s", name);
+	transcript_put(&proto->transcript, "In:  ", has_argument ? line : slice_str(text));
+}
+
 static void
 take_command(struct smtpd_proto *proto, struct slice line, struct slice rest)
 {
+	struct slice whole = line;
 	struct slice word = slice_make(NULL, 0);
 	enum smtpd_command_id id;
 
@@ -836,6 +878,7 @@ take_command(struct smtpd_proto *proto, struct slice line, struct slice rest)
 		return;
 	}
 	id = find_command(word);
+	note_command(proto, id, word, whole);
 	proto->last_command = command_names[id];
 	proto->counts[id]++;
 	if (!run_command(proto, id, word, slice_trim(line)))
@@ -845,7 +888,7 @@ take_command(struct smtpd_proto *proto, struct slice line, struct slice rest)
 			LOG_Z(proto->name), LOG_Z(proto->address));
 		buf_clear(&proto->out);
 		proto->state = SMTPD_COMMAND;
-		smtpd_proto_close(proto, "554 5.5.0 Error: SMTP protocol synchronization");
+		break_off(proto, "554 5.5.0 Error: SMTP protocol synchronization");
 	}
 }
 
@@ -858,7 +901,7 @@ may_end_in_lf(struct smtpd_proto *proto)
 	if (proto->bare_newline != CONFIG_BARE_NEWLINE_REJECT)
 		return true;
 	smtpd_bare_newline_reply(proto, reply);
-	smtpd_proto_close(proto, reply);
+	break_off(proto, reply);
 	return false;
 }
 
@@ -888,7 +931,7 @@ command_input(struct smtpd_proto *proto, struct slice bytes)
 	if (newline == bytes.len && bytes.len < limit)
 		return 0;
 	if (newline >= limit) {
-		smtpd_proto_close(proto, "500 5.5.2 Error: line too long");
+		break_off(proto, "500 5.5.2 Error: line too long");
 		return bytes.len;
 	}
 	take_line(proto, slice_head(bytes, newline), slice_from(bytes, newline + 1));
@@ -902,7 +945,7 @@ smtpd_proto_input(struct smtpd_proto *proto, struct slice bytes)
 	size_t total = 0;
 
 	while (bytes.len > 0 && !proto->must_sleep) {
-		size_t taken = 0;
+		size_t taken = 0, before = proto->out.len;
 
 		switch (proto->state) {
 		case SMTPD_COMMAND:
@@ -918,6 +961,7 @@ smtpd_proto_input(struct smtpd_proto *proto, struct slice bytes)
 		case SMTPD_CLOSE:
 			return total;
 		}
+		settle_replies(proto, before);
 		if (taken == 0)
 			break;
 		total += taken;

@@ -16,6 +16,7 @@
  *            smtpd_proto_input() and must not call back.
  * Limits:    line_length_limit bytes a command line, smtpd_recipient_limit, message_size_limit,
  *            counts of errors.
+ * Replies:   with soft_bounce each 5xx is said as 4xx.
  * Source:    RFC 5321, 2920, 1870, 6152, 6531, 3461, 3030; rules J1 to J5.
  * Threads:   pure.
  */
@@ -31,6 +32,7 @@
 #include "message/header.h"
 #include "message/queue_id.h"
 #include "message/recipient_filter.h"
+#include "message/transcript.h"
 #include "route/header_rewrite.h"
 
 #include <sys/socket.h>
@@ -96,6 +98,8 @@ struct smtpd_proto {
 	bool is_esmtp;
 	char helo[SMTPD_TEXT_MAX];
 	unsigned errors, junk;
+	unsigned troubles; /* CONFIG_NOTIFY_ bits of the errors that there were */
+	struct transcript transcript; /* kept if the driver says so behind init */
 	bool must_sleep; /* smtpd_error_sleep_time before the next reply; cleared by the driver */
 	const char *last_command;
 	uint32_t counts[SMTPD_COMMAND_COUNT], failed[SMTPD_COMMAND_COUNT];
@@ -163,8 +167,9 @@ size_t smtpd_bdat_input(struct smtpd_proto *proto, struct slice bytes);
 void smtpd_data_begin(struct smtpd_proto *proto);
 /* smtpd_forbid_bare_newline_reject_code and its text. */
 void smtpd_bare_newline_reply(const struct smtpd_proto *proto, char reply[SMTPD_TEXT_MAX]);
-/* For replies that count as an error of the client; false: they were one too many. */
-bool smtpd_proto_count_error(struct smtpd_proto *proto);
+/* For replies that count as an error of the client; false: they were one too many. `trouble`: a
+ * CONFIG_NOTIFY_ bit. */
+bool smtpd_proto_count_error(struct smtpd_proto *proto, unsigned trouble);
 void smtpd_data_end(struct smtpd_proto *proto);
 
 /* "name[address]" statistics of the disconnect line: " ehlo=1 mail=1 ... commands=5". */

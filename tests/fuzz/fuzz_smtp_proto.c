@@ -86,6 +86,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.body_8bit = true, .ret = 1, .envid = SLICE_LIT("id=1") };
 	smtp_proto_init(&fuzz.proto, size > 0 && (data[0] & 1) != 0, "ostler.test",
 		SLICE_LIT("dest.test[127.0.0.1]"));
+	transcript_init(&fuzz.proto.transcript, true);
 	while (rest.len > 0 && fuzz.proto.state != SMTP_OVER) {
 		smtp_proto_input(&fuzz.proto, slice_head(rest, piece));
 		turn(&fuzz);

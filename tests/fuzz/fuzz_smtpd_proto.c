@@ -138,6 +138,7 @@ run(struct fuzz *fuzz, struct log *log, struct slice input, unsigned newline, si
 	buf_init(&fuzz->content, 0);
 	buf_init(&waiting, 0);
 	smtpd_proto_init(proto);
+	transcript_init(&proto->transcript, true);
 	smtpd_proto_greet(proto, false);
 	while (input.len > 0 && proto->state != SMTPD_CLOSE) {
 		size_t taken;
