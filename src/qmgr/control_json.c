@@ -15,7 +15,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
-enum { STATUS_DESTINATIONS_MAX = 200, RECIPIENTS_SAID_MAX = 4 * 1024 * 1024 };
+enum { STATUS_DESTINATIONS_MAX = 200, RECIPIENTS_SAID_MAX = 4 * 1024 * 1024, MEMBERS_SHOWN = 20 };
 
 static void
 json_free(char *line)
@@ -366,6 +366,24 @@ set_left(json_t *object, const char *name, const struct core *core, struct mono 
 		set_number(object, name, (until.ns - core->now.mono.ns) / NS_PER_S);
 }
 
+/* The next hops that have the same hosts and settings; some of them, if they are many. */
+static void
+set_members(json_t *object, const struct sched_destination *site, uint32_t count)
+{
+	const struct sched_destination *member = NULL;
+	json_t *list;
+
+	if (count == 0)
+		return;
+	set_number(object, "members", count);
+	list = json_array();
+	for (unsigned i = 0; i < MEMBERS_SHOWN && i < count; i++) {
+		member = sched_destination_member(site, member);
+		CHECK(json_array_append_new(list, text(sched_destination_nexthop(member))) == 0);
+	}
+	set(object, "serves", list);
+}
+
 void
 control_site_json(
 	struct core *core, const struct sched_destination *destination, struct buf *out)
@@ -375,6 +393,7 @@ control_site_json(
 
 	sched_destination_status(destination, &status);
 	set_number(object, "parked", status.parked);
+	set_members(object, destination, status.members);
 	if (status.state == WINDOW_DEAD)
 		set_left(object, "next_probe_s", core, status.due);
 	set_left(object, "suspended_s", core, status.held_until);

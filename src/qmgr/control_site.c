@@ -83,10 +83,12 @@ act_on_all(struct peer *peer, struct slice name, const struct reaction *reaction
 	while ((destination = sched_destination_next(core->sched, destination)) != NULL) {
 		if (!slice_equal_nocase(sched_destination_nexthop(destination), name))
 			continue;
+		struct sched_destination *site = sched_destination_site(destination);
+
 		if (reaction == NULL)
-			reset(peer, destination);
+			reset(peer, site);
 		else
-			reaction_act(core, destination, reaction, SLICE_LIT("4.3.2"),
+			reaction_act(core, site, reaction, SLICE_LIT("4.3.2"),
 				slice_str(peer->user));
 		found++;
 	}

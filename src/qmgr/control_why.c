@@ -38,7 +38,7 @@ find_destination(const struct core *core, const struct part *part)
 	while ((at = sched_destination_next(core->sched, at)) != NULL)
 		if (sched_destination_transport(at) == part->transport->sched &&
 			slice_equal_str(sched_destination_nexthop(at), part->nexthop))
-			return at;
+			return sched_destination_site(at);
 	return NULL;
 }
 
@@ -328,9 +328,10 @@ control_why_sites(struct job *job)
 	while ((at = sched_destination_next(core->sched, at)) != NULL) {
 		struct sched_status status;
 
-		sched_destination_status(at, &status);
-		if (slice_equal_nocase(status.nexthop, name) ||
-			slice_equal_nocase(status.nexthop, route.nexthop))
+		struct slice nexthop = sched_destination_nexthop(at);
+
+		sched_destination_status(sched_destination_site(at), &status);
+		if (slice_equal_nocase(nexthop, name) || slice_equal_nocase(nexthop, route.nexthop))
 			say_site(job, &status);
 	}
 }

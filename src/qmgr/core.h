@@ -104,6 +104,7 @@ enum core_plant {
 	CORE_PLANT_EXPIRE_SILENT = 65536, /* what an operator expires is dropped without a report */
 	CORE_PLANT_BATCH_AGAIN = 131072, /* a batch of recipients begins with the last one again */
 	CORE_PLANT_BATCH_STOPS = 262144, /* nothing follows a batch with nothing to deliver */
+	CORE_PLANT_ONE_SITE = 1 << 30,   /* all next hops are taken for one site */
 	CORE_PLANT_LOSE_CROWDED = 524288, /* mail that waits for room at its site is forgotten */
 	CORE_PLANT_NO_DEADLINE = 1048576, /* a worker may have a transaction for ever */
 	CORE_PLANT_EXPAND_TWICE = 1 << 24, /* expansion and its recipient's end: two batches */

@@ -151,7 +151,8 @@ struct session {
 	struct sched_destination *destination;
 	struct lease *lease;    /* what it works on */
 	struct lease *prefetch; /* what waits behind it */
-	bool is_closing;
+	bool is_closing;      /* the worker was told to end it */
+	uint64_t hosts_version; /* of its destination when it was opened */
 	UT_hash_handle by_number;
 	LIST_ENTRY(session) peer_link;
 	LIST_ENTRY(session) nexthop_link; /* while it waits for hosts */
@@ -526,6 +527,7 @@ struct mono session_due(const struct core *core);
 /* An operator wants something of it: what is not begun comes back, the rest ends (rule L42). */
 void session_recall_message(const struct message *message);  /* grants sessions, hands out work */
 void session_hosts(struct session *session, struct slice hosts); /* from nexthop.c */
+void session_not_needed(struct session *session);                /* the same */
 void session_refused(struct session *session, bool is_permanent, struct slice dsn,
 	struct slice reason);
 void session_ready(struct peer *peer, const struct ipc_session_ready *ready);

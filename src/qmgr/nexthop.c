@@ -10,9 +10,14 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "qmgr/site_settings.h"
 #include "qmgr/transports.h"
 
-enum { NEXTHOPS_MAX = 50000, TTL_MAX_S = 3600, PTRS_MAX = 10000, KEY_MAX = 1024 };
+#include <stdlib.h>
+
+enum { NEXTHOPS_MAX = 50000, TTL_MAX_S = 3600, PTRS_MAX = 10000, SITE_HOSTS_MAX = 64 };
+/* Mail is not moved between sites more often than this. */
+enum { BOUND_MIN_S = 5 };
 
 struct nexthop {
 	char *key;
@@ -23,8 +28,9 @@ struct nexthop {
 	uint64_t query;        /* 0: none is open */
 	bool is_known;
 	enum ipc_resolve_status status;
-	struct mono expires;
+	struct mono asked_at, expires;
 	struct buf hosts, dsn, reason;
+	struct buf site; /* what makes its hosts the same as another's */
 	LIST_HEAD(, session) waiting;
 	UT_hash_handle hh;       /* by key, in core->nexthops */
 	UT_hash_handle by_query; /* in core->queries, while a question is open */
@@ -48,6 +54,7 @@ nexthop_free(struct core *core, struct nexthop *nexthop)
 	buf_done(&nexthop->hosts);
 	buf_done(&nexthop->dsn);
 	buf_done(&nexthop->reason);
+	buf_done(&nexthop->site);
 	mem_free(nexthop->key);
 	mem_free(nexthop->text);
 	mem_free(nexthop);
@@ -88,6 +95,7 @@ nexthop_get(struct core *core, struct slice text, uint16_t port, bool use_mx)
 		buf_init(&nexthop->hosts, 0);
 		buf_init(&nexthop->dsn, 0);
 		buf_init(&nexthop->reason, 0);
+		buf_init(&nexthop->site, 0);
 		LIST_INIT(&nexthop->waiting);
 		HASH_ADD_KEYPTR(hh, core->nexthops, nexthop->key, nexthop->key_len, nexthop);
 	}
@@ -110,10 +118,39 @@ ask(struct core *core, struct nexthop *nexthop)
 
 /* --- sessions that wait ----------------------------------------------------------------------- */
 
+/*
+ * One with the same hosts, settings and (being of the same transport) source address and protocol
+ * may have been there before: then the mail waits there. True: it does, and that session's is over.
+ */
+static bool
+bind_site(struct session *session, const struct nexthop *nexthop)
+{
+	struct core *core = session->core;
+	struct sched_destination *destination = session->destination, *site;
+	struct slice text = sched_destination_nexthop(destination), line;
+	struct mono until = mono_add_ns(nexthop->asked_at, BOUND_MIN_S * NS_PER_S);
+	struct buf key;
+
+	buf_init(&key, 0);
+	if (nexthop->status == IPC_RESOLVE_OK) {
+		line = site_settings_line(core, session->transport->sched, text);
+		buf_add(&key, buf_slice(&nexthop->site));
+		buf_addf(&key, "%" SLICE_FMT, SLICE_ARG(line));
+		if (core->options.planted & CORE_PLANT_ONE_SITE)
+			key.len = 1;
+	}
+	site = sched_destination_bind(core->sched, destination, buf_slice(&key),
+		until.ns > nexthop->expires.ns ? until : nexthop->expires);
+	buf_done(&key);
+	return site != destination;
+}
+
 static void
 tell(struct session *session, const struct nexthop *nexthop)
 {
-	if (nexthop->status == IPC_RESOLVE_OK)
+	if (bind_site(session, nexthop))
+		session_not_needed(session);
+	else if (nexthop->status == IPC_RESOLVE_OK)
 		session_hosts(session, buf_slice(&nexthop->hosts));
 	else
 		session_refused(session, nexthop->status == IPC_RESOLVE_PERMANENT,
@@ -193,6 +230,72 @@ hosts_are_sound(struct slice hosts)
 	return err == ERR_NOTFOUND;
 }
 
+/* --- what makes two next hops one site -------------------------------------------------------- */
+
+/* A host of a site: the rank of its preference, and its name, which MX records share. */
+struct site_host {
+	unsigned rank;
+	struct ipc_host ipc;
+	bool by_address; /* the name is the next hop's own */
+};
+
+static int
+compare_hosts(const void *left, const void *right)
+{
+	const struct site_host *a = left, *b = right;
+	int order = a->rank < b->rank ? -1 : a->rank > b->rank;
+
+	if (order == 0)
+		order = (a->by_address > b->by_address) - (a->by_address < b->by_address);
+	if (order == 0)
+		order = a->by_address ? slice_compare(a->ipc.address, b->ipc.address)
+				      : slice_compare(a->ipc.name, b->ipc.name);
+	return order;
+}
+
+static void
+put_site_host(struct buf *site, const struct site_host *host)
+{
+	buf_addf(site, "%u %u ", host->rank, host->ipc.port);
+	if (host->by_address)
+		for (size_t i = 0; i < host->ipc.address.len; i++)
+			buf_addf(site, "%02x", host->ipc.address.ptr[i]);
+	else
+		buf_addf(site, "%" SLICE_FMT, SLICE_ARG(host->ipc.name));
+	buf_add_str(site, "\n");
+}
+
+/*
+ * The hosts in an order that chance has no part in. Those that MX records name go by their names:
+ * where a name has ever other addresses it still is one site.
+ */
+static void
+name_site(struct nexthop *nexthop)
+{
+	struct site_host hosts[SITE_HOSTS_MAX];
+	struct slice list = buf_slice(&nexthop->hosts), text = slice_str(nexthop->text);
+	unsigned count = 0, rank = 0;
+
+	if (text.len > 0 && text.ptr[0] == '[')
+		text = slice_from(text, 1);
+	while (count < SITE_HOSTS_MAX && ipc_host_next(&list, &hosts[count].ipc) == ERR_OK) {
+		struct site_host *host = &hosts[count];
+
+		if (count > 0 && host->ipc.preference != hosts[count - 1].ipc.preference)
+			rank++;
+		host->rank = rank;
+		host->by_address = slice_starts_nocase(text, host->ipc.name);
+		count++;
+	}
+	qsort(hosts, count, sizeof(hosts[0]), compare_hosts);
+	buf_clear(&nexthop->site);
+	for (unsigned i = 0; i < count; i++)
+		if (i == 0 || compare_hosts(&hosts[i - 1], &hosts[i]) != 0)
+			put_site_host(&nexthop->site, &hosts[i]);
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
 void
 nexthop_resolved(struct core *core, const struct ipc_resolved *resolved)
 {
@@ -205,6 +308,7 @@ nexthop_resolved(struct core *core, const struct ipc_resolved *resolved)
 	HASH_DELETE(by_query, core->queries, nexthop);
 	nexthop->query = 0;
 	nexthop->is_known = true;
+	nexthop->asked_at = core->now.mono;
 	nexthop->expires = mono_add_ns(core->now.mono, ttl_s * NS_PER_S);
 	nexthop->status = resolved->status;
 	buf_clear(&nexthop->hosts);
@@ -221,6 +325,8 @@ nexthop_resolved(struct core *core, const struct ipc_resolved *resolved)
 		buf_add_str(&nexthop->dsn, "4.3.0");
 		buf_add_str(&nexthop->reason, "address resolver failure");
 	}
+	if (nexthop->status == IPC_RESOLVE_OK)
+		name_site(nexthop);
 	while ((session = LIST_FIRST(&nexthop->waiting)) != NULL) {
 		nexthop_forget_session(session);
 		tell(session, nexthop);

@@ -99,6 +99,16 @@ session_find(struct peer *peer, uint64_t number)
 	return session != NULL && session->peer == peer ? session : NULL;
 }
 
+/*
+ * Its hosts are not its destination's any more: DNS says something else, and by now the destination
+ * may carry mail of others with the new hosts.
+ */
+static bool
+is_out_of_date(const struct session *session)
+{
+	return session->hosts_version != sched_destination_version(session->destination);
+}
+
 /* --- granting --------------------------------------------------------------------------------- */
 
 static struct peer *
@@ -125,11 +135,11 @@ session_hosts(struct session *session, struct slice hosts)
 
 	if (peer == NULL) {
 		/* It died a moment ago; a new grant follows when there is one again. */
-		sched_session_closed(core->sched, session->destination, false);
-		session_free(session);
+		session_not_needed(session);
 		return;
 	}
 	session->peer = peer;
+	session->hosts_version = sched_destination_version(session->destination);
 	session->phase = SESSION_OPENING;
 	peer->session_count++;
 	LIST_INSERT_HEAD(&peer->sessions, session, peer_link);
@@ -137,6 +147,14 @@ session_hosts(struct session *session, struct slice hosts)
 		.transport = slice_str(transport->name), .protocol = (uint8_t)transport->protocol,
 		.nexthop = sched_destination_nexthop(session->destination), .hosts = hosts,
 		.config_number = config_number(core->config));
+}
+
+/* Its destination's mail waits elsewhere by now (nexthop.c). */
+void
+session_not_needed(struct session *session)
+{
+	sched_session_closed(session->core->sched, session->destination, false);
+	session_free(session);
 }
 
 /* --- failure ---------------------------------------------------------------------------------- */
@@ -265,7 +283,9 @@ session_ended(struct peer *peer, const struct ipc_session_end *end)
 
 	if (session == NULL)
 		return;
-	if (session->phase == SESSION_OPENING && end->cause == IPC_SESSION_FAILED) {
+	/* Hosts that its site has no more say nothing about it. */
+	if (session->phase == SESSION_OPENING && end->cause == IPC_SESSION_FAILED &&
+		!is_out_of_date(session)) {
 		bool is_permanent = end->dsn.len > 0 && end->dsn.ptr[0] == '5';
 
 		session_refused(session, is_permanent, end->dsn, end->reason);
@@ -435,6 +455,13 @@ start_work(struct lease *lease)
 	send_work(lease, body);
 }
 
+static void
+close_soon(struct session *session)
+{
+	session->is_closing = true;
+	SEND(session->core, session->peer->number, session_close, .session = session->number);
+}
+
 /* Gives a session what it can take; false: there was nothing. */
 static bool
 session_feed(struct session *session)
@@ -446,6 +473,10 @@ session_feed(struct session *session)
 
 	if (session->is_closing || (is_prefetch && session->is_slow))
 		return false;
+	if (is_out_of_date(session)) {
+		close_soon(session);
+		return false;
+	}
 	entry = sched_take(core->sched, session->destination, is_prefetch, core->now.mono);
 	if (entry == NULL)
 		return false;

@@ -90,6 +90,17 @@ find_line(struct core *core, struct slice transport, struct slice nexthop, struc
 	return err;
 }
 
+struct slice
+site_settings_line(struct core *core, struct sched_transport *transport, struct slice nexthop)
+{
+	struct slice line;
+
+	if (config_map_is_empty(core->config, NULL, PARAM_DESTINATION_SETTINGS_MAPS) ||
+		find_line(core, sched_transport_name(transport), nexthop, &line) != ERR_OK)
+		return slice_make(NULL, 0);
+	return line;
+}
+
 bool
 site_settings(void *ctx, struct sched_transport *transport, struct slice nexthop,
 	struct sched_limits *limits)

@@ -41,13 +41,13 @@ sched_free(struct sched *sched)
 
 	while (sched_park_empty(sched, &token))
 		continue;
-	while ((destination = TAILQ_FIRST(&sched->all)) != NULL) {
+	TAILQ_FOREACH (destination, &sched->all, all_link)
 		while ((entry = flow_first_entry(destination)) != NULL) {
 			entry_stop_waiting(entry, ENTRY_DRAINED);
 			entry_gone(entry, false);
 		}
+	while ((destination = TAILQ_FIRST(&sched->all)) != NULL)
 		dest_free(destination);
-	}
 	while ((transport = TAILQ_FIRST(&sched->transports)) != NULL) {
 		TAILQ_REMOVE(&sched->transports, transport, link);
 		text_clear(&transport->dead);
@@ -91,6 +91,8 @@ sched_transport_set(
 	transport->limits.window.has_rate_delay = limits->rate_delay_ns > 0;
 	HASH_ITER(hh, transport->destinations, destination, next)
 	{
+		/* Settings are part of what makes a site; the next session finds out. */
+		site_leave(destination);
 		dest_set_limits(destination);
 		window_change(&destination->window, &dest_limits(destination)->window);
 		dest_update(destination);
@@ -323,6 +325,7 @@ sched_take(struct sched *sched, struct sched_destination *destination, bool pref
 				mono_add_ns(now, transport->limits.transport_rate_delay_ns);
 	}
 	entry_stop_waiting(entry, prefetch ? ENTRY_PREFETCHED : ENTRY_BUSY);
+	site_expire(entry->job->home, now);
 	return entry;
 }
 
@@ -502,6 +505,8 @@ sched_flush(struct sched *sched)
 	struct sched_transport *transport;
 	struct sched_destination *destination, *next;
 
+	TAILQ_FOREACH (destination, &sched->all, all_link)
+		site_unbind(destination);
 	TAILQ_FOREACH (transport, &sched->transports, link) {
 		transport_revive(transport);
 		for (destination = TAILQ_FIRST(&transport->timers); destination != NULL;
@@ -522,6 +527,9 @@ sched_flush_destination(struct sched *sched, struct sched_transport *transport,
 	(void)sched;
 	transport_revive(transport);
 	destination = dest_get(transport, nexthop, user);
+	site_unbind(destination);
+	if (destination->site != NULL)
+		destination = destination->site;
 	if (window_state(&destination->window) == WINDOW_DEAD)
 		dest_wake(destination);
 }
@@ -594,6 +602,7 @@ sched_destination_status(
 		.sessions = destination->opening + destination->ready,
 		.opening = destination->opening,
 		.parked = destination->parked_count,
+		.members = destination->member_count,
 		.dead = text_view(&destination->dead),
 		.due = destination->due,
 		.held_until = { destination->is_held ? destination->paced_until.ns : 0 },
@@ -640,6 +649,7 @@ check_destination(const struct sched_destination *destination)
 	      (destination->dead.reason != NULL));
 	CHECK(destination->in_timers == (state == WINDOW_DEAD || state == WINDOW_SUSPENDED));
 	check_parked(destination);
+	site_check(destination);
 }
 
 void

@@ -255,6 +255,33 @@ void sched_entry_finish(struct sched *sched, struct sched_entry *entry, bool sit
 /* A DRAINED entry was dealt with. */
 void sched_entry_drop(struct sched *sched, struct sched_entry *entry);
 
+/* Whose it is, as routed: another than that of the session where that is a member of a site. */
+struct sched_destination *sched_entry_home(const struct sched_entry *entry);
+
+/* --- sites ------------------------------------------------------------------------------------ */
+
+/*
+ * Policy adaptive: destinations of a transport with the same hosts are one site. Their mail waits
+ * in one of them, takes turns there, and shares sessions, window, health and rates. `key` names
+ * what they must have in common (hosts, port, settings); empty: nobody knows, it stands alone.
+ * Returns where its mail waits from now on: `destination` itself, or the one that had these hosts
+ * before. Entries that are given out stay where they are. After `until` its mail waits in itself
+ * again, so that it wants a session, whose hosts are looked up. Classic: always itself.
+ * O(what waits) when its site changes.
+ */
+struct sched_destination *sched_destination_bind(struct sched *sched,
+	struct sched_destination *destination, struct slice key, struct mono until);
+
+/* Another number when it has other hosts than before: sessions of before carry nothing more. */
+uint64_t sched_destination_version(const struct sched_destination *destination);
+
+/* Where its mail waits. */
+struct sched_destination *sched_destination_site(struct sched_destination *destination);
+
+/* The others whose site it is; NULL starts, NULL ends. No changes meanwhile. */
+struct sched_destination *sched_destination_member(
+	const struct sched_destination *site, const struct sched_destination *previous);
+
 /* --- destinations ----------------------------------------------------------------------------- */
 
 struct slice sched_destination_nexthop(const struct sched_destination *destination);
@@ -296,7 +323,7 @@ struct sched_entry *sched_drain(struct sched *sched, struct sched_reason *ret_re
 
 /*
  * X12: revives every dead transport and destination; adaptive: lets all dead ones be probed
- * at once. O(dead ones + transports).
+ * at once. Hosts of members of sites are looked up again. O(destinations).
  */
 void sched_flush(struct sched *sched);
 
@@ -375,6 +402,7 @@ struct sched_status {
 	uint32_t sessions;
 	uint32_t opening;
 	uint32_t parked;
+	uint32_t members;   /* other destinations whose site it is */
 	struct sched_reason dead; /* empty unless dead */
 	struct mono due;    /* its timer, if dead or suspended */
 	struct mono held_until; /* sched_destination_suspend(); 0: it is not */

@@ -440,6 +440,7 @@ dest_free(struct sched_destination *destination)
 		TAILQ_REMOVE(&sched->recall, destination, recall_link);
 	stop_timer(destination);
 	park_free(destination);
+	site_forget(destination);
 	if (destination->dead.reason != NULL)
 		sched->dead_count--;
 	HASH_DELETE(hh, destination->transport->destinations, destination);
@@ -457,6 +458,7 @@ is_forgettable(const struct sched_destination *destination)
 {
 	return destination->entries == 0 && destination->opening == 0 && destination->ready == 0 &&
 	       destination->parked_count == 0 && destination->holds == 0 &&
+	       destination->member_count == 0 &&
 	       !destination->in_paced && destination->slow_ns == 0;
 }
 
@@ -530,6 +532,7 @@ dest_get(struct sched_transport *transport, struct slice nexthop, struct slice u
 	destination->nexthop = mem_strndup((const char *)nexthop.ptr, nexthop.len);
 	flow_init(destination);
 	TAILQ_INIT(&destination->groups);
+	LIST_INIT(&destination->members);
 	TAILQ_INIT(&destination->ahead);
 	learn_start(&destination->learner);
 	dest_set_limits(destination);

@@ -349,14 +349,15 @@ flow_forget_entry(struct sched_job *job)
 
 /* What was assigned last stands last, or nearly so. */
 struct sched_job *
-flow_find_job(struct sched_destination *destination, const struct sched_message *message)
+flow_find_job(struct sched_destination *destination, const struct sched_message *message,
+	const struct sched_destination *home)
 {
 	struct flow *flow = flow_find(destination, message->class);
 	struct sched_job *job = flow == NULL ? NULL : TAILQ_LAST(&flow->jobs, job_list);
 
 	for (; job != NULL && job->message->admitted >= message->admitted;
 		job = TAILQ_PREV(job, job_list, link))
-		if (job->message == message)
+		if (job->message == message && job->home == home)
 			return job;
 	return NULL;
 }
@@ -397,6 +398,7 @@ check_job(const struct sched_job *job, const struct flow *flow)
 	uint32_t waiting = 0;
 
 	CHECK(job->flow == flow && !TAILQ_EMPTY(&job->waiting));
+	CHECK(site_of(job->home) == job->destination);
 	CHECK(job->message->class == flow->key.class);
 	CHECK(job->selected == 0 || job->size == NULL);
 	CHECK(job->size == NULL || job->size->entries == job_max(job));

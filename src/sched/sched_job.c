@@ -83,33 +83,51 @@ sched_recipients(const struct sched *sched)
 
 /* A message has few destinations as a rule; a long list of them is searched by the destination. */
 static struct sched_job *
-find_job(struct sched_message *message, struct sched_destination *destination)
+find_job(struct sched_message *message, struct sched_destination *destination,
+	struct sched_destination *home)
 {
 	struct sched_job *job;
 	unsigned looked = 0;
 
 	LIST_FOREACH (job, &message->jobs, message_link) {
-		if (job->destination == destination)
+		if (job->destination == destination && job->home == home)
 			return job;
 		if (++looked == 16)
 			break;
 	}
-	return flow_find_job(destination, message);
+	return flow_find_job(destination, message, home);
 }
 
 static struct sched_job *
-get_job(struct sched_message *message, struct sched_destination *destination)
+get_job(struct sched_message *message, struct sched_destination *destination,
+	struct sched_destination *home)
 {
-	struct sched_job *job = find_job(message, destination);
+	struct sched_job *job = find_job(message, destination, home);
 
 	if (job != NULL)
 		return job;
 	job = mem_new(sizeof(*job));
 	job->message = message;
 	job->destination = destination;
+	job->home = home;
+	if (home != destination)
+		home->holds++;
 	TAILQ_INIT(&job->waiting);
 	LIST_INSERT_HEAD(&message->jobs, job, message_link);
 	return job;
+}
+
+/* It has one entry less; the last one takes it along. */
+static void
+job_lost_entry(struct sched_job *job)
+{
+	if (--job->entries > 0)
+		return;
+	CHECK(job->flow == NULL);
+	if (job->home != job->destination)
+		job->home->holds--;
+	LIST_REMOVE(job, message_link);
+	mem_free(job);
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */
@@ -139,24 +157,56 @@ sched_clogged(struct sched *sched)
 	return destination;
 }
 
+/* It waits behind the others of its job. */
+static void
+entry_wait(struct sched_entry *entry, struct sched_job *job)
+{
+	struct sched_destination *destination = job->destination;
+
+	entry->job = job;
+	entry->state = ENTRY_WAITING;
+	TAILQ_INSERT_TAIL(&job->waiting, entry, link);
+	job->read++;
+	if (flow_list_job(job))
+		dest_recall(destination);
+	job->entries++;
+	destination->entries++;
+	destination->waiting++;
+	destination->waiting_recipients += entry->count;
+	destination->sched->counts.waiting++;
+}
+
 static struct sched_entry *
 new_entry(struct sched_job *job, bool is_single)
 {
 	struct sched_entry *entry = mem_new(sizeof(*entry));
 
-	entry->job = job;
 	entry->is_single = is_single;
-	TAILQ_INSERT_TAIL(&job->waiting, entry, link);
-	job->read++;
-	if (flow_list_job(job))
-		dest_recall(job->destination);
-	job->entries++;
+	entry_wait(entry, job);
 	job->message->refs++;
-	job->destination->entries++;
-	job->destination->waiting++;
-	job->destination->sched->counts.waiting++;
 	watch_clog(job);
 	return entry;
+}
+
+void
+job_move_waiting(struct sched_job *job, struct sched_destination *to)
+{
+	struct sched_destination *from = job->destination;
+	struct sched_job *other = get_job(job->message, to, job->home);
+	struct sched_entry *entry;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (entry, &job->waiting, link)
+		count++;
+	while (count-- > 0) {
+		entry = TAILQ_FIRST(&job->waiting);
+		entry_stop_waiting(entry, ENTRY_DRAINED);
+		from->entries--;
+		entry_wait(entry, other);
+		job_lost_entry(job);
+	}
+	dest_drain(to);
+	dest_update(to);
 }
 
 static void
@@ -198,13 +248,14 @@ dest_takes(const struct sched_destination *destination)
  * parked is not overtaken by his own. A message that has begun is not parted.
  */
 static bool
-is_crowded(struct sched_message *message, struct sched_destination *destination)
+is_crowded(struct sched_message *message, struct sched_destination *destination,
+	struct sched_destination *home)
 {
 	uint32_t share = dest_limits(destination)->share_max;
 	bool is_behind = park_has(destination, message->class);
 
 	if (share == 0 || (destination->waiting_recipients < share && !is_behind) ||
-		find_job(message, destination) != NULL)
+		find_job(message, destination, home) != NULL)
 		return false;
 	return is_behind || destination->waiting_recipients / 2 >= share ||
 	       flow_exists(destination, message->class);
@@ -215,25 +266,28 @@ sched_recipient_assign(struct sched *sched, struct sched_message *message,
 	const struct sched_assign *assign, struct sched_reason *ret_dead)
 {
 	struct sched_transport *transport = assign->transport;
-	struct sched_destination *destination;
+	struct sched_destination *destination, *home;
 
 	(void)sched;
 	if (transport->is_dead) {
 		*ret_dead = text_view(&transport->dead);
 		return false;
 	}
-	destination = dest_get(transport, assign->nexthop, assign->user);
+	home = dest_get(transport, assign->nexthop, assign->user);
+	site_expire(home, (struct mono){ message->admitted * 1000 });
+	destination = site_of(home);
 	dest_refresh(destination);
 	if (!dest_takes(destination)) {
 		*ret_dead = text_view(&destination->dead);
 		ret_dead->dead = destination;
 		return false;
 	}
-	if (assign->may_be_parked && is_crowded(message, destination)) {
+	if (assign->may_be_parked && is_crowded(message, destination, home)) {
 		*ret_dead = (struct sched_reason){ .crowded = destination };
 		return false;
 	}
-	add_number(entry_for(get_job(message, destination), assign->is_single), assign->number);
+	add_number(entry_for(get_job(message, destination, home), assign->is_single),
+		assign->number);
 	dest_update(destination);
 	dest_drain(destination);
 	return true;
@@ -292,11 +346,7 @@ entry_gone(struct sched_entry *entry, bool tell)
 	sched->recipients -= entry->count;
 	mem_free(entry->numbers);
 	mem_free(entry);
-	if (--job->entries == 0) {
-		CHECK(job->flow == NULL);
-		LIST_REMOVE(job, message_link);
-		mem_free(job);
-	}
+	job_lost_entry(job);
 	if (--message->refs == 0 && tell && sched->options.message_done != NULL)
 		sched->options.message_done(sched->options.ctx, message);
 }
@@ -331,6 +381,9 @@ sched_entry_return(struct sched *sched, struct sched_entry *entry)
 	sched->counts.waiting++;
 	dest_drain(destination);
 	dest_update(destination);
+	/* Its destination has other hosts by now. */
+	if (site_of(job->home) != destination)
+		job_move_waiting(job, site_of(job->home));
 }
 
 void
@@ -359,6 +412,12 @@ struct sched_destination *
 sched_entry_destination(const struct sched_entry *entry)
 {
 	return entry->job->destination;
+}
+
+struct sched_destination *
+sched_entry_home(const struct sched_entry *entry)
+{
+	return entry->job->home;
 }
 
 void

@@ -77,6 +77,19 @@ group_get(struct sched_destination *destination, uint64_t class)
 	return group;
 }
 
+/* Last of its sender's line, and that one last of the round if it was in none. */
+static void
+line_up(struct parked *parked)
+{
+	struct parked_group *group = parked->group;
+
+	if (TAILQ_EMPTY(&group->parked))
+		TAILQ_INSERT_TAIL(&group->key.destination->groups, group, link);
+	TAILQ_INSERT_TAIL(&group->parked, parked, link);
+	group->count++;
+	group->key.destination->parked_count++;
+}
+
 /* Out of its sender's line, and that one out of the round if nothing is left in it. */
 static void
 leave_line(struct parked *parked)
@@ -150,20 +163,14 @@ void
 sched_park(struct sched *sched, struct sched_destination *destination, uint64_t class,
 	uint64_t token)
 {
-	struct parked_group *group;
 	struct parked *parked;
 
 	sched_unparked(sched, token);
-	group = group_get(destination, class);
 	parked = MEM_NEW(struct parked);
 	parked->token = token;
-	parked->group = group;
+	parked->group = group_get(destination, class);
 	HASH_ADD(hh, sched->parked, token, sizeof(parked->token), parked);
-	if (TAILQ_EMPTY(&group->parked))
-		TAILQ_INSERT_TAIL(&destination->groups, group, link);
-	TAILQ_INSERT_TAIL(&group->parked, parked, link);
-	group->count++;
-	destination->parked_count++;
+	line_up(parked);
 	park_update(destination);
 }
 
@@ -218,6 +225,29 @@ sched_park_empty(struct sched *sched, uint64_t *ret_token)
 	*ret_token = sched->parked->token;
 	forget(sched->parked);
 	return true;
+}
+
+/* Senders and their order stay; what is FETCHED is on its way. */
+void
+park_move(struct sched_destination *from, struct sched_destination *to)
+{
+	struct parked_group *group, *other;
+	struct parked *parked;
+
+	while ((group = TAILQ_FIRST(&from->groups)) != NULL) {
+		parked = TAILQ_FIRST(&group->parked);
+		other = group_get(to, group->key.class);
+		leave_line(parked);
+		from->parked_count--;
+		if (--group->count == 0) {
+			HASH_DELETE(hh, from->sched->groups, group);
+			mem_free(group);
+		}
+		parked->group = other;
+		line_up(parked);
+	}
+	park_update(from);
+	park_update(to);
 }
 
 /* With its destination, at the end. */

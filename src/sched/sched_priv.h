@@ -54,6 +54,7 @@ struct flow_key {
 struct sched_job {
 	struct sched_message *message;
 	struct sched_destination *destination;
+	struct sched_destination *home; /* as routed; another where that is a member of a site */
 	struct flow *flow; /* in whose list it is; NULL: it has no waiting entries */
 	uint32_t entries;  /* all that are not gone */
 	struct entry_list waiting;
@@ -158,6 +159,15 @@ struct sched_destination {
 	uint32_t holds;
 	uint64_t clogged_us;          /* when that was told last; 0: never */
 	bool in_want, in_work, in_drain, in_timers, in_wake, in_recall;
+	struct sched_destination *site; /* of which it is a member (sched_site.c); NULL: of none */
+	bool is_stale;                  /* its mail waits here nevertheless */
+	struct mono bound_until;
+	uint64_t hosts_version;         /* what its key was when it had one last */
+	char *site_key;                 /* it is a site; NULL: it is none */
+	LIST_HEAD(, sched_destination) members;
+	uint32_t member_count;
+	LIST_ENTRY(sched_destination) member_link;
+	UT_hash_handle by_key;          /* transport->sites */
 	TAILQ_ENTRY(sched_destination) recall_link;
 	TAILQ_ENTRY(sched_destination) wake_link;
 	TAILQ_ENTRY(sched_destination) want_link, work_link, drain_link, timer_link;
@@ -178,6 +188,7 @@ struct sched_transport {
 	struct mono due;         /* dead until */
 	struct mono not_before;  /* X10 */
 	struct sched_destination *destinations;
+	struct sched_destination *sites; /* hash by key: those that are one */
 	struct dest_list want;
 	struct dest_list timers;
 	bool in_want;
@@ -234,9 +245,18 @@ void text_set(struct text *text, struct slice dsn, struct slice reason);
 void text_clear(struct text *text);
 struct sched_reason text_view(const struct text *text);
 
+/* sched_site.c */
+struct sched_destination *site_of(struct sched_destination *home); /* where its mail waits */
+void site_unbind(struct sched_destination *member);      /* it is stale */
+void site_expire(struct sched_destination *home, struct mono now);
+void site_leave(struct sched_destination *destination); /* with its members: all are alone */
+void site_forget(struct sched_destination *destination); /* it has no mail and goes */
+void site_check(const struct sched_destination *destination);
+
 /* sched_park.c */
 void park_update(struct sched_destination *destination);
 void park_free(struct sched_destination *destination);
+void park_move(struct sched_destination *from, struct sched_destination *to);
 bool park_has(struct sched_destination *destination, uint64_t class); /* not FETCHED */
 
 /* sched_flow.c */
@@ -246,8 +266,8 @@ bool flow_list_job(struct sched_job *job);
 void flow_unlist_job(struct sched_job *job);
 bool flow_exists(struct sched_destination *destination, uint64_t class);
 void flow_forget_entry(struct sched_job *job); /* one goes that was not taken */
-struct sched_job *flow_find_job(
-	struct sched_destination *destination, const struct sched_message *message);
+struct sched_job *flow_find_job(struct sched_destination *destination,
+	const struct sched_message *message, const struct sched_destination *home);
 struct sched_entry *flow_first_entry(const struct sched_destination *destination);
 /* The entry that is to be taken now; NULL: none waits. */
 struct sched_entry *flow_select(struct sched_destination *destination, struct mono now);
@@ -257,5 +277,7 @@ uint32_t flow_check(const struct sched_destination *destination); /* waiting ent
 void entry_not_ahead(struct sched_entry *entry);
 void entry_stop_waiting(struct sched_entry *entry, enum entry_state to);
 void entry_gone(struct sched_entry *entry, bool tell);
+/* Its waiting entries wait in `to`; the job may be gone. */
+void job_move_waiting(struct sched_job *job, struct sched_destination *to);
 
 #endif

@@ -135,6 +135,13 @@ struct worker_session {
 	uint64_t number; /* 0: free */
 	bool is_ready;
 	char nexthop[64];
+	char host; /* of its hosts, which digit names them */
+};
+
+/* What the core was told of a domain's hosts, and before that. */
+struct hosts {
+	char now, before;
+	struct mono changed_at;
 };
 
 struct worker {
@@ -163,6 +170,8 @@ struct world {
 	bool has_operator;  /* one half of the seeds */
 	bool is_short_lived; /* one half: mail expires within seconds */
 	bool sets_clock;     /* of these a half */
+	struct hosts hosts[DOMAINS];
+	struct instant failed_at[128]; /* sites, by the digit of their hosts */
 	struct mono site_told_at[DOMAINS]; /* when the core heard the last time that it failed */
 	struct mono set_at;  /* when the clock was set the last time, by more than is drift */
 	uint64_t drift_ns;   /* forward, since then: it looks like time that passed */
@@ -570,6 +579,58 @@ site_failed(struct world *world, const char *nexthop)
 				world->messages[m].recipients[r].tried_us = world->now.wall.us;
 }
 
+/* A session failed: the domains with the same hosts are one site, where sites are learned. */
+static void
+session_failed(struct world *world, const struct worker_session *session)
+{
+	char name[] = "d0.test";
+
+	site_failed(world, session->nexthop);
+	if (config_enum(world->config, NULL, PARAM_SCHEDULER_CONCURRENCY_POLICY) == 0)
+		return;
+	world->failed_at[(unsigned char)session->host & 127] = world->now;
+	for (unsigned d = 0; d < DOMAINS; d++) {
+		name[1] = (char)('0' + d);
+		if (world->hosts[d].now == session->host)
+			site_failed(world, name);
+	}
+}
+
+/* Its own ones, or for some time those that others have, too. Reports' ones are theirs alone. */
+static char
+hosts_now(const struct world *world, struct slice nexthop)
+{
+	uint64_t spell = world->now.wall.us / (15 * US_PER_S);
+	char digit = (char)nexthop.ptr[1];
+	bool shares = nexthop.ptr[0] == 'd' && ((uint64_t)digit * 5 + spell * 7) % 3 != 0;
+
+	return shares ? 'x' : digit;
+}
+
+/* It joins a site that may have failed a while ago: that is its own failure, too. */
+static void
+note_hosts(struct world *world, unsigned domain, char hosts)
+{
+	struct hosts *told = &world->hosts[domain];
+	struct instant failed_at = world->failed_at[(unsigned char)hosts & 127];
+
+	if (hosts == told->now)
+		return;
+	world->site_told_at[domain].ns =
+		num_max_u64(world->site_told_at[domain].ns, failed_at.mono.ns);
+	for (uint32_t m = 0; m < world->message_count; m++)
+		for (uint32_t r = 0; r < world->messages[m].recipient_count; r++) {
+			struct recipient *recipient = &world->messages[m].recipients[r];
+
+			if (recipient->domain == domain)
+				recipient->tried_us =
+					num_max_u64(recipient->tried_us, failed_at.wall.us);
+		}
+	told->before = told->now;
+	told->now = hosts;
+	told->changed_at = world->now.mono;
+}
+
 /* For some seconds each site is gone altogether, so that it dies and is probed. */
 static bool
 site_is_down(const struct world *world, const char *nexthop)
@@ -590,9 +651,11 @@ static void
 resolver_frame(struct world *world, uint16_t type, const union ipc_any *any)
 {
 	static const uint8_t address[4] = { 10, 0, 0, 1 };
-	struct ipc_host host = { .name = SLICE_LIT("mx.test"), .family = AF_INET, .port = 25,
-		.address = { address, sizeof(address) } };
+	char name[] = "mx0.test";
+	struct ipc_host host = { .name = slice_make(name, sizeof(name) - 1), .family = AF_INET,
+		.port = 25, .address = { address, sizeof(address) } };
 	struct buf hosts;
+	unsigned domain;
 	bool is_bad = !world->is_calm && chance(world, 8) &&
 		      !reports_must_arrive(world, any->resolve.nexthop);
 
@@ -600,6 +663,10 @@ resolver_frame(struct world *world, uint16_t type, const union ipc_any *any)
 		return;
 	if (is_bad)
 		site_failed(world, (const char *)any->resolve.nexthop.ptr);
+	name[2] = hosts_now(world, any->resolve.nexthop);
+	domain = (unsigned)(any->resolve.nexthop.ptr[1] - '0');
+	if (!is_bad && domain < DOMAINS)
+		note_hosts(world, domain, name[2]);
 	buf_init(&hosts, 0);
 	ipc_host_put(&hosts, &host);
 	tell_core(world, ACTOR_RESOLVER, IPC_TYPE_resolved,
@@ -654,6 +721,11 @@ take_session(struct world *world, struct worker *worker, const struct ipc_sessio
 	(void)snprintf(session->nexthop, sizeof(session->nexthop), "%" SLICE_FMT,
 		SLICE_ARG(open->nexthop));
 	check_limit(world, session->nexthop);
+	struct slice hosts = open->hosts;
+	struct ipc_host host;
+
+	CHECK(ipc_host_next(&hosts, &host) == ERR_OK);
+	session->host = (char)host.name.ptr[2];
 }
 
 static bool
@@ -693,6 +765,30 @@ check_hold(struct world *world, const struct ipc_work *work)
 	for (uint32_t i = 0; i < world->message_count; i++)
 		if (world->messages[i].queue_id == work->queue_id && world->messages[i].is_held)
 			fail(world, "a message was given out that came on hold");
+}
+
+/*
+ * Mail goes through a session that was opened for another domain only if that has the same hosts, or
+ * had them a moment ago.
+ */
+static void
+check_hosts(struct world *world, const struct worker_session *session, const struct ipc_work *work)
+{
+	struct slice list = work->recipients;
+	struct ipc_recipient recipient;
+
+	while (ipc_recipient_next(&list, &recipient) == ERR_OK) {
+		struct slice domain = slice_from(
+			recipient.address, slice_find(recipient.address, '@') + 1);
+		unsigned d = domain.len > 1 ? (unsigned)(domain.ptr[1] - '0') : DOMAINS;
+		const struct hosts *hosts = &world->hosts[d < DOMAINS ? d : 0];
+		bool is_new = mono_since_ns(world->now.mono, hosts->changed_at) < 10 * NS_PER_S;
+
+		if (d < DOMAINS && !slice_equal_str(domain, session->nexthop) &&
+			hosts->now != session->host &&
+			!(is_new && hosts->before == session->host))
+			fail(world, "mail was given to a session with other hosts");
+	}
 }
 
 static void
@@ -741,6 +837,7 @@ static void
 take_work(struct world *world, struct worker *worker, struct slice payload,
 	const struct ipc_work *work)
 {
+	check_hosts(world, session_find(worker, work->session), work);
 	check_lease(world, work);
 	check_hold(world, work);
 	if (work->queue_id < world->copied_below)
@@ -1145,7 +1242,7 @@ session_act(struct world *world, int actor, struct worker_session *session)
 		session->number = 0;
 		tell_core(world, actor, IPC_TYPE_session_end, &end);
 	} else if (fails) {
-		site_failed(world, session->nexthop);
+		session_failed(world, session);
 		session->number = 0;
 		tell_core(world, actor, IPC_TYPE_session_end, &end);
 	} else {
@@ -1892,6 +1989,7 @@ static const struct seeds_plant plants[] = {
 	{ "forget-hold", CORE_PLANT_FORGET_HOLD },
 	{ "expire-silent", CORE_PLANT_EXPIRE_SILENT },
 	{ "lose-crowded", CORE_PLANT_LOSE_CROWDED },
+	{ "one-site", CORE_PLANT_ONE_SITE },
 	{ "warn-again", CORE_PLANT_WARN_AGAIN },
 	{ "forget-success", CORE_PLANT_FORGET_SUCCESS },
 	{ "report-never", CORE_PLANT_REPORT_NEVER },

@@ -242,14 +242,18 @@ bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt)
 /* --- what the others do with a frame ---------------------------------------------------------- */
 
 static void
-resolve(struct bench *bench, uint64_t query)
+resolve(struct bench *bench, uint64_t query, struct slice nexthop)
 {
 	static const uint8_t address[4] = { 10, 0, 0, 1 };
-	struct ipc_host host = { .name = SLICE_LIT("mx.test"), .family = AF_INET, .port = 25,
+	struct ipc_host host = { .family = AF_INET, .port = 25,
 		.address = { address, sizeof(address) } };
-	struct buf hosts;
+	struct buf hosts, name;
 
 	buf_init(&hosts, 0);
+	buf_init(&name, 0);
+	buf_addf(&name, "mx.%" SLICE_FMT,
+		SLICE_ARG(bench->has_one_host ? SLICE_LIT("test") : nexthop));
+	host.name = buf_slice(&name);
 	bench->resolve_count++;
 	if (bench->resolve_status == IPC_RESOLVE_OK)
 		ipc_host_put(&hosts, &host);
@@ -258,6 +262,7 @@ resolve(struct bench *bench, uint64_t query)
 			.hosts = buf_slice(&hosts), .dsn = SLICE_LIT("5.4.4"),
 			.reason = SLICE_LIT("Host not found") });
 	buf_done(&hosts);
+	buf_done(&name);
 }
 
 static void
@@ -270,7 +275,7 @@ take_frame(struct bench *bench, uint16_t type, struct slice payload, const union
 		bench->status = (enum ipc_intake_status)any->intake_result.status;
 		bench->durable += bench->status == IPC_INTAKE_DURABLE;
 	} else if (type == IPC_TYPE_resolve) {
-		resolve(bench, any->resolve.query);
+		resolve(bench, any->resolve.query, any->resolve.nexthop);
 	} else if (type == IPC_TYPE_session_open && bench->is_down &&
 		   slice_equal_str(any->session_open.nexthop, "d.test")) {
 		tell(bench, PEER_WORKER, IPC_TYPE_session_end,

@@ -55,6 +55,7 @@ struct bench {
 	unsigned resolve_count; /* how often a next hop was asked for */
 	enum ipc_resolve_status resolve_status; /* the answer, for 60 s */
 	uint64_t session;     /* the last one that came up */
+	bool has_one_host;    /* all next hops have the same */
 	bool is_down;         /* d.test takes no session */
 	unsigned kill_count;  /* how often a process was to be killed */
 };

@@ -49,6 +49,56 @@ test_failure__within_its_ttl_and_after__is_used_and_asked_for_again(void **state
 	assert_int_equal(bench->resolve_count, 2);
 }
 
+/* Two domains with the same hosts are one site, but where their settings differ. */
+static void
+test_same_hosts__one_session_for_two_domains__unless_settings_differ(void **state)
+{
+	static const char *const differing[] = {
+		"destination_settings_maps=inline:{ {e.test=sessions=7} }", NULL
+	};
+	static const char *const plain[] = { NULL };
+	struct bench *bench = *state;
+	uint64_t session;
+
+	bench->has_one_host = true;
+	(void)bench_mail(bench, "s@x.test", "ok@d.test");
+	session = bench->session;
+	(void)bench_mail(bench, "s@x.test", "ok@e.test");
+	assert_int_equal(bench->session, session);
+	assert_int_equal(bench_tried(bench, "ok@e.test"), 1);
+	bench_command(bench, "sites", 0);
+	assert_true(bench_answered(bench, "\"serves\":[\"e.test\"]"));
+	bench_configure(bench, differing);
+	(void)bench_mail(bench, "s@x.test", "ok2@d.test");
+	(void)bench_mail(bench, "s@x.test", "ok2@e.test");
+	assert_int_equal(bench_tried(bench, "ok2@e.test"), 1);
+	assert_true(bench->session != session);
+	session = bench->session;
+	bench_configure(bench, plain);
+	(void)bench_mail(bench, "s@x.test", "ok3@e.test");
+	assert_int_equal(bench_messages(bench), 0);
+}
+
+/* A dead site is dead for all its domains; one that has other hosts by now is tried there. */
+static void
+test_dead_site__domain_that_moves_away__is_delivered(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->has_one_host = true;
+	bench->is_down = true;
+	(void)bench_mail(bench, "s@x.test", "ok0@d.test");
+	for (unsigned i = 0; i < 9; i++)
+		(void)bench_mail(bench, "s@x.test", "ok@d.test");
+	(void)bench_mail(bench, "s@x.test", "ok@e.test");
+	assert_int_equal(bench_tried(bench, "ok@e.test"), 0);
+	assert_true(bench_logged(bench, "ok@e.test>, relay=none") > 0);
+	bench->has_one_host = false;
+	bench_pass(bench, 400);
+	assert_int_equal(bench_tried(bench, "ok@e.test"), 1);
+	assert_int_equal(bench_tried(bench, "ok@d.test"), 0);
+}
+
 int
 main(void)
 {
@@ -58,6 +108,12 @@ main(void)
 			bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_failure__within_its_ttl_and_after__is_used_and_asked_for_again, bench_setup,
+			bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_same_hosts__one_session_for_two_domains__unless_settings_differ, bench_setup,
+			bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_dead_site__domain_that_moves_away__is_delivered, bench_setup,
 			bench_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
