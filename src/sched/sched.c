@@ -51,6 +51,7 @@ sched_free(struct sched *sched)
 	while ((transport = TAILQ_FIRST(&sched->transports)) != NULL) {
 		TAILQ_REMOVE(&sched->transports, transport, link);
 		text_clear(&transport->dead);
+		dest_table_done(&transport->destinations);
 		mem_free(transport->name);
 		mem_free(transport);
 	}
@@ -76,7 +77,7 @@ sched_transport_set(
 	struct sched *sched, struct slice name, const struct sched_limits *limits, void *ctx)
 {
 	struct sched_transport *transport = transport_find(sched, name);
-	struct sched_destination *destination, *next;
+	struct sched_destination *destination;
 
 	if (transport == NULL) {
 		transport = MEM_NEW(struct sched_transport);
@@ -89,8 +90,9 @@ sched_transport_set(
 	transport->ctx = ctx;
 	transport->limits = *limits;
 	transport->limits.window.has_rate_delay = limits->rate_delay_ns > 0;
-	HASH_ITER(hh, transport->destinations, destination, next)
-	{
+	TAILQ_FOREACH (destination, &sched->all, all_link) {
+		if (destination->transport != transport)
+			continue;
 		/* Settings are part of what makes a site; the next session finds out. */
 		site_leave(destination);
 		dest_set_limits(destination);
@@ -115,10 +117,11 @@ sched_transport_name(const struct sched_transport *transport)
 static void
 update_all(struct sched_transport *transport)
 {
-	struct sched_destination *destination, *next;
+	struct sched_destination *destination;
 
-	HASH_ITER(hh, transport->destinations, destination, next)
-	{
+	TAILQ_FOREACH (destination, &transport->sched->all, all_link) {
+		if (destination->transport != transport)
+			continue;
 		dest_drain(destination);
 		dest_update(destination);
 	}
@@ -416,13 +419,13 @@ sched_entry_finish(struct sched *sched, struct sched_entry *entry, bool works, s
 struct slice
 sched_destination_nexthop(const struct sched_destination *destination)
 {
-	return slice_str(destination->nexthop);
+	return dest_nexthop(destination);
 }
 
 struct slice
 sched_destination_name(const struct sched_destination *destination)
 {
-	return slice_str(destination->name);
+	return dest_name(destination);
 }
 
 struct sched_transport *
@@ -586,13 +589,24 @@ sched_counts(const struct sched *sched, struct sched_counts *ret_counts)
 }
 
 void
+sched_destination_load(
+	const struct sched_destination *destination, struct sched_load *ret_load)
+{
+	*ret_load = (struct sched_load){
+		.limit = window_limit(&destination->window),
+		.busy = window_busy(&destination->window),
+		.sessions = destination->opening + destination->ready,
+	};
+}
+
+void
 sched_destination_status(
 	const struct sched_destination *destination, struct sched_status *ret_status)
 {
 	*ret_status = (struct sched_status){
 		.transport = destination->transport,
-		.name = slice_str(destination->name),
-		.nexthop = slice_str(destination->nexthop),
+		.name = dest_name(destination),
+		.nexthop = dest_nexthop(destination),
 		.state = window_state(&destination->window),
 		.limit = window_limit(&destination->window),
 		.limit_max = destination->window.options.limit_max,

@@ -389,6 +389,15 @@ struct sched_counts {
 };
 void sched_counts(const struct sched *sched, struct sched_counts *ret_counts);
 
+/* The few numbers that a check after each decision wants. */
+struct sched_load {
+	uint32_t limit; /* the window */
+	uint32_t busy;
+	uint32_t sessions;
+};
+void sched_destination_load(
+	const struct sched_destination *destination, struct sched_load *ret_load);
+
 struct sched_status {
 	struct sched_transport *transport;
 	struct slice name;

@@ -1,5 +1,6 @@
 /* sched_dest.c - destinations: lists they stand in, death, revival, suspension (sched_priv.h) */
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "sched/sched_priv.h"
@@ -298,7 +299,7 @@ dest_set_limits(struct sched_destination *destination)
 	mem_free(destination->own_limits);
 	destination->own_limits = NULL;
 	if (options->settings == NULL || !options->settings(options->ctx, transport,
-						 slice_str(destination->nexthop), &limits))
+						 dest_nexthop(destination), &limits))
 		return;
 	limits.window.has_rate_delay = limits.rate_delay_ns > 0;
 	destination->own_limits = MEM_NEW(struct sched_limits);
@@ -443,13 +444,15 @@ dest_free(struct sched_destination *destination)
 	site_forget(destination);
 	if (destination->dead.reason != NULL)
 		sched->dead_count--;
-	HASH_DELETE(hh, destination->transport->destinations, destination);
+	dest_table_remove(&destination->transport->destinations, destination);
 	TAILQ_REMOVE(&sched->all, destination, all_link);
 	sched->destination_count--;
 	text_clear(&destination->dead);
 	text_clear(&destination->refused);
-	mem_free(destination->nexthop);
-	mem_free(destination->name);
+	if (destination->name != destination->nexthop)
+		mem_free(destination->name);
+	if (destination->nexthop != destination->short_name)
+		mem_free(destination->nexthop);
 	mem_free(destination);
 }
 
@@ -485,20 +488,34 @@ forget_some(struct sched *sched)
 	}
 }
 
-/* R52: a queue per recipient where an entry has one recipient only, else one per next hop. */
-static char *
-make_name(const struct sched_transport *transport, struct slice nexthop, struct slice user)
+struct slice
+dest_name(const struct sched_destination *destination)
 {
-	bool per_user = transport->limits.recipient_max == 1 && user.len > 0;
-	size_t at = per_user ? user.len + 1 : 0;
-	char *name = mem_array(at + nexthop.len + 1, 1);
+	return slice_make(destination->name, destination->name_len);
+}
 
-	if (per_user) {
-		memcpy(name, user.ptr, user.len);
-		name[user.len] = '@';
-	}
+struct slice
+dest_nexthop(const struct sched_destination *destination)
+{
+	return slice_make(destination->nexthop, destination->nexthop_len);
+}
+
+/* R52: a queue per recipient where an entry has one recipient only, else one per next hop. */
+static bool
+is_per_user(const struct sched_transport *transport, struct slice user)
+{
+	return transport->limits.recipient_max == 1 && user.len > 0;
+}
+
+static char *
+name_with_user(struct slice nexthop, struct slice user)
+{
+	char *name = mem_array(user.len + 1 + nexthop.len + 1, 1);
+
+	memcpy(name, user.ptr, user.len);
+	name[user.len] = '@';
 	if (nexthop.len > 0)
-		memcpy(name + at, nexthop.ptr, nexthop.len);
+		memcpy(name + user.len + 1, nexthop.ptr, nexthop.len);
 	return name;
 }
 
@@ -512,24 +529,24 @@ dest_refresh(struct sched_destination *destination)
 		window_init(&destination->window, &dest_limits(destination)->window);
 }
 
-struct sched_destination *
-dest_get(struct sched_transport *transport, struct slice nexthop, struct slice user)
+static struct sched_destination *
+dest_new(struct sched_transport *transport, struct slice nexthop, char *user_name, size_t name_len)
 {
 	struct sched *sched = transport->sched;
 	struct sched_destination *destination;
-	char *name = make_name(transport, nexthop, user);
 
-	HASH_FIND_STR(transport->destinations, name, destination);
-	if (destination != NULL) {
-		mem_free(name);
-		return destination;
-	}
 	forget_some(sched);
 	destination = mem_new(sizeof(*destination));
 	destination->sched = sched;
 	destination->transport = transport;
-	destination->name = name;
-	destination->nexthop = mem_strndup((const char *)nexthop.ptr, nexthop.len);
+	destination->nexthop = nexthop.len < SHORT_NAME
+				       ? destination->short_name
+				       : mem_array(nexthop.len + 1, 1);
+	if (nexthop.len > 0)
+		memcpy(destination->nexthop, nexthop.ptr, nexthop.len);
+	destination->nexthop_len = (uint32_t)nexthop.len;
+	destination->name = user_name != NULL ? user_name : destination->nexthop;
+	destination->name_len = (uint32_t)name_len;
 	flow_init(destination);
 	TAILQ_INIT(&destination->groups);
 	LIST_INIT(&destination->members);
@@ -537,9 +554,27 @@ dest_get(struct sched_transport *transport, struct slice nexthop, struct slice u
 	learn_start(&destination->learner);
 	dest_set_limits(destination);
 	window_init(&destination->window, &dest_limits(destination)->window);
-	HASH_ADD_KEYPTR(
-		hh, transport->destinations, destination->name, strlen(name), destination);
+	destination->hash = hash_bytes(dest_name(destination));
+	dest_table_add(&transport->destinations, destination);
 	TAILQ_INSERT_TAIL(&sched->all, destination, all_link);
 	sched->destination_count++;
+	return destination;
+}
+
+struct sched_destination *
+dest_get(struct sched_transport *transport, struct slice nexthop, struct slice user)
+{
+	struct sched_destination *destination;
+	struct slice name = nexthop;
+	char *user_name = NULL;
+
+	if (is_per_user(transport, user)) {
+		user_name = name_with_user(nexthop, user);
+		name = slice_str(user_name);
+	}
+	destination = dest_table_find(&transport->destinations, hash_bytes(name), name);
+	if (destination == NULL)
+		return dest_new(transport, nexthop, user_name, name.len);
+	mem_free(user_name);
 	return destination;
 }

@@ -182,6 +182,8 @@ new_entry(struct sched_job *job, bool is_single)
 	struct sched_entry *entry = mem_new(sizeof(*entry));
 
 	entry->is_single = is_single;
+	entry->numbers = &entry->one;
+	entry->cap = 1;
 	entry_wait(entry, job);
 	job->message->refs++;
 	watch_clog(job);
@@ -212,8 +214,12 @@ job_move_waiting(struct sched_job *job, struct sched_destination *to)
 static void
 add_number(struct sched_entry *entry, uint32_t number)
 {
-	if (entry->count == entry->cap) {
-		entry->cap = entry->cap == 0 ? 1 : entry->cap * 4;
+	if (entry->count == 1 && entry->numbers == &entry->one) {
+		entry->cap = 4;
+		entry->numbers = mem_array(entry->cap, sizeof(*entry->numbers));
+		entry->numbers[0] = entry->one;
+	} else if (entry->count == entry->cap) {
+		entry->cap *= 4;
 		entry->numbers = mem_resize(entry->numbers, entry->cap, sizeof(*entry->numbers));
 	}
 	entry->numbers[entry->count++] = number;
@@ -344,7 +350,8 @@ entry_gone(struct sched_entry *entry, bool tell)
 	job->destination->entries--;
 	message->recipients -= entry->count;
 	sched->recipients -= entry->count;
-	mem_free(entry->numbers);
+	if (entry->numbers != &entry->one)
+		mem_free(entry->numbers);
 	mem_free(entry);
 	job_lost_entry(job);
 	if (--message->refs == 0 && tell && sched->options.message_done != NULL)

@@ -11,12 +11,13 @@ static bool
 wants_parked(const struct sched_destination *destination)
 {
 	const struct window *window = &destination->window;
-	uint32_t near = destination->waiting + destination->fetched_count;
-	uint32_t share = dest_limits(destination)->share_max;
-	uint32_t wanted = 2 * window_limit(window) + AHEAD;
+	uint32_t near, share, wanted;
 
 	if (TAILQ_EMPTY(&destination->groups) || destination->is_held)
 		return false;
+	near = destination->waiting + destination->fetched_count;
+	share = dest_limits(destination)->share_max;
+	wanted = 2 * window_limit(window) + AHEAD;
 	switch (window_state(window)) {
 	case WINDOW_PROBING:
 		return destination->entries == 0 && destination->fetched_count == 0;

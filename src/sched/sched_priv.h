@@ -24,6 +24,9 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+/* As most next hops are: a look-up then needs no further line of memory. */
+enum { SHORT_NAME = 32 };
+
 enum entry_state {
 	ENTRY_WAITING,
 	ENTRY_BUSY,
@@ -37,6 +40,7 @@ struct sched_entry {
 	bool is_single;
 	bool explores; /* learn.h */
 	uint32_t count, cap;
+	uint32_t one;      /* where `numbers` points to while they are not more */
 	uint32_t *numbers;
 	bool is_recalled;
 	void *ctx;
@@ -123,59 +127,72 @@ struct parked_group {
 
 TAILQ_HEAD(group_list, parked_group);
 
+/* What nearly every decision looks at stands first: of a million of them few are in a cache. */
 struct sched_destination {
+	char *name;
+	char *nexthop;                /* `name`, unless that has a user */
+	uint32_t name_len, nexthop_len;
+	uint64_t hash;                /* of the name */
+	char short_name[SHORT_NAME];  /* where `nexthop` points to if that is short */
 	struct sched *sched;
 	struct sched_transport *transport;
-	char *nexthop;
-	char *name;
 	void *ctx;
 	struct sched_limits *own_limits; /* NULL: the transport's */
-	struct window window;
-	struct learner learner;       /* adaptive only */
-	struct flow own;              /* the only one, as a rule; else others are in sched->flows */
-	uint32_t flow_count;          /* of those */
-	struct flow_list fresh, steady;
-	bool is_steady_turn;
+	struct sched_destination *site; /* of which it is a member (sched_site.c); NULL: of none */
 	uint32_t waiting;             /* entries */
 	uint32_t waiting_recipients;
 	uint32_t entries;             /* all that are not gone */
 	uint32_t prefetched;
-	struct entry_list ahead;      /* the prefetched ones, as they were given out */
-	uint32_t recalls;             /* so many of them are wanted back */
 	uint32_t opening, ready;      /* sessions */
-	struct text dead;             /* why it is dead */
+	bool in_want, in_work, in_drain, in_timers, in_wake, in_recall, in_paced;
+	bool is_steady_turn;
+	bool is_stale;                /* its mail waits here although it is a member */
+	bool is_held;                 /* until paced_until, by sched_destination_suspend() */
+	struct window window;
+	struct group_list groups;     /* of parked mail; senders take turns */
+	struct flow_list fresh, steady;
+	struct flow own;              /* the only one, as a rule; else others are in sched->flows */
+	uint32_t flow_count;          /* of those */
+	struct learner learner;       /* adaptive only */
+	TAILQ_ENTRY(sched_destination) want_link, work_link, drain_link, timer_link;
 	struct text refused;          /* why what waits is given back; NULL: it is not */
+	struct text dead;             /* why it is dead */
 	struct mono due;
+	struct entry_list ahead;      /* the prefetched entries, as they were given out */
+	uint32_t recalls;             /* so many of them are wanted back */
 	struct mono paced_until;      /* a rate: nothing is taken before */
-	bool in_paced;
-	bool is_held;                 /* until then, by sched_destination_suspend() */
 	uint64_t slow_ns;             /* of each transaction until slow_until; 0: not slowed */
 	struct mono slow_until;
 	struct text act;              /* why it is held or slowed */
-	TAILQ_ENTRY(sched_destination) paced_link;
 	uint64_t probe_wait_ns;       /* before the next probe; 0: no failure since a success */
-	struct group_list groups;     /* of parked mail; senders take turns */
 	uint32_t parked_count, fetched_count;
 	uint32_t holds;
 	uint64_t clogged_us;          /* when that was told last; 0: never */
-	bool in_want, in_work, in_drain, in_timers, in_wake, in_recall;
-	struct sched_destination *site; /* of which it is a member (sched_site.c); NULL: of none */
-	bool is_stale;                  /* its mail waits here nevertheless */
-	struct mono bound_until;
-	uint64_t hosts_version;         /* what its key was when it had one last */
-	char *site_key;                 /* it is a site; NULL: it is none */
+	struct mono bound_until;      /* a member: what is known of its hosts */
+	uint64_t hosts_version;       /* what its key was when it had one last */
+	char *site_key;               /* it is a site; NULL: it is none */
 	LIST_HEAD(, sched_destination) members;
 	uint32_t member_count;
 	LIST_ENTRY(sched_destination) member_link;
-	UT_hash_handle by_key;          /* transport->sites */
-	TAILQ_ENTRY(sched_destination) recall_link;
-	TAILQ_ENTRY(sched_destination) wake_link;
-	TAILQ_ENTRY(sched_destination) want_link, work_link, drain_link, timer_link;
-	UT_hash_handle hh;            /* transport->destinations, by name */
-	TAILQ_ENTRY(sched_destination) all_link;
+	UT_hash_handle by_key;        /* transport->sites */
+	TAILQ_ENTRY(sched_destination) paced_link, recall_link, wake_link, all_link;
 };
 
 TAILQ_HEAD(dest_list, sched_destination);
+
+/*
+ * Destinations by name (sched_table.c): with a million of them a look-up is one line of memory here
+ * and one of the destination, where a chained table has several of each.
+ */
+struct dest_slot {
+	uint64_t hash;
+	struct sched_destination *destination; /* NULL: free */
+};
+
+struct dest_table {
+	struct dest_slot *slots;
+	size_t count, cap; /* cap: 0 or a power of two */
+};
 
 struct sched_transport {
 	struct sched *sched;
@@ -187,7 +204,7 @@ struct sched_transport {
 	struct text dead;
 	struct mono due;         /* dead until */
 	struct mono not_before;  /* X10 */
-	struct sched_destination *destinations;
+	struct dest_table destinations;
 	struct sched_destination *sites; /* hash by key: those that are one */
 	struct dest_list want;
 	struct dest_list timers;
@@ -220,6 +237,13 @@ struct sched {
 	struct text drained; /* reason of the entry that sched_drain() gave last */
 };
 
+/* sched_table.c */
+struct sched_destination *dest_table_find(
+	const struct dest_table *table, uint64_t hash, struct slice name);
+void dest_table_add(struct dest_table *table, struct sched_destination *destination);
+void dest_table_remove(struct dest_table *table, const struct sched_destination *destination);
+void dest_table_done(struct dest_table *table);
+
 /* sched_dest.c */
 struct sched_destination *dest_get(
 	struct sched_transport *transport, struct slice nexthop, struct slice user);
@@ -244,6 +268,8 @@ bool transport_may_work(const struct sched_transport *transport, struct mono now
 void text_set(struct text *text, struct slice dsn, struct slice reason);
 void text_clear(struct text *text);
 struct sched_reason text_view(const struct text *text);
+struct slice dest_name(const struct sched_destination *destination);
+struct slice dest_nexthop(const struct sched_destination *destination);
 
 /* sched_site.c */
 struct sched_destination *site_of(struct sched_destination *home); /* where its mail waits */

@@ -36,6 +36,11 @@ struct mail {
 
 #define DONE UINT32_MAX
 
+/* A draw above the threshold is one of the alias. */
+struct draw {
+	uint32_t threshold, alias;
+};
+
 struct model {
 	struct scenario scenario;
 	struct rng rng;
@@ -46,8 +51,9 @@ struct model {
 	struct events events, retries;
 	/* The generator. */
 	uint64_t next_number;
+	uint64_t arrival_ns; /* of that message; UINT64_MAX: all have come */
 	uint64_t share_sum;
-	uint32_t *alias, *threshold; /* Walker's tables of the site mix; NULL: even */
+	struct draw *mix; /* Walker's table of the sites; NULL: even */
 	uint64_t burst_left;
 	uint32_t burst_class, burst_sender;
 	uint64_t sender_bases[SCENARIO_CLASSES_MAX];
@@ -91,8 +97,7 @@ make_mix(struct model *model)
 		return;
 	weight = mem_array(count, sizeof(*weight));
 	stack = mem_array(count, sizeof(*stack));
-	model->alias = mem_array(count, sizeof(*model->alias));
-	model->threshold = mem_array(count, sizeof(*model->threshold));
+	model->mix = mem_array(count, sizeof(*model->mix));
 	for (uint64_t i = 0; i < count; i++)
 		sum += weight[i] = 1 / pow((double)(i + 1), exponent);
 	/* The small ones grow from the front of the stack, the large ones from its end. */
@@ -104,12 +109,12 @@ make_mix(struct model *model)
 			stack[count - ++large] = (uint32_t)i;
 	}
 	for (uint64_t i = 0; i < count; i++)
-		model->threshold[i] = UINT32_MAX;
+		model->mix[i].threshold = UINT32_MAX;
 	while (small > 0 && large > 0) {
 		uint32_t poor = stack[--small], rich = stack[count - large];
 
-		model->threshold[poor] = (uint32_t)(weight[poor] * (double)UINT32_MAX);
-		model->alias[poor] = rich;
+		model->mix[poor].threshold = (uint32_t)(weight[poor] * (double)UINT32_MAX);
+		model->mix[poor].alias = rich;
 		weight[rich] -= 1 - weight[poor];
 		if (weight[rich] < 1) {
 			large--;
@@ -188,6 +193,18 @@ make_sites(struct model *model)
 	}
 }
 
+/* When the next new message comes. */
+static void
+set_arrival(struct model *model)
+{
+	const struct scenario *scenario = &model->scenario;
+
+	model->arrival_ns = model->next_number >= scenario->messages
+		? UINT64_MAX
+		: (uint64_t)((__uint128_t)scenario->arrival_ns * model->next_number /
+			  scenario->messages);
+}
+
 struct model *
 model_new(const struct scenario *scenario)
 {
@@ -208,6 +225,7 @@ model_new(const struct scenario *scenario)
 	make_mix(model);
 	make_sites(model);
 	make_scheduler(model);
+	set_arrival(model);
 	return model;
 }
 
@@ -223,8 +241,7 @@ model_free(struct model *model)
 		model->pool = mail->next;
 		mem_free(mail);
 	}
-	mem_free(model->alias);
-	mem_free(model->threshold);
+	mem_free(model->mix);
 	mem_free(model->senders);
 	mem_free(model->sites);
 	mem_free(model);
@@ -240,21 +257,9 @@ draw_site(struct model *model, const struct mail_class *class)
 
 	if (class->has_site)
 		return (uint32_t)class->site;
-	if (model->threshold != NULL && (uint32_t)draw > model->threshold[site])
-		return model->alias[site];
+	if (model->mix != NULL && (uint32_t)draw > model->mix[site].threshold)
+		return model->mix[site].alias;
 	return site;
-}
-
-/* When the next new message comes; UINT64_MAX: all have come. */
-static uint64_t
-next_arrival_ns(const struct model *model)
-{
-	const struct scenario *scenario = &model->scenario;
-
-	if (model->next_number >= scenario->messages)
-		return UINT64_MAX;
-	return (uint64_t)((__uint128_t)scenario->arrival_ns * model->next_number /
-			  scenario->messages);
 }
 
 static void
@@ -286,10 +291,11 @@ mail_new(struct model *model)
 		mail = MEM_NEW(struct mail);
 	else
 		model->pool = mail->next;
-	*mail = (struct mail){ .arrival_ns = next_arrival_ns(model), .sender = model->burst_sender,
+	*mail = (struct mail){ .arrival_ns = model->arrival_ns, .sender = model->burst_sender,
 		.class_number = model->burst_class, .count = (uint32_t)class->recipients,
 		.left = (uint32_t)class->recipients };
 	model->next_number++;
+	set_arrival(model);
 	model->totals.messages++;
 	model->totals.recipients += mail->count;
 	if (mail->count == 1) {
@@ -343,13 +349,18 @@ site_name(uint32_t site, char name[NAME_SIZE])
 	return len;
 }
 
+/* Read of its name once. */
 static uint32_t
-site_of(const struct sched_destination *destination)
+site_of(struct sched_destination *destination)
 {
-	struct slice name = sched_destination_name(destination);
+	uintptr_t known = (uintptr_t)sched_destination_ctx(destination);
 	uint64_t value = 0;
 
-	CHECK(num_parse_u64(name, 0, UINT32_MAX, &value) == ERR_OK);
+	if (known > 0)
+		return (uint32_t)(known - 1);
+	CHECK(num_parse_u64(sched_destination_name(destination), 0, UINT32_MAX - 1, &value) ==
+		ERR_OK);
+	sched_destination_set_ctx(destination, (void *)((uintptr_t)value + 1));
 	return (uint32_t)value;
 }
 
@@ -436,7 +447,7 @@ admit_all(struct model *model)
 		admit(model, mail);
 	}
 	while (model->active < model->scenario.active_limit) {
-		uint64_t arrival_ns = next_arrival_ns(model);
+		uint64_t arrival_ns = model->arrival_ns;
 		uint64_t retry_ns = events_first_ns(&model->retries);
 
 		if (arrival_ns > model->now_ns && retry_ns > model->now_ns)
@@ -579,14 +590,14 @@ push(struct model *model, enum event_kind kind, uint64_t after_ns, uint32_t site
 static void
 check_window(struct model *model, const struct sched_destination *destination)
 {
-	struct sched_status status;
+	struct sched_load load;
 
-	sched_destination_status(destination, &status);
-	if (status.busy > status.limit)
-		violate(model, "a transaction started beyond the window", status.busy,
-			status.limit);
-	if (model->scenario.limit > 0 && status.sessions > model->scenario.limit)
-		violate(model, "more sessions than the limit allows", status.sessions,
+	sched_destination_load(destination, &load);
+	if (load.busy > load.limit)
+		violate(model, "a transaction started beyond the window", load.busy,
+			load.limit);
+	if (model->scenario.limit > 0 && load.sessions > model->scenario.limit)
+		violate(model, "more sessions than the limit allows", load.sessions,
 			model->scenario.limit);
 }
 
@@ -792,7 +803,7 @@ next_ns(const struct model *model)
 		events_first_ns(&model->events), sched_due(model->sched).ns);
 
 	if (model->active < model->scenario.active_limit)
-		next = num_min_u64(next, num_min_u64(next_arrival_ns(model),
+		next = num_min_u64(next, num_min_u64(model->arrival_ns,
 						 events_first_ns(&model->retries)));
 	return next;
 }
