@@ -353,6 +353,16 @@ load_parked(struct core *core, uint64_t queue_id)
 		(void)active_load(core, ref);
 }
 
+static struct wall
+due_until(const struct core *core)
+{
+	struct wall until = core->now.wall;
+
+	if (core_plant_rule_is_on(core, CORE_RULE_ADMIT_EARLY))
+		until.us += 3 * US_PER_S;
+	return until;
+}
+
 /* Rules M8, F5: what waits for a site that is back, then in due order, while there is room. */
 void
 active_step(struct core *core)
@@ -364,7 +374,7 @@ active_step(struct core *core)
 		sched_unpark(core->sched, &queue_id))
 		load_parked(core, queue_id);
 	while (has_room(core) && core->loading_count < CORE_LOADS_MAX) {
-		store_ref ref = store_due_first(core->store, core->now.wall);
+		store_ref ref = store_due_first(core->store, due_until(core));
 
 		if (ref == 0)
 			break;
@@ -604,7 +614,9 @@ active_wish(struct message *message, enum message_wish wish, struct job *job)
 		message->revives_sites |= wish == WISH_FLUSH_ALONE;
 		return;
 	}
-	message->wish = wish;
+	/* What was deleted stays so, whatever else is wanted of it. */
+	if (message->wish != WISH_REMOVE || core_plant_rule_is_on(core, CORE_RULE_DELETE_UNDONE))
+		message->wish = wish;
 	message->job = job;
 	if (message->phase == MESSAGE_ACTIVE)
 		sched_message_remove(core->sched, &message->sched);

@@ -340,6 +340,12 @@ core_peer_down(struct core *core, core_peer number, struct instant now)
 }
 
 bool
+core_plant_rule_is_on(const struct core *core, enum core_plant_rule rule)
+{
+	return (core->options.planted_rules & rule) != 0;
+}
+
+bool
 core_may_deliver(const struct core *core)
 {
 	return core_hears_workers(core) && core->survivors_waiting == 0;

@@ -110,6 +110,24 @@ enum core_plant {
 	CORE_PLANT_EXPAND_TWICE = 1 << 24, /* expansion and its recipient's end: two batches */
 };
 
+/* The same, of the order and the conditions of what is done with a message: the model's. */
+enum core_plant_rule {
+	CORE_RULE_WARN_FIRST = 1,     /* a delay is told before expiry is looked at (D42, D45) */
+	CORE_RULE_WARN_EARLY = 2,     /* five seconds before its time (D47) */
+	CORE_RULE_MARK_FAILED = 4,    /* a report that cannot be made counts as made (D7) */
+	CORE_RULE_GIVE_UP = 8,        /* the same of a success, long before the end (D46) */
+	CORE_RULE_FLUSH_STAYS = 16,   /* the mark of a flush outlives its round (F9, R9) */
+	CORE_RULE_NO_MINIMUM = 32,    /* backoff of young mail is its age (D61) */
+	CORE_RULE_NO_MAXIMUM = 64,    /* and of old mail, too (D60) */
+	CORE_RULE_NEGATIVE_AGE = 128, /* mail from the future is very old (D60) */
+	CORE_RULE_HOLD_LOST = 256,    /* a hold while it is in flight is forgotten (L42) */
+	CORE_RULE_COPY_HELD = 512,    /* what came on hold and is requeued is on hold again (O43) */
+	CORE_RULE_ADMIT_EARLY = 1024, /* mail is tried three seconds too early (F5) */
+	CORE_RULE_EXPIRE_FIRST = 2048, /* before failures are reported (D2) */
+	CORE_RULE_DELETE_UNDONE = 4096, /* a later wish undoes a delete in flight (L42) */
+	CORE_RULE_REQUEUE_LOST = 8192, /* after a report that cannot be made, silently (O43) */
+};
+
 enum { CORE_MACHINE_SIZE = 16 };
 
 /* Where a queue lives: elsewhere it is a copy (copy.c). */
@@ -130,6 +148,7 @@ struct core_options {
 	uint8_t secret[MAC_KEY_SIZE]; /* of lease tokens: the former one had the same */
 	uint32_t survivors;       /* workers of the former one that will send inventories */
 	unsigned planted;         /* enum core_plant */
+	unsigned planted_rules;   /* enum core_plant_rule */
 	unsigned planted_journal; /* enum journal_plant */
 };
 

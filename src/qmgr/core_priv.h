@@ -1,7 +1,8 @@
 /*
  * core_priv.h - what the files of the queue manager's core share; see core.h
  *
- * Threads: one. Nothing outside src/qmgr/core's files and its unit tests includes this.
+ * Threads: one. Nothing outside src/qmgr/core's files, its unit tests and the look that the
+ *          simulation's model takes includes this.
  */
 #ifndef OSTLER_QMGR_CORE_PRIV_H
 #define OSTLER_QMGR_CORE_PRIV_H
@@ -403,6 +404,7 @@ enum ipc_intake_status core_intake_state(const struct core *core);
 const char *core_trouble(const struct core *core); /* why there is not; NULL: there is */
 void core_mark(struct core *core); /* something changed: grant and admit in this step */
 struct peer *core_peer_find(struct core *core, core_peer number);
+bool core_plant_rule_is_on(const struct core *core, enum core_plant_rule rule);
 bool core_may_deliver(const struct core *core); /* all inventories are in */
 #define SEND(core, peer, type, ...) \
 	(core)->options.out->send((core)->options.ctx, (peer), IPC_TYPE_##type, \

@@ -29,8 +29,12 @@ defer_due_us(struct core *core, const struct message *message)
 	uint64_t delay_us = created_us > 0 && now_us > created_us ? now_us - created_us : 0;
 	uint64_t due_us;
 
-	delay_us = num_min_u64(delay_us, max_s * US_PER_S);
-	delay_us = num_max_u64(delay_us, min_s * US_PER_S);
+	if (core_plant_rule_is_on(core, CORE_RULE_NEGATIVE_AGE) && now_us < created_us)
+		delay_us = UINT64_MAX;
+	if (!core_plant_rule_is_on(core, CORE_RULE_NO_MAXIMUM))
+		delay_us = num_min_u64(delay_us, max_s * US_PER_S);
+	if (!core_plant_rule_is_on(core, CORE_RULE_NO_MINIMUM))
+		delay_us = num_max_u64(delay_us, min_s * US_PER_S);
 	due_us = now_us + delay_us +
 		 rng_below(&core->rng, delay_us * DEFER_JITTER_PERCENT / 100 + 1);
 	if (message->turn_us != 0)

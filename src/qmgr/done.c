@@ -37,6 +37,8 @@ done_check(struct message *message)
 	core_mark(message->core);
 }
 
+static void give_up_successes(struct message *message);
+
 /* --- stages 1, 2 and 2.5: reports ------------------------------------------------------------- */
 
 /* True: one is on its way. A failed one is owed to the next round (D7). */
@@ -48,6 +50,9 @@ stage_report(struct message *message, enum report_kind kind)
 		return true;
 	case REPORT_FAILED:
 		message->reports_failed |= 1u << kind;
+		if (kind == REPORT_SUCCESS &&
+			core_plant_rule_is_on(message->core, CORE_RULE_GIVE_UP))
+			give_up_successes(message);
 		return false;
 	case REPORT_MARKED:
 		return false;
@@ -122,6 +127,8 @@ stage_warn(struct message *message)
 {
 	uint64_t warn_us = message->envelope.warn_us;
 
+	if (core_plant_rule_is_on(message->core, CORE_RULE_WARN_EARLY) && warn_us > 0)
+		warn_us -= 5 * US_PER_S;
 	if (warn_us == 0 || (message->state.flags & STATE_WARNED) != 0 || !message->is_tried ||
 		message->is_held || !is_owed(message, REPORT_DELAY, STATE_OPEN) ||
 		message->core->now.wall.us + US_PER_S < warn_us)
@@ -165,7 +172,10 @@ is_tried_lately(const struct message *message, uint32_t number)
 
 	if (!state_reason(&message->state, number, &reason))
 		return false;
-	/* One that lies in the future is from before the clock was set back. */
+	/*
+	 * One that lies in the future is from before the clock was set back, and counts only when
+	 * the time that it names has come again.
+	 */
 	return reason.time_us >= core->trust_since.us && reason.time_us <= core->now.wall.us &&
 	       reason.time_us + backoff_us >= end_us;
 }
@@ -291,6 +301,8 @@ stage_expire(struct message *message)
 static bool
 stage_age(struct message *message)
 {
+	if (core_plant_rule_is_on(message->core, CORE_RULE_WARN_FIRST) && stage_warn(message))
+		return true;
 	switch (stage_expire(message)) {
 	case AGE_FORCED:
 		return true;
@@ -360,7 +372,7 @@ settle_wish(struct message *message)
 		message->state.flags |= STATE_EXPIRE;
 		return false;
 	case WISH_HOLD:
-		message->is_held = true;
+		message->is_held = !core_plant_rule_is_on(message->core, CORE_RULE_HOLD_LOST);
 		return false;
 	case WISH_RELEASE:
 		message->is_held = false;
@@ -386,11 +398,20 @@ settle(struct message *message)
 {
 	if (settle_suspect(message) || settle_wish(message))
 		return;
+	if (core_plant_rule_is_on(message->core, CORE_RULE_EXPIRE_FIRST) && stage_age(message))
+		return;
 	if (stage_report_failures(message))
 		return;
 	if (message->wish != WISH_NONE && settle_wish(message))
 		return;
-	if (stage_next_batch(message) || stage_report_successes(message) || stage_age(message))
+	if (stage_next_batch(message) || stage_report_successes(message))
+		return;
+	/* Reports that could not be made are not waited for. */
+	if (message->wish != WISH_NONE &&
+		!core_plant_rule_is_on(message->core, CORE_RULE_REQUEUE_LOST) &&
+		settle_wish(message))
+		return;
+	if (stage_age(message))
 		return;
 	if (is_finished(message))
 		stage_end(message);

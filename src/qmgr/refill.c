@@ -106,7 +106,8 @@ end_batch(struct message *message)
 		return;
 	}
 	refill_forget(message);
-	message->is_flushed = message->revives_sites = false;
+	if (!core_plant_rule_is_on(message->core, CORE_RULE_FLUSH_STAYS))
+		message->is_flushed = message->revives_sites = false;
 }
 
 /* At most so many open ones; what is finished is passed over and costs next to nothing. */

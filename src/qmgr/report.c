@@ -590,7 +590,10 @@ order_send(const struct order *order)
 		log_event(core->log, EV_bounce_failed, LOG_Z(message->id_text),
 			LOG_Z(order->is_verp ? "verp-bounce" : kind_words[order->kind]));
 		change_drop(change);
-		return REPORT_FAILED;
+		if (!core_plant_rule_is_on(core, CORE_RULE_MARK_FAILED))
+			return REPORT_FAILED;
+		order_mark(order);
+		return REPORT_MARKED;
 	}
 	order_mark(order);
 	fill_marks(message, change);

@@ -104,7 +104,8 @@ fill_copy(struct message *message, struct change *change, struct slice body)
 
 	envelope.created_us = message->core->now.wall.us;
 	envelope.orig_id = slice_str(message->id_text);
-	envelope.flags &= ~(uint32_t)ENVELOPE_HOLD;
+	if (!core_plant_rule_is_on(message->core, CORE_RULE_COPY_HELD))
+		envelope.flags &= ~(uint32_t)ENVELOPE_HOLD;
 	err = envelope_encode(&envelope, &copy->envelope);
 	if (err == ERR_OK)
 		err = open_recipients(message, &copy->recipients);
@@ -130,7 +131,8 @@ requeue_message(struct message *message)
 	enum problem problem = get_body(message, &body);
 	enum err err;
 
-	if (message->state.class_count[STATE_BOUNCE_PENDING] > 0) {
+	if (message->state.class_count[STATE_BOUNCE_PENDING] > 0 ||
+		message->state.class_count[STATE_DELIVERED_PENDING] > 0) {
 		refuse(message, "a report about it could not be made");
 		return false;
 	}

@@ -23,6 +23,7 @@
  *   - a liar is found out, an honest peer is not called bad; a worker with which a transaction hangs
  *     is killed, but not while it has another one under way
  *   - nothing waits for ever
+ *   - after every step each message is what the model (model.h) allows
  *
  * The world is one thread and has no time of its own: a seed always gives the same history.
  */
@@ -39,6 +40,8 @@
 #include "qmgr/core.h"
 #include "sim/disk_sim.h"
 #include "sim/seeds.h"
+#include "sim/world/look.h"
+#include "sim/world/model.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
@@ -50,7 +53,7 @@
 
 enum {
 	MESSAGES_MAX = 120,
-	RECIPIENTS_MAX = 40,
+	RECIPIENTS_MAX = MODEL_RECIPIENTS_MAX,
 	RECIPIENTS_FEW = 4,
 	WORKERS = 3, /* the last one delivers locally */
 	SESSIONS_MAX = 128,
@@ -63,9 +66,16 @@ enum {
 	DOMAINS = 4,
 	LOCAL_DOMAIN = DOMAINS - 1,
 	LIFETIME_S = 12,  /* of mail that is short-lived */
+	BACKOFF_MIN_S = 1,
 	BACKOFF_MAX_S = 4,
+	JITTER_PERCENT = 10,
+	DOWN_S = 30 * 86400, /* after some power cuts */
+	IN_MEMORY_MAX = 4096,
 	EXPIRY_RATE = 2,
 };
+
+/* A plant is one of enum core_plant_rule. */
+#define OF_RULES 0x80000000U
 
 enum actor { ACTOR_CLIENT, ACTOR_RESOLVER, ACTOR_WORKER, ACTOR_COUNT = ACTOR_WORKER + WORKERS,
 	ACTOR_LOCAL = ACTOR_COUNT - 1 };
@@ -104,6 +114,8 @@ struct message {
 	bool is_held;	 /* since it came, and no operator has let it go */
 	bool is_warned;  /* a delay is to be told */
 	bool is_expired; /* an operator has had it returned */
+	bool is_null;	 /* its sender is */
+	bool is_mute;	 /* reports to its sender cannot be made */
 	uint64_t arrival_us;
 	uint64_t queue_id;
 	uint64_t txn;
@@ -154,6 +166,9 @@ struct world {
 	struct rng rng;
 	struct disk_sim disk;
 	struct core *core;
+	struct model *model;
+	uint64_t in_memory[IN_MEMORY_MAX]; /* at the last look */
+	size_t in_memory_count;
 	struct config *config;
 	struct log log;
 	struct instant now;
@@ -174,6 +189,7 @@ struct world {
 	struct instant failed_at[128]; /* sites, by the digit of their hosts */
 	struct mono site_told_at[DOMAINS]; /* when the core heard the last time that it failed */
 	struct mono set_at;  /* when the clock was set the last time, by more than is drift */
+	uint64_t set_back_from_us; /* if that was back; else 0 */
 	uint64_t drift_ns;   /* forward, since then: it looks like time that passed */
 	uint64_t id_floor;   /* greatest queue ID handed out so far */
 	uint64_t expiry_second; /* of boot time, and how many messages expired in it */
@@ -190,6 +206,7 @@ struct world {
 		uint64_t next, end;
 	} ids[ACTOR_COUNT];
 	uint64_t id_max;       /* the greatest that anybody has seen */
+	uint64_t copied_at;    /* what has a lower ID came with the last copy */
 	uint64_t copied_below; /* mail with lower IDs waits: it came with the copy */
 	struct core_origin origin;
 	uint64_t txn_next;
@@ -225,6 +242,9 @@ is_tried_since_set(const struct world *world, const struct recipient *recipient)
 	uint64_t told_ns = num_max_u64(
 		recipient->told_at.ns, world->site_told_at[recipient->domain].ns);
 
+	/* What the clock says again was said before it was set back, too. */
+	if (world->set_back_from_us != 0 && world->now.wall.us >= world->set_back_from_us)
+		return true;
 	return told_ns + world->drift_ns >= world->set_at.ns;
 }
 
@@ -263,6 +283,114 @@ count_expiry(struct world *world)
 		fail(world, "more messages expired in a second than expiry_rate");
 }
 
+static struct model_time
+model_now(const struct world *world)
+{
+	return (struct model_time){ world->now.wall.us, world->now.mono.ns };
+}
+
+/* "ID: ..." */
+static bool
+read_id(struct slice text, uint64_t *ret_id)
+{
+	size_t end = 0;
+
+	while (end < text.len && text.ptr[end] != ':' && text.ptr[end] != ' ')
+		end++;
+	return queue_id_parse(slice_head(text, end), ret_id) == ERR_OK;
+}
+
+static bool
+has_text(struct slice text, const char *part)
+{
+	return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
+}
+
+static uint64_t
+last_id(struct slice text)
+{
+	size_t at = text.len;
+	uint64_t id = 0;
+
+	while (at > 0 && text.ptr[at - 1] != ' ')
+		at--;
+	CHECK(queue_id_parse(slice_from(text, at), &id) == ERR_OK);
+	return id;
+}
+
+static void
+hear_operator(struct world *world, uint64_t id, struct slice text)
+{
+	static const struct {
+		const char *words;
+		enum model_wish wish;
+	} wishes[] = { { "placed on hold", MODEL_HOLD }, { "released", MODEL_RELEASE },
+		{ "deleted", MODEL_DELETE }, { "to be requeued", MODEL_REQUEUE },
+		{ "expired", MODEL_EXPIRE } };
+
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++)
+		if (has_text(text, wishes[i].words)) {
+			model_wish(world->model, id, wishes[i].wish);
+			return;
+		}
+}
+
+/* A report is a message of its own. */
+static void
+hear_report(struct world *world, uint64_t id, struct slice text)
+{
+	model_reported(world->model, id,
+		has_text(text, "non-delivery") ? MODEL_OF_FAILURE
+		: has_text(text, "delay")      ? MODEL_OF_DELAY
+					       : MODEL_OF_SUCCESS);
+	model_offer(world->model, &(struct model_facts){ .queue_id = last_id(text),
+					   .is_null = true,
+					   .recipient_count = 1,
+					   .notify = { { .failure = true } } });
+}
+
+static void
+hear_requeue(struct world *world, uint64_t id, uint64_t copy)
+{
+	model_requeued(world->model, id, copy);
+	/* It was in memory, if only for a moment. */
+	if (world->in_memory_count < IN_MEMORY_MAX)
+		world->in_memory[world->in_memory_count++] = copy;
+}
+
+/* What the log says, the model hears. */
+static void
+hear(struct world *world, enum log_event_id event, struct slice text)
+{
+	uint64_t id;
+
+	if (event == EV_qmgr_copy_held)
+		model_copied(world->model, world->copied_at);
+	if (event == EV_qmgr_copy_released)
+		model_copied(world->model, 0);
+	if (!read_id(text, &id))
+		return;
+	if (event == EV_qmgr_active)
+		model_round(world->model, id);
+	else if (event == EV_qmgr_removed)
+		model_removed(world->model, id);
+	else if (event == EV_qmgr_requeued)
+		hear_requeue(world, id, last_id(text));
+	else if (event == EV_qmgr_not_requeued)
+		model_not_requeued(world->model, id);
+	else if (event == EV_qmgr_operator)
+		hear_operator(world, id, text);
+	else if (event == EV_qmgr_expired)
+		model_expired(world->model, id, has_text(text, "force-expired"), model_now(world));
+	else if (event == EV_bounce_notification)
+		hear_report(world, id, text);
+	else if (event == EV_bounce_given_up)
+		model_gave_up(world->model, id);
+	else if (event == EV_qmgr_suspect_held || event == EV_qmgr_corrupt ||
+		 event == EV_qmgr_unreadable || event == EV_qmgr_change_too_long)
+		model_put_on_hold(world->model, id);
+}
+
 static void
 say_line(struct log *log, enum log_event_id id, enum log_level level, struct slice text)
 {
@@ -270,11 +398,40 @@ say_line(struct log *log, enum log_event_id id, enum log_level level, struct sli
 
 	(void)level;
 	say("  core: %" SLICE_FMT "\n", SLICE_ARG(text));
+	hear(world, id, text);
 	/* What an operator wants returned needs neither an attempt nor its turn. */
-	if (id == EV_qmgr_expired &&
-		memmem(text.ptr, text.len, "force-expired", 13) == NULL) {
+	if (id == EV_qmgr_expired && !has_text(text, "force-expired")) {
 		count_expiry(world);
 		check_tried(world, slice_head(text, slice_find(text, ':')));
+	}
+}
+
+/* What the core has made of each message that is, or was, in memory. */
+static void
+compare(struct world *world)
+{
+	uint64_t ids[IN_MEMORY_MAX];
+	size_t count = look_ids(world->core, ids, IN_MEMORY_MAX);
+	struct model_seen seen;
+	char text[QUEUE_ID_TEXT_SIZE];
+	const char *what;
+	uint64_t id;
+
+	for (size_t i = 0; i < world->in_memory_count; i++) {
+		look_at(world->core, world->in_memory[i], &seen);
+		if (!seen.is_in_memory)
+			model_look(world->model, world->in_memory[i], &seen, model_now(world));
+	}
+	for (size_t i = 0; i < count; i++) {
+		look_at(world->core, ids[i], &seen);
+		model_look(world->model, ids[i], &seen, model_now(world));
+	}
+	memcpy(world->in_memory, ids, count * sizeof(ids[0]));
+	world->in_memory_count = count;
+	what = model_wrong(world->model, &id);
+	if (what != NULL) {
+		fail(world, what);
+		say("%s: %s\n", (const char *)queue_id_format(id, text).ptr, what);
 	}
 }
 
@@ -469,6 +626,15 @@ send_large(struct world *world, uint64_t txn)
 	return slice_make(content, sizeof(content));
 }
 
+static struct model_notify
+model_notify(uint8_t notify)
+{
+	return (struct model_notify){
+		.failure = notify == 0 || (notify & DSN_NOTIFY_FAILURE) != 0,
+		.success = (notify & DSN_NOTIFY_SUCCESS) != 0,
+	};
+}
+
 static void
 send_message(struct world *world)
 {
@@ -498,6 +664,12 @@ send_message(struct world *world)
 	buf_init(&list, 0);
 	envelope_init(&envelope);
 	envelope.sender = index % 4 == 0 ? SLICE_LIT("t@sender.test") : SLICE_LIT("s@sender.test");
+	message->is_null = chance(world, 12);
+	message->is_mute = !message->is_null && chance(world, 12);
+	if (message->is_null)
+		envelope.sender = slice_make(NULL, 0);
+	if (message->is_mute)
+		envelope.sender = SLICE_LIT("mute@sender.test");
 	envelope.arrival_us = message->arrival_us = world->now.wall.us;
 	envelope.head_length = 14;
 	message->is_warned = chance(world, 3);
@@ -506,7 +678,13 @@ send_message(struct world *world)
 	message->is_held = chance(world, 10);
 	if (message->is_held)
 		envelope.flags = ENVELOPE_HOLD;
+	if (chance(world, 15))
+		envelope.created_us = world->now.wall.us + rng_below(&world->rng, 10 * US_PER_S);
 	CHECK(envelope_encode(&envelope, &bytes) == ERR_OK);
+	struct model_facts facts = { .queue_id = message->queue_id,
+		.created_us = envelope.created_us != 0 ? envelope.created_us : world->now.wall.us,
+		.recipient_count = message->recipient_count };
+
 	for (uint32_t i = 0; i < message->recipient_count; i++) {
 		static const uint8_t notify[] = { DSN_NOTIFY_NEVER, DSN_NOTIFY_SUCCESS,
 			DSN_NOTIFY_SUCCESS | DSN_NOTIFY_FAILURE, DSN_NOTIFY_DELAY,
@@ -521,8 +699,14 @@ send_message(struct world *world)
 			recipient->domain);
 		entry.address = slice_str(address);
 		entry.notify = recipient->notify;
+		facts.notify[i] = model_notify(recipient->notify);
 		CHECK(recipient_list_put(&list, &entry) == ERR_OK);
 	}
+	facts.is_null = message->is_null;
+	facts.is_mute = message->is_mute;
+	facts.is_held = message->is_held;
+	facts.warn_us = envelope.warn_us;
+	model_offer(world->model, &facts);
 	tell_core(world, ACTOR_CLIENT, IPC_TYPE_intake_commit,
 		&(struct ipc_intake_commit){ .txn = message->txn,
 			.queue_id = message->queue_id,
@@ -857,14 +1041,45 @@ take_work(struct world *world, struct worker *worker, struct slice payload,
 	UNREACHED();
 }
 
-static void
-forget_result(struct worker *worker, const struct ipc_result_ack *ack)
+static enum model_event
+model_event(enum ipc_outcome_kind kind)
 {
+	return kind == IPC_OUTCOME_DELIVERED ? MODEL_DELIVERED
+	       : kind == IPC_OUTCOME_BOUNCED ? MODEL_REFUSED
+					     : MODEL_LATER;
+}
+
+/* The model hears of each outcome that the core is told, and that the core says it keeps. */
+static void
+hear_outcomes(struct world *world, uint64_t queue_id, struct slice outcomes, bool is_durable)
+{
+	struct ipc_outcome outcome;
+
+	while (ipc_outcome_next(&outcomes, &outcome) == ERR_OK) {
+		enum model_event event = model_event((enum ipc_outcome_kind)outcome.kind);
+
+		if (is_durable)
+			model_durable(world->model, queue_id, outcome.number, event);
+		else
+			model_result(world->model, queue_id, outcome.number, event,
+				model_now(world));
+	}
+}
+
+static void
+forget_result(struct world *world, int actor, const struct ipc_result_ack *ack)
+{
+	struct worker *worker = worker_of(world, actor);
+	struct ipc_result told;
+
 	for (int i = 0; i < RESULTS_MAX; i++) {
 		struct result *result = &worker->results[i];
 
 		if (result->is_used && result->queue_id == ack->queue_id &&
 			result->attempt == ack->attempt) {
+			CHECK(ipc_decode(IPC_TYPE_result, buf_slice(&result->frame), &told) ==
+				ERR_OK);
+			hear_outcomes(world, ack->queue_id, told.outcomes, true);
 			buf_done(&result->frame);
 			buf_done(&result->work);
 			result->is_used = false;
@@ -983,7 +1198,8 @@ perform(struct world *world, struct transaction *transaction, struct buf *outcom
 
 	CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
 	CHECK(envelope_decode(work.envelope, &envelope) == ERR_OK);
-	bool is_report = envelope.sender.len == 0;
+	/* Other mail without a sender is about nobody. */
+	bool is_report = envelope.sender.len == 0 && (envelope.flags & ENVELOPE_BOUNCE) != 0;
 
 	for (struct slice list = work.recipients; ipc_recipient_next(&list, &recipient) == ERR_OK;) {
 		enum ipc_outcome_kind kind = draw_outcome(world, is_report);
@@ -1041,6 +1257,7 @@ tell_result(struct world *world, int actor, const struct ipc_result *result, str
 		if (target != NULL)
 			target->told_at = world->now.mono;
 	}
+	hear_outcomes(world, result->queue_id, result->outcomes, false);
 	tell_core(world, actor, IPC_TYPE_result, result);
 }
 
@@ -1143,7 +1360,7 @@ expand(struct world *world, struct transaction *transaction, bool is_lie)
 	entry.address = buf_slice(&address);
 	entry.notify = notify_of_copy(target->notify);
 	CHECK(recipient_list_put(&list, &entry) == ERR_OK);
-	envelope.warn_us = 0;
+	envelope.warn_us = envelope.created_us = 0;
 	envelope.flags = 0;
 	envelope.arrival_us = world->now.wall.us;
 	envelope.hop_count++;
@@ -1153,6 +1370,17 @@ expand(struct world *world, struct transaction *transaction, bool is_lie)
 	transaction->expansion = ++world->txn_next;
 	transaction->copy_id = world->ids[ACTOR_LOCAL].next++;
 	say("%" SLICE_FMT " is expanded\n", SLICE_ARG(recipient.address));
+	if (!is_lie) {
+		model_expands(world->model, work.queue_id, recipient.number);
+		model_offer(world->model, &(struct model_facts){
+						  .queue_id = transaction->copy_id,
+						  .created_us = world->now.wall.us,
+						  .is_null = envelope.sender.len == 0,
+						  .is_mute = slice_equal_str(envelope.sender,
+							  "mute@sender.test"),
+						  .recipient_count = 1,
+						  .notify = { model_notify(entry.notify) } });
+	}
 	tell_core(world, ACTOR_LOCAL, IPC_TYPE_intake_commit,
 		&(struct ipc_intake_commit){ .txn = transaction->expansion,
 			.queue_id = transaction->copy_id,
@@ -1305,7 +1533,7 @@ worker_frame(struct world *world, int actor, struct slice payload, uint16_t type
 	else if (type == IPC_TYPE_work_recall)
 		give_back(world, actor, &any->work_recall);
 	else if (type == IPC_TYPE_result_ack)
-		forget_result(worker, &any->result_ack);
+		forget_result(world, actor, &any->result_ack);
 }
 
 /* A result for a recipient that it was not given: the core must not believe any of it. */
@@ -1561,9 +1789,13 @@ start_core(struct world *world, uint32_t survivors)
 		.seed = rng_next(&world->rng),
 		.origin = world->origin,
 		.survivors = survivors,
-		.planted = world->planted,
+		.planted = (world->planted & OF_RULES) != 0 ? 0 : world->planted,
+		.planted_rules = (world->planted & OF_RULES) != 0 ? world->planted & ~OF_RULES : 0,
 	};
 
+	model_crashed(world->model, model_now(world));
+	model_copied(world->model, 0); /* else the new one says so */
+	world->in_memory_count = 0;
 	world->is_open = false;
 	world->expired = 0; /* a new queue manager counts anew */
 	world->had_survivors = survivors > 0;
@@ -1619,7 +1851,7 @@ become_copy(struct world *world)
 		break;
 	}
 	say("the queue is a copy now\n");
-	world->copied_below = world->id_max + 1;
+	world->copied_below = world->copied_at = world->id_max + 1;
 }
 
 static void
@@ -1637,6 +1869,14 @@ crash(struct world *world, bool power)
 		world->peers[actor] = 0;
 	}
 	say(power ? "power fails\n" : "the queue manager is killed\n");
+	if (power && world->sets_clock && chance(world, 4)) {
+		world->now.wall.us += DOWN_S * US_PER_S;
+		world->now.mono.ns += DOWN_S * NS_PER_S;
+		world->set_back_from_us = 0;
+		world->set_at = world->now.mono; /* for what expires it is the same */
+		world->drift_ns = 0;
+		say("for thirty days\n");
+	}
 	disk_sim_die(&world->disk);
 	if (power)
 		disk_sim_lose_power(&world->disk);
@@ -1674,9 +1914,13 @@ deliver_frame(struct world *world)
 static void
 set_clock(struct world *world)
 {
-	int64_t by_s = chance(world, 3) ? (int64_t)rng_below(&world->rng, 20 * 86400) - 10 * 86400
-					: (int64_t)rng_below(&world->rng, 600) - 200;
+	int64_t by_s = chance(world, 4)	  ? 10 * 86400
+		       : chance(world, 4) ? -86400
+		       : chance(world, 3) ? (int64_t)rng_below(&world->rng, 20 * 86400) - 10 * 86400
+					  : (int64_t)rng_below(&world->rng, 600) - 200;
 
+	if (by_s > 61 || by_s < -61)
+		world->set_back_from_us = by_s < 0 ? world->now.wall.us : 0;
 	world->now.wall.us += (uint64_t)by_s * US_PER_S;
 	if (by_s > 61 || by_s < -61) {
 		world->set_at = world->now.mono;
@@ -1685,6 +1929,7 @@ set_clock(struct world *world)
 		world->drift_ns += (uint64_t)by_s * NS_PER_S;
 	}
 	say("the clock is set by %lld s\n", (long long)by_s);
+	model_clock_set(world->model, by_s > 61 || by_s < -61, model_now(world));
 }
 
 static void
@@ -1759,11 +2004,12 @@ step(struct world *world)
 	pass_time(world);
 	core_step(world->core, world->now);
 	check_active(world);
+	compare(world);
 }
 
-/* An operator's tool asks for one thing and leaves. */
+/* An operator's tool asks for one thing and leaves. The words end with NULL. */
 static void
-command(struct world *world, const char *what, const char *which)
+command(struct world *world, const char *what, const char *const *which)
 {
 	core_peer tool = ++world->next_peer;
 	static const struct core_user operator = { CORE_MAY_ALL, "operator" };
@@ -1773,8 +2019,8 @@ command(struct world *world, const char *what, const char *which)
 	world->was_commanded = true;
 	buf_init(&words, 0);
 	buf_init(&bytes, 0);
-	if (which != NULL)
-		ipc_bytes_put(&words, slice_str(which));
+	for (; *which != NULL; which++)
+		ipc_bytes_put(&words, slice_str(*which));
 	request.arguments = buf_slice(&words);
 	ipc_encode(&bytes, IPC_TYPE_control_request, false, &request);
 	core_peer_up(world->core, tool, CORE_PEER_TOOL, (uint32_t)tool, false, &operator, world->now);
@@ -1782,22 +2028,20 @@ command(struct world *world, const char *what, const char *which)
 		slice_from(buf_slice(&bytes), IPC_HEADER_SIZE), world->now);
 	core_step(world->core, world->now);
 	core_peer_down(world->core, tool, world->now);
+	compare(world);
 	buf_done(&words);
 	buf_done(&bytes);
 }
 
 static void
-operate(struct world *world)
+operate_on(struct world *world, struct message *message)
 {
 	static const char *const commands[] = { "hold", "release", "requeue", "flush", "delete",
 		"expire" };
 	const char *what = commands[rng_below(&world->rng, 6)];
 	char id[QUEUE_ID_TEXT_SIZE];
-	struct message *message;
+	bool is_all = strcmp(what, "flush") == 0 && chance(world, 2);
 
-	if (world->message_count == 0)
-		return;
-	message = &world->messages[rng_below(&world->rng, world->message_count)];
 	(void)queue_id_format(message->queue_id, id);
 	if (strcmp(what, "delete") == 0 && !chance(world, 4))
 		return;
@@ -1807,8 +2051,26 @@ operate(struct world *world)
 		message->is_held = false;
 	if (strcmp(what, "expire") == 0)
 		message->is_expired = true;
-	say("operator: %s %s\n", what, id);
-	command(world, what, strcmp(what, "flush") == 0 ? NULL : id);
+	if (strcmp(what, "flush") == 0)
+		model_flushed(world->model);
+	say("operator: %s %s\n", what, is_all ? "" : id);
+	command(world, what, (const char *const[]){ is_all ? NULL : id, NULL });
+}
+
+/* Half the time it is one of the last, which may be in flight; and then he may think better of it. */
+static void
+operate(struct world *world)
+{
+	uint64_t from = chance(world, 2) ? num_min_u64(world->message_count, 8)
+					 : world->message_count;
+	struct message *message;
+
+	if (from == 0)
+		return;
+	message = &world->messages[world->message_count - 1 - rng_below(&world->rng, from)];
+	do
+		operate_on(world, message);
+	while (chance(world, 2));
 }
 
 /* What is on hold, also because two workers died with it, is let go by an operator. */
@@ -1818,7 +2080,16 @@ release_held(struct world *world)
 	for (uint32_t i = 0; i < world->message_count; i++)
 		world->messages[i].is_held = false;
 	world->copied_below = 0;
-	command(world, "release", "ALL");
+	command(world, "release", (const char *const[]){ "ALL", NULL });
+}
+
+/* What nobody can be told of is kept for an operator to decide (D7). */
+static void
+delete_mute(struct world *world)
+{
+	for (uint32_t i = 0; i < world->message_count; i++)
+		world->messages[i].is_removed |= world->messages[i].is_mute;
+	command(world, "delete", (const char *const[]){ "sender", "mute@sender.test", NULL });
 }
 
 static void
@@ -1833,7 +2104,7 @@ fault_step(struct world *world)
 			(unsigned)rng_below(&world->rng, 300);
 	if (chance(world, 400))
 		lie(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
-	if (world->has_operator && chance(world, 60))
+	if (world->has_operator && chance(world, 30))
 		operate(world);
 	if (world->copied_below != 0 && chance(world, 150))
 		release_held(world);
@@ -1870,7 +2141,8 @@ static bool
 may_end_unheard(const struct world *world, const struct message *message,
 	const struct recipient *recipient)
 {
-	return recipient->notify != 0 && (recipient->notify & DSN_NOTIFY_FAILURE) == 0 &&
+	return (message->is_null || (recipient->notify != 0 &&
+					    (recipient->notify & DSN_NOTIFY_FAILURE) == 0)) &&
 	       (recipient->is_refused || world->is_short_lived || message->is_expired);
 }
 
@@ -1880,7 +2152,8 @@ judge_told(
 	struct world *world, const struct message *message, const struct recipient *recipient)
 {
 	uint8_t notify = recipient->notify;
-	bool is_sure = message->is_acknowledged && !message->is_removed && !recipient->uncertain;
+	bool is_sure = message->is_acknowledged && !message->is_removed &&
+		       !recipient->uncertain && !message->is_null && !message->is_mute;
 
 	if (recipient->failure.count > 1)
 		fail(world, "two reports about one recipient");
@@ -1943,6 +2216,14 @@ run(uint64_t seed, unsigned planted, struct config *config)
 	world->log.line = say_line;
 	world->origin = (struct core_origin){ .machine = { 1 }, .directory = 1 };
 	world->now = (struct instant){ { NS_PER_S }, { UINT64_C(1700000000) * US_PER_S } };
+	world->model = model_new(&(struct model_options){
+		.lifetime_us = world->is_short_lived ? LIFETIME_S * US_PER_S : 5 * 86400 * US_PER_S,
+		.null_lifetime_us = 5 * 86400 * US_PER_S,
+		.backoff_min_us = BACKOFF_MIN_S * US_PER_S,
+		.backoff_max_us = BACKOFF_MAX_S * US_PER_S,
+		.jitter_percent = JITTER_PERCENT,
+		.expiry_rate = EXPIRY_RATE,
+		.blur_us = 10 * US_PER_S });
 	for (int i = 0; i < ACTOR_COUNT; i++)
 		STAILQ_INIT(&world->frames[i]);
 	disk_sim_init(&world->disk, rng_next(&world->rng));
@@ -1959,6 +2240,8 @@ run(uint64_t seed, unsigned planted, struct config *config)
 		step(world);
 		if (steps % 1000 == 999)
 			release_held(world);
+		if (steps % 1000 == 499)
+			delete_mute(world);
 	}
 	if (world->bug == NULL && !is_finished(world)) {
 		fail(world, "something waits for ever");
@@ -1966,7 +2249,10 @@ run(uint64_t seed, unsigned planted, struct config *config)
 	}
 	if (world->bug == NULL)
 		judge(world);
+	/* The process ends soon: the words may be the model's. */
 	bug = world->bug;
+	if (bug == NULL)
+		model_free(world->model);
 	disk_sim_done(&world->disk);
 	mem_free(world);
 	return bug;
@@ -1998,6 +2284,20 @@ static const struct seeds_plant plants[] = {
 	{ "batch-again", CORE_PLANT_BATCH_AGAIN }, /* rules: K11 */
 	{ "expand-twice", CORE_PLANT_EXPAND_TWICE },
 	{ "batch-stops", CORE_PLANT_BATCH_STOPS }, /* rules: F14 D24 */
+	{ "warn-first", OF_RULES | CORE_RULE_WARN_FIRST }, /* rules: D42 D45 D50 */
+	{ "warn-early", OF_RULES | CORE_RULE_WARN_EARLY }, /* rules: D47 */
+	{ "mark-failed", OF_RULES | CORE_RULE_MARK_FAILED }, /* rules: D7 L44 */
+	{ "give-up", OF_RULES | CORE_RULE_GIVE_UP }, /* rules: D46 */
+	{ "flush-stays", OF_RULES | CORE_RULE_FLUSH_STAYS }, /* rules: F9 R9 */
+	{ "no-minimum", OF_RULES | CORE_RULE_NO_MINIMUM }, /* rules: D61 */
+	{ "no-maximum", OF_RULES | CORE_RULE_NO_MAXIMUM }, /* rules: D60 */
+	{ "negative-age", OF_RULES | CORE_RULE_NEGATIVE_AGE }, /* rules: D60 */
+	{ "hold-lost", OF_RULES | CORE_RULE_HOLD_LOST }, /* rules: L42 */
+	{ "copy-held", OF_RULES | CORE_RULE_COPY_HELD }, /* rules: O43 */
+	{ "admit-early", OF_RULES | CORE_RULE_ADMIT_EARLY }, /* rules: F5 */
+	{ "expire-first", OF_RULES | CORE_RULE_EXPIRE_FIRST }, /* rules: D2 */
+	{ "delete-undone", OF_RULES | CORE_RULE_DELETE_UNDONE }, /* rules: L42 */
+	{ "requeue-lost", OF_RULES | CORE_RULE_REQUEUE_LOST }, /* rules: O43 */
 };
 
 static struct config *
@@ -2005,6 +2305,9 @@ make_config(const char *lifetime, const char *policy)
 {
 	char policy_line[64];
 	const char *const overrides[] = { "myhostname=sim.test", "mydestination=d3.test",
+		/* A loop: no report to this one can be made. */
+		"virtual_alias_maps=inline:{ mute@sender.test=sender@mute.test, "
+		"sender@mute.test=mute@sender.test }",
 		"default_destination_concurrency_limit=3", "initial_destination_concurrency=2",
 		"qmgr_message_active_limit=25", "minimal_backoff_time=1s", "maximal_backoff_time=4s",
 		"default_destination_concurrency_failed_cohort_limit=3",
