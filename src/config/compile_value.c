@@ -200,6 +200,9 @@ compile_check_value(enum param_id id, const struct value_source *source, struct 
 	case PARAM_DEFAULT_DESTINATION_RATE_LIMIT:
 	case PARAM_DEFAULT_DESTINATION_RECIPIENT_RATE_LIMIT:
 		return value_check_rate(source, text, reterr_fault);
+	case PARAM_REPLY_REACTIONS:
+	case PARAM_STANDARD_REPLY_REACTIONS:
+		return value_check_reactions(source, text, reterr_fault);
 	case PARAM_JOURNAL_SEGMENT_SIZE:
 		if (number % (1024 * 1024) == 0)
 			return ERR_OK;

@@ -421,6 +421,14 @@ config_transport_int(
 	return config_transport_value(config, transport, id)->number;
 }
 
+unsigned
+config_transport_enum(
+	const struct config *config, const struct config_service *transport, enum param_id id)
+{
+	CHECK(param_get(id)->type == PARAM_TYPE_ENUM);
+	return (unsigned)config_transport_value(config, transport, id)->number;
+}
+
 uint64_t
 config_transport_time_s(
 	const struct config *config, const struct config_service *transport, enum param_id id)

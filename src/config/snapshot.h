@@ -36,6 +36,7 @@ enum config_preference {
 	CONFIG_PREFERENCE_IPV4,
 	CONFIG_PREFERENCE_IPV6,
 };
+enum config_queues { CONFIG_QUEUES_AUTO, CONFIG_QUEUES_NO, CONFIG_QUEUES_YES };
 enum config_from_format { CONFIG_FROM_STANDARD, CONFIG_FROM_OBSOLETE };
 /* Bits of inet_protocols: use config_has_ipv4() and config_has_ipv6(). */
 enum { CONFIG_PROTOCOL_ALL = 1, CONFIG_PROTOCOL_IPV4 = 2, CONFIG_PROTOCOL_IPV6 = 4 };
@@ -129,6 +130,8 @@ bool config_has_ipv6(const struct config *config);
  * Values per transport (rule T10): `id` is the default's parameter. For a NULL transport (one that
  * master.cf does not have) the default counts. Only main.cf counts here, not -o (rule T12).
  */
+unsigned config_transport_enum(
+	const struct config *config, const struct config_service *transport, enum param_id id);
 uint64_t config_transport_int(
 	const struct config *config, const struct config_service *transport, enum param_id id);
 uint64_t config_transport_time_s(

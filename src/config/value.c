@@ -6,6 +6,7 @@
 #include "base/ascii.h"
 #include "base/check.h"
 #include "base/num.h"
+#include "config/reaction_text.h"
 #include "config/word.h"
 
 #include <inttypes.h>
@@ -226,6 +227,24 @@ value_check_rate(const struct value_source *source, struct slice text, struct fa
 	return fault_set(reterr_fault, ERR_CONFIG,
 		"%s: bad rate: %s = %s (allowed: N/s, N/min, N/h or N/day, N from 1 to 1000000)",
 		origin_text(source->origin).text, source->name, origin_value(text).text);
+}
+
+enum err
+value_check_reactions(
+	const struct value_source *source, struct slice text, struct fault *reterr_fault)
+{
+	struct slice entry, pattern;
+	struct reaction reaction;
+	enum err err;
+
+	while ((err = reaction_next(&text, &entry, &pattern, &reaction)) == ERR_OK)
+		continue;
+	if (err == ERR_NOTFOUND)
+		return ERR_OK;
+	return fault_set(reterr_fault, ERR_CONFIG,
+		"%s: bad entry of %s: %s (allowed: PATTERN => suspend TIME, slow RATE TIME or "
+		"back-off TIME, as in *try later* => slow 10/min 5m; at most 5d)",
+		origin_text(source->origin).text, source->name, origin_value(entry).text);
 }
 
 enum err

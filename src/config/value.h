@@ -33,6 +33,10 @@ MUST_USE enum err value_check_feedback(
 MUST_USE enum err value_check_rate(
 	const struct value_source *source, struct slice text, struct fault *reterr_fault);
 
+/* reply_reactions; empty is fine. */
+MUST_USE enum err value_check_reactions(
+	const struct value_source *source, struct slice text, struct fault *reterr_fault);
+
 /* address:port, [address]:port; empty is fine. */
 MUST_USE enum err value_check_endpoint(
 	const struct value_source *source, struct slice text, struct fault *reterr_fault);

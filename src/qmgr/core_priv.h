@@ -510,6 +510,11 @@ void refill_forget(struct message *message); /* nothing more is read in this rou
 void refill_step(struct core *core);
 struct mono refill_due(const struct core *core);
 
+/* feedback.c: W18, if it is wanted */
+void feedback_log(struct core *core, const struct sched_destination *destination);
+void feedback_log_values(
+	struct core *core, struct slice transport, const struct window_options *options);
+
 /* nexthop.c */
 void nexthop_want(struct session *session);
 void nexthop_resolved(struct core *core, const struct ipc_resolved *resolved);

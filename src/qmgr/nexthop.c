@@ -131,8 +131,11 @@ bind_site(struct session *session, const struct nexthop *nexthop)
 	struct mono until = mono_add_ns(nexthop->asked_at, BOUND_MIN_S * NS_PER_S);
 	struct buf key;
 
+	/* A user's queue (R52) is there so that he has a window of his own. */
+	bool may_share = slice_equal(sched_destination_name(destination), text);
+
 	buf_init(&key, 0);
-	if (nexthop->status == IPC_RESOLVE_OK) {
+	if (nexthop->status == IPC_RESOLVE_OK && may_share) {
 		line = site_settings_line(core, session->transport->sched, text);
 		buf_add(&key, buf_slice(&nexthop->site));
 		buf_addf(&key, "%" SLICE_FMT, SLICE_ARG(line));

@@ -180,6 +180,7 @@ feed_back(struct lease *lease, const struct ipc_result *result)
 		sched_destination_nexthop(lease->session->destination));
 	sched_entry_finish(core->sched, lease->entry, !site_failed, result->site_dsn,
 		result->site_reason, core->now.mono);
+	feedback_log(core, lease->session->destination);
 	if (site_failed && sched_destination_is_failing(lease->session->destination))
 		active_wait(lease->message, lease->session->destination, open);
 	react(core, lease->session->destination, result);

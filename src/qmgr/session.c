@@ -218,6 +218,7 @@ session_refused(struct session *session, bool is_permanent, struct slice dsn,
 	} else {
 		entry = sched_session_failed(
 			core->sched, destination, dsn, reason, core->now.mono);
+		feedback_log(core, destination);
 		reaction_reply(core, destination, dsn, reason);
 		if (entry != NULL)
 			settle_drained(core, entry,

@@ -100,6 +100,25 @@ recipient_max(uint32_t wanted)
 	return wanted == 0 || wanted > IPC_WORK_RECIPIENTS_MAX ? IPC_WORK_RECIPIENTS_MAX : wanted;
 }
 
+/* R52: a window for each user makes sense where the receiver is the user, not a site. */
+static bool
+has_recipient_queues(const struct config *config, const struct config_service *service)
+{
+	bool is_local = service->command == CONFIG_COMMAND_LOCAL ||
+			service->command == CONFIG_COMMAND_PIPE;
+
+	switch (config_transport_enum(
+		config, service, PARAM_DEFAULT_DESTINATION_RECIPIENT_QUEUES)) {
+	case CONFIG_QUEUES_NO:
+		return false;
+	case CONFIG_QUEUES_YES:
+		return true;
+	default:
+		return is_local ||
+		       config_enum(config, NULL, PARAM_SCHEDULER_CONCURRENCY_POLICY) == 0;
+	}
+}
+
 static struct sched_limits
 limits_of(const struct config *config, const struct config_service *service)
 {
@@ -107,6 +126,7 @@ limits_of(const struct config *config, const struct config_service *service)
 #define DELAY(id) (config_transport_time_s(config, service, PARAM_##id) * NS_PER_S)
 	return (struct sched_limits){
 		.recipient_max = recipient_max(LIMIT(DEFAULT_DESTINATION_RECIPIENT_LIMIT)),
+		.has_recipient_queues = has_recipient_queues(config, service),
 		.session_max = service->process_limit,
 		.rate_delay_ns = DELAY(DEFAULT_DESTINATION_RATE_DELAY),
 		.rate_ns = rate_of(config, service, PARAM_DEFAULT_DESTINATION_RATE_LIMIT),
@@ -181,6 +201,7 @@ transport_update(struct core *core, struct transport *transport)
 	if (transport->kind == TRANSPORT_SMTP || transport->kind == TRANSPORT_LOCAL) {
 		struct sched_limits limits = limits_of(config, service);
 
+		feedback_log_values(core, name, &limits.window);
 		transport->sched = sched_transport_set(core->sched, name, &limits, transport);
 	}
 }

@@ -323,9 +323,6 @@ sched_take(struct sched *sched, struct sched_destination *destination, bool pref
 		window_take(&destination->window);
 		entry->explores = dest_learns(destination) &&
 				  learn_take(&destination->learner, &destination->window);
-		if (transport->limits.transport_rate_delay_ns > 0)
-			transport->not_before =
-				mono_add_ns(now, transport->limits.transport_rate_delay_ns);
 	}
 	entry_stop_waiting(entry, prefetch ? ENTRY_PREFETCHED : ENTRY_BUSY);
 	site_expire(entry->job->home, now);
@@ -361,13 +358,13 @@ sched_entry_begin(struct sched *sched, struct sched_entry *entry)
 {
 	struct sched_destination *destination = entry->job->destination;
 
+	(void)sched;
 	if (entry->state == ENTRY_BUSY)
 		return;
 	CHECK(entry->state == ENTRY_PREFETCHED);
 	window_begin(&destination->window);
 	entry_not_ahead(entry);
-	sched->counts.busy++;
-	entry->state = ENTRY_BUSY;
+	entry_starts(entry);
 	dest_update(destination);
 }
 
@@ -404,7 +401,7 @@ sched_entry_finish(struct sched *sched, struct sched_entry *entry, bool works, s
 	struct sched_destination *destination = entry->job->destination;
 
 	sched_entry_begin(sched, entry);
-	sched->counts.busy--;
+	entry_ends(entry, now);
 	if (works)
 		site_works(destination, entry->explores, now);
 	else
@@ -549,6 +546,8 @@ sched_step(struct sched *sched, struct mono now)
 	TAILQ_FOREACH (transport, &sched->transports, link) {
 		if (transport->is_dead && transport->due.ns <= now.ns)
 			transport_revive(transport);
+		if (transport->not_before.ns <= now.ns)
+			transport->not_before = (struct mono){ 0 };
 		while ((destination = TAILQ_FIRST(&transport->timers)) != NULL &&
 			destination->due.ns <= now.ns)
 			dest_wake(destination);
@@ -571,7 +570,7 @@ sched_due(const struct sched *sched)
 			due = transport->due;
 		if (first != NULL && first->due.ns < due.ns)
 			due = first->due;
-		if (transport->not_before.ns > 0 && transport->limits.transport_rate_delay_ns > 0 &&
+		if (transport->not_before.ns > 0 && transport->busy == 0 &&
 			(transport->in_want || !TAILQ_EMPTY(&sched->work)) &&
 			transport->not_before.ns < due.ns)
 			due = transport->not_before;
@@ -610,6 +609,9 @@ sched_destination_status(
 		.state = window_state(&destination->window),
 		.limit = window_limit(&destination->window),
 		.limit_max = destination->window.options.limit_max,
+		.success = destination->window.success,
+		.failure = destination->window.failure,
+		.cohorts = destination->window.cohorts,
 		.busy = window_busy(&destination->window),
 		.waiting = destination->waiting,
 		.prefetched = destination->prefetched,

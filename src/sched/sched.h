@@ -90,12 +90,13 @@ struct sched_slots {
 };
 
 struct sched_limits {
-	uint32_t recipient_max;        /* per entry (K8); 0: none; 1: a queue per recipient (R52) */
+	uint32_t recipient_max;        /* per entry (K8); 0: none */
+	bool has_recipient_queues;     /* and if that is 1: a queue per recipient (R52) */
 	uint32_t session_max;          /* of the transport (its process limit); 0: none */
 	uint64_t rate_delay_ns;        /* destination rate delay (W20) */
 	uint64_t rate_ns;              /* of each transaction at a destination; 0: no limit */
 	uint64_t recipient_rate_ns;    /* of each recipient */
-	uint64_t transport_rate_delay_ns; /* X10 */
+	uint64_t transport_rate_delay_ns; /* X10: not 0: one transaction at a time */
 	/*
 	 * Z41: recipients that may wait for one of its destinations in memory; beyond that senders
 	 * who have mail there are parked, beyond twice that all are. 0: any number.
@@ -151,7 +152,7 @@ void sched_message_remove(struct sched *sched, struct sched_message *message);
 struct sched_assign {
 	struct sched_transport *transport;
 	struct slice nexthop;
-	struct slice user;  /* local part: names the queue if recipient_max is 1 */
+	struct slice user;  /* local part: names the queue if each recipient has one */
 	uint32_t number;    /* of the recipient */
 	bool is_single;     /* V4: no other recipient in its entry */
 	bool may_be_parked; /* it can wait outside of memory (Z41): not one that came from there */
@@ -405,6 +406,8 @@ struct sched_status {
 	enum window_state state;
 	uint32_t limit;     /* the window */
 	uint32_t limit_max; /* of it; 0: none */
+	int64_t success, failure; /* W18: sums of feedback, in WINDOW_UNIT */
+	uint64_t cohorts;         /* failed in sequence, in WINDOW_UNIT */
 	uint32_t busy;
 	uint32_t waiting;
 	uint32_t prefetched;

@@ -277,7 +277,9 @@ dest_suspend(struct sched_destination *destination, struct mono now)
 bool
 transport_may_work(const struct sched_transport *transport, struct mono now)
 {
-	return !transport->is_dead && now.ns >= transport->not_before.ns;
+	bool is_taken = transport->limits.transport_rate_delay_ns > 0 && transport->busy > 0;
+
+	return !transport->is_dead && !is_taken && now.ns >= transport->not_before.ns;
 }
 
 /* --- limits and rates ------------------------------------------------------------------------- */
@@ -504,7 +506,8 @@ dest_nexthop(const struct sched_destination *destination)
 static bool
 is_per_user(const struct sched_transport *transport, struct slice user)
 {
-	return transport->limits.recipient_max == 1 && user.len > 0;
+	return transport->limits.has_recipient_queues && transport->limits.recipient_max == 1 &&
+	       user.len > 0;
 }
 
 static char *

@@ -299,6 +299,30 @@ sched_recipient_assign(struct sched *sched, struct sched_message *message,
 	return true;
 }
 
+void
+entry_starts(struct sched_entry *entry)
+{
+	struct sched_destination *destination = entry->job->destination;
+
+	entry->state = ENTRY_BUSY;
+	destination->transport->busy++;
+	destination->sched->counts.busy++;
+}
+
+/* X10: the pause is between the end of one transaction and the start of the next. */
+void
+entry_ends(struct sched_entry *entry, struct mono now)
+{
+	struct sched_transport *transport = entry->job->destination->transport;
+
+	CHECK(transport->busy > 0);
+	transport->busy--;
+	transport->sched->counts.busy--;
+	if (transport->limits.transport_rate_delay_ns > 0)
+		transport->not_before =
+			mono_add_ns(now, transport->limits.transport_rate_delay_ns);
+}
+
 /* A PREFETCHED one has begun, or comes back. */
 void
 entry_not_ahead(struct sched_entry *entry)
@@ -332,7 +356,7 @@ entry_stop_waiting(struct sched_entry *entry, enum entry_state to)
 		TAILQ_INSERT_TAIL(&destination->ahead, entry, link);
 		destination->sched->counts.prefetched++;
 	} else if (to == ENTRY_BUSY) {
-		destination->sched->counts.busy++;
+		entry_starts(entry);
 	}
 	dest_drain(destination);
 	dest_update(destination);
@@ -370,7 +394,7 @@ sched_entry_return(struct sched *sched, struct sched_entry *entry)
 		if (entry->explores)
 			learn_return(&destination->learner);
 		entry->explores = false;
-		sched->counts.busy--;
+		entry_ends(entry, (struct mono){ 0 });
 	} else {
 		entry_not_ahead(entry);
 	}

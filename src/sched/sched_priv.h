@@ -200,6 +200,7 @@ struct sched_transport {
 	void *ctx;
 	struct sched_limits limits;
 	uint32_t sessions;
+	uint32_t busy;           /* transactions */
 	bool is_dead;
 	struct text dead;
 	struct mono due;         /* dead until */
@@ -300,6 +301,8 @@ struct sched_entry *flow_select(struct sched_destination *destination, struct mo
 uint32_t flow_check(const struct sched_destination *destination); /* waiting entries */
 
 /* sched_job.c */
+void entry_starts(struct sched_entry *entry); /* it is a transaction from now on */
+void entry_ends(struct sched_entry *entry, struct mono now);
 void entry_not_ahead(struct sched_entry *entry);
 void entry_stop_waiting(struct sched_entry *entry, enum entry_state to);
 void entry_gone(struct sched_entry *entry, bool tell);

@@ -198,6 +198,30 @@ test_value_check_feedback__forms__are_those_of_the_scheduler(void **state)
 }
 
 static void
+test_value_check_reactions__bad_entry__is_named(void **state)
+{
+	static const char *const good[] = { "", ";;", "*try later* => slow 10/min 5m",
+		"a => suspend 5d; b => back-off 30 ;" };
+	static const char *const bad[] = { "bad", "* => stop 5m", "* => suspend", "* => suspend 6d",
+		"=> suspend 5m", "* => slow 5m", "* => slow 10/min", "a => suspend 5m; b => suspend 1y" };
+	struct value_source source = { .param = param_get(PARAM_REPLY_REACTIONS),
+		.name = "reply_reactions",
+		.origin = { "main.cf", 3 } };
+	struct fault fault = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_int_equal(value_check_reactions(&source, slice_str(good[i]), NULL), ERR_OK);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(
+			value_check_reactions(&source, slice_str(bad[i]), NULL), ERR_CONFIG);
+	assert_int_equal(value_check_reactions(&source,
+				 SLICE_LIT("a => suspend 5m; b => suspend 1y"), &fault),
+		ERR_CONFIG);
+	assert_non_null(strstr(fault.text, "line 3: bad entry of reply_reactions: b => suspend 1y"));
+}
+
+static void
 test_value_check_endpoint__forms__have_a_port(void **state)
 {
 	static const char *const good[] = { "", "127.0.0.1:25", "[::1]:25", "localhost:0" };
@@ -224,6 +248,7 @@ main(void)
 		cmocka_unit_test(test_value_parse__times__have_units),
 		cmocka_unit_test(test_value_parse__other_types__take_their_words_only),
 		cmocka_unit_test(test_value_check_feedback__forms__are_those_of_the_scheduler),
+		cmocka_unit_test(test_value_check_reactions__bad_entry__is_named),
 		cmocka_unit_test(test_value_check_endpoint__forms__have_a_port),
 	};
 

@@ -64,7 +64,7 @@ static void
 test_reply__suspends__and_an_operator_ends_it(void **state)
 {
 	static const char *const config[] = {
-		"reply_reactions=*nothing of it* => suspend 1h; bad; *SAID so* => suspend 10m", NULL
+		"reply_reactions=*nothing of it* => suspend 1h;; *SAID so* => suspend 10m", NULL
 	};
 	static struct bench bench;
 
@@ -72,7 +72,6 @@ test_reply__suspends__and_an_operator_ends_it(void **state)
 	bench_start(&bench, config);
 	(void)bench_mail(&bench, "s@x.test", "later@d.test");
 	assert_int_equal(bench_logged(&bench, "site d.test (smtp): suspended for 600 s: host mx.test said so"), 1);
-	assert_true(bench_logged(&bench, "reply_reactions: ignoring \"bad\"") > 0);
 	/* Its mail waits, that of others does not. */
 	(void)bench_mail(&bench, "s@x.test", "ok@d.test");
 	(void)bench_mail(&bench, "s@x.test", "ok@e.test");

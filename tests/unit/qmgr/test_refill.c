@@ -62,7 +62,7 @@ make_list(struct buf *list, const char *name, unsigned count)
 	return (char *)list->ptr;
 }
 
-/* rules: K2 K10 K11 K12 R36 R13 T29 */
+/* rules: K2 K10 K11 K12 R36 R13 T29 S12 */
 static void
 test_K10__more_recipients_than_the_limit__are_read_as_others_end(void **state)
 {
@@ -104,7 +104,7 @@ test_K3__no_room_for_recipients__each_message_has_its_minimum(void **state)
 }
 
 /* One recipient stays under way, the others end: room for fewer than the refill limit waits. */
-/* rules: K6 K7 T33 T34 */
+/* rules: K6 K7 T33 T34 S12 */
 static void
 test_K7__room_below_the_refill_limit__is_filled_after_the_delay(void **state)
 {
@@ -164,7 +164,7 @@ test_D29__failures_in_each_batch__are_reported_batch_by_batch(void **state)
 }
 
 /* A dead site takes nothing: every batch is settled at once, and the next one follows. */
-/* rules: D24 */
+/* rules: D24 S13 */
 static void
 test_D24__batches_with_nothing_to_deliver__follow_each_other(void **state)
 {
@@ -259,7 +259,7 @@ make_many(struct buf *list, const char *domain, const char *last)
 }
 
 /* All are finished, but a report cannot be made: the next round has nothing to deliver. */
-/* rules: F14 L44 K2 */
+/* rules: F14 L44 K2 S13 */
 static void
 test_F14__200000_finished_recipients__go_through_the_stages_at_once(void **state)
 {

@@ -86,12 +86,81 @@ test_map__rate_of_a_site__is_kept_until_a_reload_without_it(void **state)
 	bench_stop(&bench);
 }
 
+static unsigned
+windows_of(const char *queues, const char *policy)
+{
+	const char *const config[] = { "smtp_destination_recipient_limit=1", queues, policy, NULL };
+	static struct bench bench;
+	unsigned count;
+
+	bench_start(&bench, config);
+	(void)bench_mail(&bench, "s@x.test", "wait1@d.test wait2@d.test");
+	bench_command(&bench, "sites", 0);
+	count = bench_answered(&bench, "\"name\":\"wait1@d.test\"") ? 2 : 1;
+	assert_int_equal(bench_answered(&bench, "\"name\":\"wait2@d.test\""), count == 2);
+	assert_int_equal(bench_answered(&bench, "\"name\":\"d.test\""), count == 1);
+	bench_answer(&bench, IPC_OUTCOME_DELIVERED, false);
+	bench_stop(&bench);
+	return count;
+}
+
+/* rules: R52 */
+static void
+test_R52__recipient_limit_one__a_window_for_each_is_asked_for_by_name(void **state)
+{
+	static const char auto_[] = "smtp_destination_recipient_queues=auto";
+
+	(void)state;
+	assert_int_equal(windows_of(auto_, "scheduler_concurrency_policy=adaptive"), 1);
+	assert_int_equal(windows_of(auto_, "scheduler_concurrency_policy=classic"), 2);
+	assert_int_equal(windows_of("smtp_destination_recipient_queues=yes",
+				 "scheduler_concurrency_policy=adaptive"),
+		2);
+	assert_int_equal(windows_of("default_destination_recipient_queues=no",
+				 "scheduler_concurrency_policy=classic"),
+		1);
+}
+
+/* rules: W18 T43 */
+static void
+test_W18__feedback_debug__each_result_is_logged_when_wanted(void **state)
+{
+	static const char *const config[] = { "destination_concurrency_feedback_debug=yes",
+		"scheduler_concurrency_policy=classic",
+		"default_destination_concurrency_positive_feedback=1/4",
+		"default_destination_concurrency_negative_feedback=1/concurrency", NULL };
+	static const char *const plain[] = { NULL };
+	static struct bench bench;
+
+	(void)state;
+	bench_start(&bench, config);
+	(void)bench_mail(&bench, "s@x.test", "ok@d.test");
+	assert_int_equal(
+		bench_logged(&bench, "smtp: positive feedback type 0 value at 5: 0.25\n"), 1);
+	assert_int_equal(
+		bench_logged(&bench, "smtp: negative feedback type 1 value at 5: 0.2\n"), 1);
+	assert_int_equal(bench_logged(&bench, "smtp: queue d.test: limit 20 window 5 success 0.25 "
+					      "failure 0 fail_cohorts 0\n"),
+		1);
+	(void)bench_mail(&bench, "s@x.test", "lost@d.test");
+	assert_int_equal(bench_logged(&bench, "smtp: queue d.test: limit 20 window 4 success 0 "
+					      "failure 0.8 fail_cohorts 0.2\n"),
+		1);
+	bench_configure(&bench, plain);
+	(void)bench_mail(&bench, "s@x.test", "ok@d.test");
+	assert_int_equal(bench_logged(&bench, "smtp: queue"), 2);
+	bench_stop(&bench);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read__every_word__changes_its_limit),
 		cmocka_unit_test(test_map__rate_of_a_site__is_kept_until_a_reload_without_it),
+		cmocka_unit_test(
+			test_R52__recipient_limit_one__a_window_for_each_is_asked_for_by_name),
+		cmocka_unit_test(test_W18__feedback_debug__each_result_is_logged_when_wanted),
 		cmocka_unit_test(test_read__bad_word__is_named_and_what_came_before_holds),
 	};
 

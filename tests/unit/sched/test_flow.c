@@ -125,7 +125,7 @@ carry(struct bench *bench, unsigned count)
 
 /* --- rules P ---------------------------------------------------------------------------------- */
 
-/* rules: P3 P5 P6 P7 P8 P11 P12 S10 S1f */
+/* rules: P3 P5 P6 P7 P8 P11 P12 S10 S1f T44 T45 T46 */
 static void
 test_P11__two_small_jobs__overtake_as_in_the_examples(void **state)
 {
@@ -143,7 +143,7 @@ test_P11__two_small_jobs__overtake_as_in_the_examples(void **state)
 	assert_string_equal(carry(bench, 99), "11221111331111");
 }
 
-/* rules: P1 P2 P6 */
+/* rules: P1 P2 P6 T44 T47 */
 static void
 test_P2__small_jobs_or_no_cost__nobody_overtakes(void **state)
 {
@@ -378,7 +378,7 @@ test_share__a_slow_site_is_full__its_mail_waits_outside_and_comes_in_turn(void *
 	assert_int_equal(token, 101);
 }
 
-/* rules: W21 */
+/* rules: W21 T52 */
 static void
 test_W21__a_destination_that_clogs__is_told_once_in_a_while(void **state)
 {
