@@ -908,8 +908,8 @@ take_session(struct world *world, struct worker *worker, const struct ipc_sessio
 	struct slice hosts = open->hosts;
 	struct ipc_host host;
 
-	CHECK(ipc_host_next(&hosts, &host) == ERR_OK);
-	session->host = (char)host.name.ptr[2];
+	/* Local delivery has none. */
+	session->host = ipc_host_next(&hosts, &host) == ERR_OK ? (char)host.name.ptr[2] : 0;
 }
 
 static bool
