@@ -8,15 +8,17 @@
  * writes them, so Ostler can be started with what is left.
  *
  *   fill:COUNT:SIZE    COUNT deferred messages; resident memory is sampled while it grows
- *   retry:HOURS        HOURS of simulated time: each message is deferred again whenever it is due, by
- *                      the default backoff (300 s to 4000 s)
+ *   age:HOURS          the clock goes on; then all are due some time within the next 4000 s
+ *   retry:HOURS:SITES  HOURS of simulated time: each message is deferred again whenever it is due, by
+ *                      the default backoff (300 s to 4000 s), each for the reason of one of SITES
  *   relay:SIZE:MIB     mail that comes and goes, 50 at a time, until MIB of it came; write amplification
  *   latency:COUNT      time from arrival to durable of one message at a time: idle; while a message of
  *                      100 MB is received; while COUNT deferred ones wake; while the cleaner shrinks the log at ease; while
  *                      it empties segments as if they were wanted
  *
  * -m: journal_size_min. -r: every read takes so much longer. -b: the clock begins so many hours ago.
- * Writing to the disk has the speed of the disk; only wall time is simulated.
+ * Writing to the disk has the speed of the disk; only wall time is simulated, and for `retry` the other
+ * clock with it: it stands while the disk is at work, so batches are those of a machine that keeps up.
  */
 #include "base/check.h"
 #include "base/clock.h"
@@ -75,10 +77,14 @@ struct queue {
 	struct rng rng;
 	queue_act_fn *act;
 	uint64_t wall_us;
-	struct mono began;
+	bool is_simulated; /* the boot clock goes with wall_us, and both stand while busy */
+	struct mono began, simulated;
+	unsigned busy; /* operations of the disk */
+	struct disk counter, *below;
 	bool is_open, is_complete;
 	struct buf body, part, envelope, recipients, state;
 	struct state reason;
+	uint64_t sites; /* each message has one, whose reason is its own */
 	/* of the action under way */
 	uint64_t goal, made, flight, width, end_us, resident, resident_count;
 	double resident_most;
@@ -143,14 +149,17 @@ queue_size(struct queue *queue, size_t size)
 	CHECK(recipient_list_put(&queue->recipients, &recipient) == ERR_OK);
 }
 
+/* Deferred once more, now. */
 static void
-queue_state_init(struct queue *queue)
+queue_reason(struct queue *queue, uint64_t site)
 {
-	struct state_reason reason = { .dsn = SLICE_LIT("4.4.1"),
-		.text = SLICE_LIT("connect to mx.dest.test[192.0.2.1]:25: Connection timed out"),
-		.remote_mta = SLICE_LIT("mx.dest.test") };
+	char text[96], host[32];
+	struct state_reason reason = { .dsn = SLICE_LIT("4.4.1"), .time_us = queue->wall_us };
 
-	CHECK(state_init(&queue->reason, 1) == ERR_OK);
+	(void)snprintf(host, sizeof(host), "mx%06u.dest.test", (unsigned)site);
+	(void)snprintf(text, sizeof(text), "connect to %s[192.0.2.1]:25: Connection timed out", host);
+	reason.text = slice_str(text);
+	reason.remote_mta = slice_str(host);
 	CHECK(state_set(&queue->reason, 0, STATE_OPEN, &reason));
 }
 
@@ -178,16 +187,19 @@ queue_defer(struct queue *queue, struct flight *flight, journal_done_fn *done)
 {
 	uint64_t age_us = queue->wall_us - flight->arrival_us, wait_us;
 	struct store_txn txn;
+	size_t shared;
 
 	wait_us = num_min_u64(num_max_u64(age_us, BACKOFF_MIN_S * US_PER_S), BACKOFF_MAX_S * US_PER_S);
 	wait_us += rng_below(&queue->rng, wait_us / 10 + 1);
-	queue->reason.attempts++;
+	queue->reason.attempts = (uint32_t)(queue->made / (store_count(queue->store) + 1)) + 1;
 	queue->reason.last_attempt_us = queue->wall_us;
 	queue->reason.next_attempt_us = queue->wall_us + wait_us;
+	queue_reason(queue, flight->ref % queue->sites);
 	buf_clear(&queue->state);
-	CHECK(state_encode(&queue->reason, &queue->state) == ERR_OK);
-	store_txn_begin(&txn, queue->store, JOURNAL_RESULT, JOURNAL_SOON);
-	store_txn_state(&txn, flight->ref, queue->wall_us + wait_us, 0, buf_slice(&queue->state));
+	CHECK(state_encode_brief(&queue->reason, &queue->state, &shared));
+	store_txn_begin(&txn, queue->store, JOURNAL_RESULT, JOURNAL_LATER);
+	store_txn_brief(&txn, flight->ref, queue->wall_us + wait_us, 0, buf_slice(&queue->state),
+		shared);
 	return store_txn_commit(&txn, done, flight);
 }
 
@@ -288,6 +300,38 @@ queue_tick(void *ctx)
 	(void)ctx;
 }
 
+/* In front of the real disk: what it has to do is counted. */
+static void
+counter_submit(struct disk *disk, struct disk_op *op)
+{
+	struct queue *queue = (struct queue *)((char *)disk - offsetof(struct queue, counter));
+
+	queue->busy++;
+	disk_submit(queue->below, op);
+}
+
+/* To the next thing that is due, by either clock. */
+static void
+queue_advance(struct queue *queue, struct mono due)
+{
+	bool is_over = queue->wall_us >= queue->end_us; /* the last states are still to be written */
+	uint64_t next_us = store_due_next_us(queue->store);
+	uint64_t to_us = is_over ? queue->wall_us + US_PER_S : queue->end_us;
+
+	if (!is_over && next_us / US_PER_S < UINT32_MAX)
+		to_us = num_min_u64(to_us, next_us);
+	if (due.ns != UINT64_MAX && due.ns > queue->simulated.ns)
+		to_us = num_min_u64(to_us,
+			queue->wall_us + (due.ns - queue->simulated.ns + 999) / 1000);
+	else if (due.ns != UINT64_MAX)
+		to_us = queue->wall_us;
+	if (to_us > queue->wall_us) {
+		queue->simulated.ns += (to_us - queue->wall_us) * 1000;
+		queue->wall_us = to_us;
+	}
+	loop_wake(queue->loop);
+}
+
 static void
 queue_turn(void *ctx)
 {
@@ -295,12 +339,19 @@ queue_turn(void *ctx)
 	struct instant now = clock_read();
 	struct mono due;
 
-	(void)disk_file_poll(queue->disk);
+	queue->busy -= disk_file_poll(queue->disk);
 	if (queue->act != NULL)
 		queue->act(queue);
 	now.wall.us = queue->wall_us;
+	if (queue->is_simulated)
+		now.mono = queue->simulated;
 	store_step(queue->store, now);
 	due = store_due(queue->store);
+	if (queue->is_simulated) {
+		if (queue->busy == 0 || due.ns <= queue->simulated.ns)
+			queue_advance(queue, due);
+		return;
+	}
 	if (queue->is_probing && queue->probe_next.ns < due.ns)
 		due = queue->probe_next;
 	if (due.ns != UINT64_MAX)
@@ -410,12 +461,15 @@ queue_open(struct queue *queue, int dir, uint64_t size_min)
 	queue->loop = loop_new();
 	queue->disk = disk_file_new(queue_directory(dir, "journal"), queue_directory(dir, "corrupt"),
 		queue_directory(dir, "large"), queue_wake, queue);
-	options.disk = disk_file_disk(queue->disk);
+	queue->below = disk_file_disk(queue->disk);
+	queue->counter.submit = counter_submit;
+	options.disk = &queue->counter;
 	queue->store = store_new(&options);
 	loop_timer_init(&queue->timer, queue->loop, queue_tick, queue);
 	loop_hook_add(queue->loop, &queue->hook, queue_turn, queue);
 	queue_size(queue, 1024);
-	queue_state_init(queue);
+	queue->sites = 1;
+	CHECK(state_init(&queue->reason, 1) == ERR_OK);
 	queue->began = clock_read_mono();
 	store_open(queue->store, clock_read());
 	queue_run(queue, act_open);
@@ -482,19 +536,9 @@ act_retry(struct queue *queue)
 		store_ref ref = store_due_first(queue->store, (struct wall){ queue->wall_us });
 		struct store_info info;
 		struct flight *flight;
-		uint64_t due_us = 0;
 
-		if (ref == 0)
-			due_us = store_due_next_us(queue->store);
-		/* Those under way have no due time; the clock need not wait for them. */
-		if (ref == 0 && due_us / US_PER_S >= UINT32_MAX && queue->flight > 0)
+		if (ref == 0 || queue->wall_us >= queue->end_us)
 			break;
-		if (ref == 0)
-			queue->wall_us = num_max_u64(queue->wall_us, due_us);
-		if (queue->wall_us >= queue->end_us)
-			break;
-		if (ref == 0)
-			continue;
 		store_info(queue->store, ref, &info);
 		store_set_due(queue->store, ref, UINT64_MAX);
 		flight = flight_new(queue, ref, false);
@@ -512,7 +556,7 @@ act_retry(struct queue *queue)
 }
 
 struct written {
-	uint64_t journal, checkpoints, mail, results, copies, footers;
+	uint64_t journal, checkpoints, mail, results, copies, footers, flushes;
 };
 
 static struct written
@@ -523,7 +567,8 @@ queue_written(const struct queue *queue)
 	store_stats(queue->store, &stats);
 	return (struct written){ stats.journal.written, stats.checkpoint_bytes,
 		stats.journal.records[JOURNAL_NEW_MAIL], stats.journal.records[JOURNAL_RESULT],
-		stats.journal.records[JOURNAL_CLEANING], stats.journal.footers };
+		stats.journal.records[JOURNAL_CLEANING], stats.journal.footers,
+		stats.journal.flushes };
 }
 
 static void
@@ -533,26 +578,44 @@ written_print(struct queue *queue, struct written before)
 	struct store_stats stats;
 
 	store_stats(queue->store, &stats);
-	printf("  MB: journal %.0f (mail %.0f, results %.0f, copies %.0f, footers %.0f), "
-	       "checkpoints %.0f; live %.0f, log %.0f\n",
+	printf("  MB: journal %.0f (mail %.0f, results %.0f, copies %.0f, footers %.0f, the rest "
+	       "padding and headers of %llu batches), checkpoints %.0f; live %.0f, log %.0f\n",
 		(double)(after.journal - before.journal) / 1e6,
 		(double)(after.mail - before.mail) / 1e6,
 		(double)(after.results - before.results) / 1e6,
 		(double)(after.copies - before.copies) / 1e6,
 		(double)(after.footers - before.footers) / 1e6,
+		(unsigned long long)(after.flushes - before.flushes),
 		(double)(after.checkpoints - before.checkpoints) / 1e6,
 		(double)stats.live_bytes / 1e6, (double)stats.space.used_bytes / 1e6);
 }
 
+/* As if they had been retried all the time, and each had come to a time of its own. */
 static void
-queue_retry(struct queue *queue, uint64_t hours)
+queue_age(struct queue *queue, uint64_t hours)
+{
+	store_ref ref = 0;
+
+	queue->wall_us += hours * HOUR_US;
+	while ((ref = store_next(queue->store, ref)) != 0)
+		store_set_due(queue->store, ref,
+			queue->wall_us + rng_below(&queue->rng, BACKOFF_MAX_S * US_PER_S));
+	printf("age: %llu hours\n", (unsigned long long)hours);
+}
+
+static void
+queue_retry(struct queue *queue, uint64_t hours, uint64_t sites)
 {
 	struct written before = queue_written(queue), after;
 
+	queue->sites = sites;
 	queue->made = 0;
 	queue->end_us = queue->wall_us + hours * HOUR_US;
-	queue->began = clock_read_mono();
+	queue->began = queue->simulated = clock_read_mono();
+	queue->is_simulated = true;
 	queue_run(queue, act_retry);
+	queue->is_simulated = false;
+	queue->sites = 1;
 	after = queue_written(queue);
 	printf("retry: %llu hours, %.1f retries of each message, %.0f/s, %.2f GB a day written\n",
 		(unsigned long long)hours, (double)queue->made / (double)store_count(queue->store),
@@ -867,7 +930,7 @@ static void
 usage(void)
 {
 	(void)fprintf(stderr, "usage: bench_queue [-m MIN_MIB] [-r READ_MS] [-b HOURS] DIR "
-			      "fill:COUNT:SIZE | retry:HOURS | relay:SIZE:MIB | latency:COUNT ...\n");
+			      "fill:COUNT:SIZE | age:HOURS | retry:HOURS:SITES | relay:SIZE:MIB | latency:COUNT ...\n");
 	exit(64);
 }
 
@@ -890,8 +953,10 @@ action(struct queue *queue, const char *text)
 
 	if (count == 3 && slice_equal_str(slice_str(name), "fill"))
 		queue_fill(queue, first, second);
-	else if (count == 2 && slice_equal_str(slice_str(name), "retry"))
-		queue_retry(queue, first);
+	else if (count == 2 && slice_equal_str(slice_str(name), "age"))
+		queue_age(queue, first);
+	else if (count == 3 && second > 0 && slice_equal_str(slice_str(name), "retry"))
+		queue_retry(queue, first, second);
 	else if (count == 3 && slice_equal_str(slice_str(name), "relay"))
 		queue_relay(queue, first, second * MIB);
 	else if (count == 2 && slice_equal_str(slice_str(name), "latency"))

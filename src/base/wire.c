@@ -38,6 +38,14 @@ wire_put_u64(struct buf *buf, uint64_t value)
 }
 
 void
+wire_put_varint(struct buf *buf, uint64_t value)
+{
+	for (; value >= 0x80; value >>= 7)
+		wire_put_u8(buf, (uint8_t)(value | 0x80));
+	wire_put_u8(buf, (uint8_t)value);
+}
+
+void
 wire_put_bytes(struct buf *buf, struct slice bytes)
 {
 	CHECK(bytes.len <= UINT32_MAX);
@@ -160,6 +168,27 @@ wire_get_u64(struct wire_reader *reader)
 	struct slice raw = wire_get_raw(reader, 8);
 
 	return raw.len == 8 ? wire_load_u64(raw.ptr) : 0;
+}
+
+uint64_t
+wire_get_varint(struct wire_reader *reader)
+{
+	uint64_t value = 0;
+
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint64_t byte = wire_get_u8(reader), bits = byte & 0x7f;
+
+		if (shift == 63 && bits > 1)
+			break;
+		value |= bits << shift;
+		if ((byte & 0x80) != 0)
+			continue;
+		if (byte == 0 && shift > 0)
+			break;
+		return reader->failed ? 0 : value;
+	}
+	reader->failed = true;
+	return 0;
 }
 
 struct slice

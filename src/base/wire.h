@@ -22,6 +22,8 @@ void wire_put_u8(struct buf *buf, uint8_t value);
 void wire_put_u16(struct buf *buf, uint16_t value);
 void wire_put_u32(struct buf *buf, uint32_t value);
 void wire_put_u64(struct buf *buf, uint64_t value);
+/* Seven bits a byte, the lowest first, all but the last with bit 7 set; at most 10 bytes. */
+void wire_put_varint(struct buf *buf, uint64_t value);
 void wire_put_bytes(struct buf *buf, struct slice bytes); /* at most 4 GiB - 1: CHECKed */
 
 /* Overwrites what was put before, e.g. a length that became known later. */
@@ -46,6 +48,7 @@ uint8_t wire_get_u8(struct wire_reader *reader);
 uint16_t wire_get_u16(struct wire_reader *reader);
 uint32_t wire_get_u32(struct wire_reader *reader);
 uint64_t wire_get_u64(struct wire_reader *reader);
+uint64_t wire_get_varint(struct wire_reader *reader); /* a longer form than needed fails */
 struct slice wire_get_bytes(struct wire_reader *reader);
 struct slice wire_get_raw(struct wire_reader *reader, size_t len); /* without a length in front */
 

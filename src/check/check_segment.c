@@ -22,6 +22,7 @@ check_record_is_good(const struct record *record)
 	struct record_message message;
 	struct record_state state;
 	struct record_place place;
+	struct record_brief brief;
 	struct record_node node;
 
 	switch (record->type) {
@@ -33,6 +34,8 @@ check_record_is_good(const struct record *record)
 		return record_state_decode(record->payload, &state) == ERR_OK;
 	case RECORD_PLACE:
 		return record_place_decode(record->payload, &place) == ERR_OK;
+	case RECORD_BRIEF:
+		return record_brief_decode(record->payload, &brief) == ERR_OK;
 	case RECORD_NODE:
 		return record_node_decode(record->payload, &node) == ERR_OK;
 	default:

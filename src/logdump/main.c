@@ -29,7 +29,7 @@ static const char *
 type_name(unsigned type)
 {
 	static const char *const names[] = { "?", "MESSAGE", "RESULT", "STATE", "DONE", "NODE",
-		"FOOTER", "PLACE" };
+		"FOOTER", "PLACE", "BRIEF" };
 
 	if (type == SUMMARY_LARGE)
 		return "LARGE";
@@ -86,6 +86,7 @@ print_record(const struct record *record, bool with_entries)
 {
 	struct record_state state;
 	struct record_place place;
+	struct record_brief brief;
 	struct record_node node;
 
 	if (!record_is_known(record->type)) {
@@ -102,6 +103,12 @@ print_record(const struct record *record, bool with_entries)
 		   && record_place_decode(record->payload, &place) == ERR_OK) {
 		printf("%016" PRIx64 ", state at %" PRIu64 ", due %u\n", place.queue_id,
 			place.state_lsn, (unsigned)place.due_s);
+	} else if (record->type == RECORD_BRIEF
+		   && record_brief_decode(record->payload, &brief) == ERR_OK) {
+		printf("%016" PRIx64 ", due %u, flags %u, %zu bytes, then %u of the state at "
+		       "offset %u\n",
+			brief.queue_id, (unsigned)brief.due_s, (unsigned)brief.flags, brief.own.len,
+			(unsigned)brief.tail_len, (unsigned)brief.place);
 	} else if (record->type == RECORD_NODE
 		   && record_node_decode(record->payload, &node) == ERR_OK) {
 		printf("%" SLICE_FMT ", %zu bytes\n", SLICE_ARG(node.key), node.value.len);

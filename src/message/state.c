@@ -11,12 +11,16 @@
 
 enum {
 	STATE_VERSION = 1,
+	STATE_BRIEF = 2, /* version of what state_encode_brief() writes */
 	RESULT_VERSION = 1,
 	RESULT_LAST_AT = 13,    /* offset of the place of the last full reason */
 	RESULT_HEADER_SIZE = 17,
 	REASON_PARTS = 4,
 	REASON_SEARCH_MAX = 64, /* how many stored reasons are compared with a new one */
 };
+
+#define US_PER_MS UINT64_C(1000)
+#define STATE_MS_MAX (UINT64_MAX / US_PER_MS)
 
 /* Attempts of one round that are no further apart count as made at one time. */
 #define REASON_TIME_US (10 * US_PER_S)
@@ -403,6 +407,53 @@ state_encode(const struct state *state, struct buf *bytes)
 	return ERR_OK;
 }
 
+/* The one reason of all recipients, who are all OPEN; 0: it is not so. */
+static uint32_t
+only_reason(const struct state *state)
+{
+	if (state->recipient_count == 0 ||
+		state->class_count[STATE_OPEN] != state->recipient_count)
+		return 0;
+	for (uint32_t i = 1; i < state->recipient_count; i++)
+		if (state->recipients[i].reason != state->recipients[0].reason)
+			return 0;
+	return state->recipients[0].reason;
+}
+
+/* The difference of two times in few bytes, whichever is later. */
+static void
+put_difference(struct buf *bytes, uint64_t us, uint64_t from_us)
+{
+	uint64_t ms = us / US_PER_MS, from = from_us / US_PER_MS;
+
+	wire_put_varint(bytes, ms >= from ? (ms - from) * 2 : (from - ms) * 2 - 1);
+}
+
+bool
+state_encode_brief(const struct state *state, struct buf *bytes, size_t *ret_shared)
+{
+	uint32_t place = only_reason(state);
+	struct state_reason reason;
+	size_t text_max = text_limit(state), start;
+
+	if (place == 0 || buf_reserve(bytes, encoded_size(state, text_max)) != ERR_OK)
+		return false;
+	reason_view(&state->reasons[place - 1], &reason);
+	wire_put_u8(bytes, STATE_BRIEF);
+	wire_put_varint(bytes, state->attempts);
+	wire_put_varint(bytes, state->last_attempt_us / US_PER_MS);
+	put_difference(bytes, state->next_attempt_us, state->last_attempt_us);
+	put_difference(bytes, reason.time_us, state->last_attempt_us);
+	start = bytes->len;
+	wire_put_u32(bytes, state->flags);
+	wire_put_u32(bytes, state->worker_deaths);
+	wire_put_u64(bytes, state->warn_us);
+	wire_put_u32(bytes, state->recipient_count);
+	put_reason(bytes, &reason, text_max);
+	*ret_shared = bytes->len - start;
+	return true;
+}
+
 static struct state_reason
 get_reason(struct wire_reader *reader)
 {
@@ -472,6 +523,78 @@ drop_unused_reasons(struct state *state)
 		reason_release(state, i);
 }
 
+/* The fields of version 1. */
+static enum err
+decode_full(struct wire_reader *reader, struct state *state)
+{
+	enum err err;
+
+	state->flags = wire_get_u32(reader);
+	state->attempts = wire_get_u32(reader);
+	state->worker_deaths = wire_get_u32(reader);
+	state->last_attempt_us = wire_get_u64(reader);
+	state->next_attempt_us = wire_get_u64(reader);
+	state->warn_us = wire_get_u64(reader);
+	if (wire_get_u32(reader) != state->recipient_count)
+		return ERR_SYNTAX;
+	err = decode_reasons(reader, state);
+	if (err == ERR_OK)
+		err = decode_recipients(reader, state);
+	if (err == ERR_OK)
+		drop_unused_reasons(state);
+	return err;
+}
+
+static uint64_t
+get_ms(struct wire_reader *reader)
+{
+	uint64_t ms = wire_get_varint(reader);
+
+	reader->failed |= ms > STATE_MS_MAX;
+	return reader->failed ? 0 : ms * US_PER_MS;
+}
+
+static uint64_t
+get_difference(struct wire_reader *reader, uint64_t from_us)
+{
+	uint64_t coded = wire_get_varint(reader), from = from_us / US_PER_MS;
+	uint64_t by = coded / 2 + (coded & 1);
+
+	reader->failed |= (coded & 1) != 0 ? by > from : by > STATE_MS_MAX - from;
+	if (reader->failed)
+		return 0;
+	return ((coded & 1) != 0 ? from - by : from + by) * US_PER_MS;
+}
+
+static enum err
+decode_brief(struct wire_reader *reader, struct state *state)
+{
+	uint64_t attempts = wire_get_varint(reader), time_us;
+	struct state_reason given, reason;
+
+	state->attempts = (uint32_t)attempts;
+	state->last_attempt_us = get_ms(reader);
+	state->next_attempt_us = get_difference(reader, state->last_attempt_us);
+	time_us = get_difference(reader, state->last_attempt_us);
+	state->flags = wire_get_u32(reader);
+	state->worker_deaths = wire_get_u32(reader);
+	state->warn_us = wire_get_u64(reader);
+	if (wire_get_u32(reader) != state->recipient_count || state->recipient_count == 0 ||
+		attempts > UINT32_MAX)
+		return ERR_SYNTAX;
+	given = get_reason(reader);
+	if (wire_done(reader) != ERR_OK)
+		return ERR_SYNTAX;
+	reason = reason_bounded(&given);
+	reason.time_us = time_us;
+	if (reason_new(state, reason_hash(&reason), &reason) == 0)
+		return ERR_NOMEM;
+	for (uint32_t i = 0; i < state->recipient_count; i++)
+		state->recipients[i].reason = 1;
+	state->reasons[0].refs = state->recipient_count;
+	return ERR_OK;
+}
+
 enum err
 state_decode(struct slice bytes, uint32_t recipient_count, struct state *ret_state)
 {
@@ -482,24 +605,14 @@ state_decode(struct slice bytes, uint32_t recipient_count, struct state *ret_sta
 		return err;
 	uint8_t version = wire_get_u8(&reader);
 
-	ret_state->flags = wire_get_u32(&reader);
-	ret_state->attempts = wire_get_u32(&reader);
-	ret_state->worker_deaths = wire_get_u32(&reader);
-	ret_state->last_attempt_us = wire_get_u64(&reader);
-	ret_state->next_attempt_us = wire_get_u64(&reader);
-	ret_state->warn_us = wire_get_u64(&reader);
-	if (version != STATE_VERSION && !reader.failed)
-		err = ERR_VERSION;
-	else if (wire_get_u32(&reader) != recipient_count)
-		err = ERR_SYNTAX;
+	if (version == STATE_VERSION)
+		err = decode_full(&reader, ret_state);
+	else if (version == STATE_BRIEF)
+		err = decode_brief(&reader, ret_state);
+	else
+		err = reader.failed ? ERR_SYNTAX : ERR_VERSION;
 	if (err == ERR_OK)
-		err = decode_reasons(&reader, ret_state);
-	if (err == ERR_OK)
-		err = decode_recipients(&reader, ret_state);
-	if (err == ERR_OK) {
-		drop_unused_reasons(ret_state);
 		return ERR_OK;
-	}
 	state_done(ret_state);
 	enum err again = state_init(ret_state, recipient_count);
 

@@ -104,6 +104,14 @@ bool state_set(struct state *state, uint32_t number, enum state_class to,
 /* Payload of a STATE record. */
 MUST_USE enum err state_encode(const struct state *state, struct buf *bytes);
 
+/*
+ * The same, for what most deferred mail is: all recipients OPEN, all for one reason. What changes
+ * with each attempt comes first, in a few bytes; the last *ret_shared bytes are the same for all
+ * mail with that reason, number of recipients and flags. Times are kept to the millisecond,
+ * rounded down. False: it is not of that kind, nothing was appended.
+ */
+bool state_encode_brief(const struct state *state, struct buf *bytes, size_t *ret_shared);
+
 /* `recipient_count` is the MESSAGE's; another count in the payload is ERR_SYNTAX. */
 MUST_USE enum err state_decode(
 	struct slice bytes, uint32_t recipient_count, struct state *ret_state);

@@ -251,7 +251,8 @@ try_commit(struct change *change)
 		store_txn_result(&txn, change->ref, payload);
 		break;
 	case CHANGE_STATE:
-		store_txn_state(&txn, change->ref, change->due_us, change->flags, payload);
+		store_txn_brief(&txn, change->ref, change->due_us, change->flags, payload,
+			change->shared);
 		break;
 	case CHANGE_END:
 		store_txn_done(&txn, change->ref);

@@ -219,6 +219,7 @@ struct change {
 	struct buf payload;      /* of a RESULT or STATE */
 	uint64_t due_us;
 	uint32_t flags;
+	size_t shared;           /* STATE: so many bytes at the end others may have, too; or 0 */
 	bool is_hint;            /* STATE: nothing is finished; lost, it costs an attempt */
 	bool is_end;             /* REPORT, RESULT: a DONE in the same batch */
 	/* Who is told. */

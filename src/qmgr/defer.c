@@ -77,6 +77,20 @@ defer_is_hint(const struct message *message)
 	       (state->flags & ~(uint32_t)STATE_WARNED) == 0 && state->worker_deaths == 0;
 }
 
+/* In the form that a journal of the newest format may have. */
+static void
+defer_shorten(const struct message *message, struct change *change)
+{
+	struct journal_format format;
+
+	journal_format(store_journal(message->core->store), &format);
+	if (format.written < RECORD_FORMAT_BRIEF)
+		return;
+	buf_clear(&change->payload);
+	if (!state_encode_brief(&message->state, &change->payload, &change->shared))
+		CHECK(state_encode(&message->state, &change->payload) == ERR_OK);
+}
+
 void
 defer_message(struct message *message)
 {
@@ -84,6 +98,8 @@ defer_message(struct message *message)
 
 	defer_encode(message, change);
 	change->is_hint = defer_is_hint(message);
+	if (change->is_hint)
+		defer_shorten(message, change);
 	if (message->core->options.planted & CORE_PLANT_LOSE_DEFERRED)
 		change->due_us = UINT64_MAX / 2;
 	message->core->deferred++;

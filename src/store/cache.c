@@ -168,7 +168,7 @@ cache_shrink(struct cache *cache, struct cache_entry *entry)
 	entry->has_parts = false;
 	buf_done(&entry->state);
 	buf_init(&entry->state, 0);
-	entry->state_from = 0;
+	entry->state_from = entry->brief_from = 0;
 	mem_free(entry->results);
 	entry->results = NULL;
 	mem_free(entry->views);

@@ -76,6 +76,8 @@ struct cache_entry {
 	size_t envelope_len, recipients_len, head_len;
 	struct buf body;
 	uint64_t state_from; /* LSN of the STATE in `state`, 0: none is there */
+	uint64_t brief_from; /* of the BRIEF whose own part alone is in `state`, 0: none is */
+	struct record_brief brief; /* its other fields */
 	struct buf state;
 	struct cache_items items;
 	struct cache_items unknowns;

@@ -11,7 +11,8 @@
  * pass: then it is loaded and appended anew in one piece, MESSAGE and state and results, when
  * nothing of it is
  * in the making: a copy must contain every record that stands before it. So is what has records of
- * a later release, which follow their message unchanged.
+ * a later release, which follow their message unchanged, and a state in a BRIEF, which counts only
+ * where it lies.
  *
  * What cannot be read is kept under corrupt/ and ended (lost.c); its segment is never used again.
  */
@@ -238,7 +239,7 @@ clean_copy_record(struct store *store, store_ref ref, uint64_t lsn, const struct
 		.ref = ref,
 		.queue_id = slot->queue_id,
 		.old_lsn = lsn,
-		.type = record->type,
+		.type = record->type == RECORD_MESSAGE ? RECORD_MESSAGE : RECORD_STATE,
 		.size = record->type == RECORD_MESSAGE ? slot->message_size : slot->state_size,
 		.bytes = record_size(record->payload.len) };
 	HASH_FIND(hh, store->clean.states, &ref, sizeof(ref), state);
@@ -280,9 +281,12 @@ clean_record(struct store *store, uint64_t lsn, const struct record *record)
 	const struct index_slot *slot;
 	struct clean_move *under_way = NULL;
 	bool is_part = record->type == RECORD_RESULT || !record_is_known(record->type), lives;
+	bool is_brief = record->type == RECORD_BRIEF
+			&& !store_plant_is_on(store, JOURNAL_PLANT_MOVE_BRIEF);
+	bool is_state = record->type == RECORD_STATE || record->type == RECORD_BRIEF;
 	store_ref ref;
 
-	if ((record->type != RECORD_MESSAGE && record->type != RECORD_STATE && !is_part)
+	if ((record->type != RECORD_MESSAGE && !is_state && !is_part)
 		|| summary_of_record(lsn, record, entries) == 0)
 		return;
 	ref = index_find(&store->index, entries[0].queue_id);
@@ -290,17 +294,17 @@ clean_record(struct store *store, uint64_t lsn, const struct record *record)
 		return;
 	slot = index_slot(&store->index, ref);
 	lives = record->type == RECORD_MESSAGE ? slot->message_lsn == lsn && slot->is_durable
-		: record->type == RECORD_STATE ? slot->state_lsn == lsn
-					       : false;
+		: is_state ? slot->state_lsn == lsn
+			   : false;
 	if (is_part)
 		lives = cache_find(&store->cache, ref) != NULL;
 	if (!lives)
 		return;
-	if (record->type == RECORD_STATE)
+	if (is_state)
 		HASH_FIND(hh, store->clean.states, &ref, sizeof(ref), under_way);
 	if (under_way != NULL)
 		return;
-	if (is_part || !clean_is_simple(store, ref))
+	if (is_part || is_brief || !clean_is_simple(store, ref))
 		clean_leave(&store->clean, ref);
 	else
 		clean_copy_record(store, ref, lsn, record);

@@ -142,6 +142,8 @@ enum journal_plant {
 	JOURNAL_PLANT_DROP_TAIL = 8388608, /* what lies behind the end is not kept */
 	JOURNAL_PLANT_IGNORE_FREEZE = 16777216, /* segments go while somebody copies them */
 	JOURNAL_PLANT_BARE_FREEZE = 33554432, /* snapshot: nothing is flushed behind the freeze */
+	JOURNAL_PLANT_FAR_TAIL = 67108864, /* store: a BRIEF names a place in an older segment */
+	JOURNAL_PLANT_MOVE_BRIEF = 134217728, /* store: a BRIEF is copied as it stands */
 };
 
 struct journal_space {
@@ -206,6 +208,13 @@ void journal_set_live(struct journal *journal, uint64_t bytes);
 MUST_USE enum err journal_append(struct journal *journal, const struct record *records,
 	size_t count, enum journal_class class, enum journal_urgency urgency, journal_done_fn *done,
 	void *ctx, uint64_t *ret_lsns);
+
+/*
+ * Base of the segment in which a record of so many bytes will lie if it is appended next, alone;
+ * JOURNAL_NO_SEGMENT: that is not begun yet, or may not hold RECORD_BRIEF.
+ */
+#define JOURNAL_NO_SEGMENT UINT64_MAX
+uint64_t journal_brief_segment(const struct journal *journal, size_t bytes);
 
 /*
  * Sets a named value of the node, kept for ever; joins the next batch. Value at most 4 KiB. Errors

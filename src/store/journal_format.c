@@ -76,6 +76,8 @@ journal_format_fill(const struct journal *journal, struct segment_header *header
 	header->epoch = journal->options.epoch;
 	if (format.written >= RECORD_FORMAT_LONG)
 		header->features_must |= RECORD_FEATURE_LONG;
+	if (format.written >= RECORD_FORMAT_BRIEF)
+		header->features_must |= RECORD_FEATURE_BRIEF;
 }
 
 /* Refused: the value that waits to be repeated in the next segment is the old one again. */

@@ -22,6 +22,7 @@ struct journal_segment {
 	uint32_t slot;
 	bool suspect; /* a write into it failed, or it is damaged: its file is never used again */
 	bool is_blank; /* its file held zeroes when it was taken into use */
+	bool takes_brief; /* its header says that there may be RECORD_BRIEF */
 	bool takes_long; /* its header says that a batch may be longer than RECORD_BATCH_SHORT */
 	bool has_footer; /* its records are summed up from the first one on */
 	struct buf footer; /* entries of its records, while it is the newest */

@@ -190,6 +190,7 @@ journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint
 	segment->is_blank = spare->is_blank;
 	segment->has_footer = true;
 	segment->takes_long = journal->minor >= RECORD_FORMAT_LONG;
+	segment->takes_brief = journal->minor >= RECORD_FORMAT_BRIEF;
 	buf_init(&segment->footer, 0);
 	segment->end = segment->base + RECORD_BLOCK;
 	TAILQ_REMOVE(&journal->spares, spare, link);
@@ -278,6 +279,23 @@ journal_writer_open_item(
 			<= journal_segment_limit(segment, count));
 	}
 	return journal_batch_begin(journal, segment);
+}
+
+uint64_t
+journal_brief_segment(const struct journal *journal, size_t bytes)
+{
+	const struct journal_item *item = TAILQ_LAST(&journal->items, journal_items);
+	const struct journal_segment *segment = journal_newest(journal);
+	bool is_open = item != NULL && item->open;
+	uint64_t end, need = num_align_u64(RECORD_BATCH_HEADER + bytes, RECORD_BLOCK);
+
+	if (journal->state != JOURNAL_OPEN || segment == NULL || !segment->takes_brief)
+		return JOURNAL_NO_SEGMENT;
+	if (is_open && journal_item_fits(item, bytes, 1))
+		return segment->base;
+	end = is_open ? journal_item_end(item) : segment->end;
+	return end + need <= journal_segment_limit(segment, 1) ? segment->base
+									  : JOURNAL_NO_SEGMENT;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */

@@ -24,6 +24,20 @@ struct load_piece {
 
 static void load_done(void *ctx, struct disk_op *op);
 
+/* The STATE that has the rest of a state. */
+static struct load_piece
+load_tail(const struct store *store, const struct cache_entry *entry)
+{
+	struct load_piece piece = { .type = RECORD_BRIEF, .lsn = entry->brief_from,
+		.size = summary_size_pack(STORE_SHARED_MAX) };
+	uint32_t slot;
+	uint64_t offset;
+
+	if (journal_locate(store->journal, entry->brief_from, &slot, &offset) == ERR_OK)
+		piece.lsn = entry->brief_from - offset + entry->brief.place;
+	return piece;
+}
+
 static bool
 load_missing(struct store *store, const struct cache_entry *entry, struct load_piece *ret_piece)
 {
@@ -33,6 +47,11 @@ load_missing(struct store *store, const struct cache_entry *entry, struct load_p
 	if (!entry->has_parts || (entry->wants_body && !entry->has_body)) {
 		*ret_piece = (struct load_piece){ .type = RECORD_MESSAGE,
 			.lsn = slot->message_lsn, .size = slot->message_size };
+		return true;
+	}
+	if (slot->state_lsn != 0 && entry->state_from != slot->state_lsn
+		&& entry->brief_from == slot->state_lsn) {
+		*ret_piece = load_tail(store, entry);
 		return true;
 	}
 	if (slot->state_lsn != 0 && entry->state_from != slot->state_lsn) {
@@ -128,6 +147,43 @@ load_take_part(struct cache_entry *entry, const struct load_piece *piece, struct
 	return ERR_OK;
 }
 
+/* The first half of a state; what is read next is the other one. */
+static enum err
+load_take_brief(struct cache_entry *entry, const struct load_piece *piece, struct slice payload)
+{
+	struct record_brief brief;
+	enum err err = record_brief_decode(payload, &brief);
+
+	if (err < 0 || brief.queue_id != entry->queue_id)
+		return ERR_SYNTAX;
+	buf_clear(&entry->state);
+	buf_add(&entry->state, brief.own);
+	entry->state_from = 0;
+	entry->brief_from = piece->lsn;
+	entry->brief = brief;
+	entry->brief.own = slice_make(NULL, 0);
+	return ERR_OK;
+}
+
+/* Whatever lies there instead, the half is of no use. */
+static enum err
+load_take_tail(struct cache_entry *entry, const struct record *record)
+{
+	struct record_state state;
+	struct slice tail;
+
+	if (record->type != RECORD_STATE || record_state_decode(record->payload, &state) < 0
+		|| state.state.len < entry->brief.tail_len)
+		return ERR_CORRUPT;
+	tail = slice_from(state.state, state.state.len - entry->brief.tail_len);
+	if (record_brief_sum(tail) != entry->brief.tail_sum)
+		return ERR_CORRUPT;
+	buf_add(&entry->state, tail);
+	entry->state_from = entry->brief_from;
+	entry->brief_from = 0;
+	return ERR_OK;
+}
+
 static enum err
 load_take_unknown(const struct cache_entry *entry, const struct load_piece *piece,
 	const struct record *record)
@@ -174,6 +230,10 @@ load_take(struct store *store, struct cache_entry *entry)
 		return ERR_OK;
 	if (record_next(&rest, &record) < 0)
 		return ERR_CORRUPT;
+	if (piece.type == RECORD_BRIEF)
+		return load_take_tail(entry, &record);
+	if (piece.type == RECORD_STATE && record.type == RECORD_BRIEF)
+		return load_take_brief(entry, &piece, record.payload);
 	if (record.type != piece.type)
 		return ERR_SYNTAX;
 	if (piece.type == RECORD_MESSAGE)
@@ -201,9 +261,9 @@ load_corrupt(struct store *store, struct cache_entry *entry)
 		return ERR_CORRUPT;
 	}
 	lost_state(store, entry->ref, piece.lsn, bytes);
-	if (piece.type == RECORD_STATE) {
+	if (piece.type == RECORD_STATE || piece.type == RECORD_BRIEF) {
 		store_release(store, slot->state_lsn, slot->state_size);
-		slot->state_lsn = 0;
+		slot->state_lsn = entry->brief_from = 0;
 		buf_clear(&entry->state);
 	} else if (piece.is_unknown) {
 		store_release(store, piece.item->lsn, piece.item->size);

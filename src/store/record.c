@@ -375,13 +375,14 @@ record_sum(const uint8_t *header, struct slice payload)
 bool
 record_is_known(uint16_t type)
 {
-	return type >= RECORD_MESSAGE && type <= RECORD_PLACE;
+	return type >= RECORD_MESSAGE && type <= RECORD_BRIEF;
 }
 
 bool
 record_is_of_message(uint16_t type)
 {
-	return (type >= RECORD_MESSAGE && type <= RECORD_DONE) || type == RECORD_PLACE;
+	return (type >= RECORD_MESSAGE && type <= RECORD_DONE) || type == RECORD_PLACE
+		|| type == RECORD_BRIEF;
 }
 
 uint64_t
@@ -541,6 +542,51 @@ record_state_decode(struct slice payload, struct record_state *ret_state)
 	if (err == ERR_OK)
 		*ret_state = state;
 	return err;
+}
+
+uint16_t
+record_brief_sum(struct slice tail)
+{
+	return (uint16_t)hash_bytes(tail);
+}
+
+void
+record_brief_encode(struct buf *buf, const struct record_brief *brief)
+{
+	uint32_t place = brief->place / RECORD_BRIEF_ALIGN;
+
+	CHECK(brief->tail_len > 0 && brief->tail_len <= RECORD_BRIEF_TAIL_MAX);
+	CHECK(brief->flags < 16 && brief->place % RECORD_BRIEF_ALIGN == 0);
+	CHECK(brief->place < RECORD_BRIEF_REACH);
+	wire_put_u64(buf, brief->queue_id);
+	wire_put_u32(buf, brief->due_s);
+	wire_put_u16(buf, (uint16_t)(brief->flags << 12 | brief->tail_len));
+	wire_put_u16(buf, brief->tail_sum);
+	wire_put_u16(buf, (uint16_t)place);
+	wire_put_u8(buf, (uint8_t)(place >> 16));
+	buf_add(buf, brief->own);
+}
+
+enum err
+record_brief_decode(struct slice payload, struct record_brief *ret_brief)
+{
+	struct wire_reader reader = wire_reader(payload);
+	struct record_brief brief = { .queue_id = wire_get_u64(&reader) };
+	uint16_t bits;
+
+	brief.due_s = wire_get_u32(&reader);
+	bits = wire_get_u16(&reader);
+	brief.flags = (uint8_t)(bits >> 12);
+	brief.tail_len = bits & RECORD_BRIEF_TAIL_MAX;
+	brief.tail_sum = wire_get_u16(&reader);
+	brief.place = wire_get_u16(&reader);
+	brief.place |= (uint32_t)wire_get_u8(&reader) << 16;
+	brief.place *= RECORD_BRIEF_ALIGN;
+	brief.own = reader.rest;
+	if (reader.failed || brief.tail_len == 0)
+		return ERR_SYNTAX;
+	*ret_brief = brief;
+	return ERR_OK;
 }
 
 void

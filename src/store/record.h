@@ -26,15 +26,18 @@ enum {
 	RECORD_ALIGN = 8,
 	RECORD_SEGMENT_COPY = 2048, /* second copy of the segment header within its block */
 	RECORD_FORMAT_MAJOR = 1,
-	RECORD_FORMAT_MINOR = 2, /* what each adds: docs/store.md */
+	RECORD_FORMAT_MINOR = 3, /* what each adds: docs/store.md */
 	RECORD_FORMAT_LONG = 2,  /* from this minor on batches are up to RECORD_BATCH_MAX */
+	RECORD_FORMAT_BRIEF = 3, /* from this minor on there is RECORD_BRIEF */
 	RECORD_UUID_SIZE = 16,
 	RECORD_WRITER_SIZE = 24,
 };
 
 /* Features that a reader must know to open the journal. Since 1.2: batches of RECORD_BATCH_MAX. */
 #define RECORD_FEATURE_LONG UINT64_C(1)
-#define RECORD_FEATURES_MUST RECORD_FEATURE_LONG
+/* Since 1.3: records of RECORD_BRIEF. */
+#define RECORD_FEATURE_BRIEF UINT64_C(2)
+#define RECORD_FEATURES_MUST (RECORD_FEATURE_LONG | RECORD_FEATURE_BRIEF)
 /* Features that a reader may ignore. Since 1.1: the header names the release that wrote it. */
 #define RECORD_FEATURE_WRITER UINT64_C(1)
 /* The same: the file was blank when it was taken into use. */
@@ -122,6 +125,7 @@ enum record_type {
 	RECORD_NODE = 5,    /* a named value of the node, e.g. the floor of queue IDs */
 	RECORD_FOOTER = 6,  /* a part of a closed segment's summary: entries of summary.h */
 	RECORD_PLACE = 7,   /* behind the copy of a MESSAGE: where its STATE lies */
+	RECORD_BRIEF = 8,   /* a STATE that ends as an earlier one of the same segment does */
 };
 
 enum record_flag {
@@ -224,6 +228,31 @@ struct record_place {
 
 void record_place_encode(struct buf *buf, const struct record_place *place);
 MUST_USE enum err record_place_decode(struct slice payload, struct record_place *ret_place);
+
+/*
+ * Payload of RECORD_BRIEF. The state is `own`, and behind it the last `tail_len` bytes of the state
+ * that the STATE record at `place` of the same segment holds.
+ */
+enum {
+	RECORD_BRIEF_TAIL_MAX = 4095,
+	RECORD_BRIEF_ALIGN = RECORD_ALIGN, /* places are counted in these */
+	RECORD_BRIEF_REACH = (1 << 24) * RECORD_BRIEF_ALIGN,
+};
+
+struct record_brief {
+	uint64_t queue_id;
+	uint32_t due_s;
+	uint8_t flags;     /* enum record_state_flag, below 16 */
+	uint16_t tail_len; /* 1 to RECORD_BRIEF_TAIL_MAX */
+	uint16_t tail_sum; /* record_brief_sum() */
+	uint32_t place;    /* offset in the segment, below RECORD_BRIEF_REACH */
+	struct slice own;
+};
+
+/* Of the tail: tells that it is the one that was meant. */
+uint16_t record_brief_sum(struct slice tail);
+void record_brief_encode(struct buf *buf, const struct record_brief *brief);
+MUST_USE enum err record_brief_decode(struct slice payload, struct record_brief *ret_brief);
 
 /* Payload of RECORD_NODE. */
 struct record_node {

@@ -580,6 +580,7 @@ store_free(struct store *store)
 	cache_done(&store->cache);
 	index_done(&store->index);
 	buf_done(&store->scratch);
+	tails_clear(&store->tails);
 	buf_done(&store->list_op.list);
 	mem_free(store);
 }

@@ -162,6 +162,11 @@ struct store_txn {
 		store_ref ref;
 		size_t payload_start; /* in the store's scratch buffer */
 		size_t payload_len;
+		size_t state_start, state_len; /* STATE, RESULT: the innermost of it */
+		bool is_shared;   /* STATE: its end is one that others in this segment may have */
+		uint64_t segment;
+		size_t tail_len;
+		bool is_brief;    /* STATE: written as a BRIEF of that segment */
 		uint64_t due_us;
 		uint32_t flags;
 	} records[STORE_TXN_RECORDS_MAX];
@@ -181,6 +186,14 @@ store_ref store_txn_message(struct store_txn *txn, const struct store_message *m
  * record_state_flag) also go to the index once durable. */
 void store_txn_state(struct store_txn *txn, store_ref ref, uint64_t due_us, uint32_t flags,
 	struct slice state);
+
+/*
+ * The same, alone in its transaction, of a message about which nothing is known that must not be
+ * lost: many end with the same `tail_len` bytes as this one does, and those are written once for
+ * some of them. Damage to them costs the states of all.
+ */
+void store_txn_brief(struct store_txn *txn, store_ref ref, uint64_t due_us, uint32_t flags,
+	struct slice state, size_t tail_len);
 
 /* One more result behind the last STATE. */
 void store_txn_result(struct store_txn *txn, store_ref ref, struct slice result);

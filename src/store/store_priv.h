@@ -11,6 +11,7 @@
 #include "store/cache.h"
 #include "store/index.h"
 #include "store/store.h"
+#include "store/tails.h"
 
 struct store_large {
 	TAILQ_ENTRY(store_large) link;
@@ -73,6 +74,12 @@ struct store_stale {
 };
 
 enum { CHECKPOINT_NAMES = 16 };
+
+enum {
+	STORE_STATE_FRAME = 24, /* bytes of a STATE's payload around the state */
+	/* of a STATE whose end others share: it is read without knowing how long it is */
+	STORE_SHARED_MAX = RECORD_BLOCK + 512,
+};
 
 struct store_checkpoint {
 	struct store_stale stale[CHECKPOINT_NAMES];
@@ -169,6 +176,7 @@ struct store {
 	struct cache cache;
 	struct cache_entries ready; /* entries whose waiters will be told */
 	struct buf scratch;         /* payloads of the transaction under construction */
+	struct tails tails;
 	enum store_phase phase;
 	bool is_open; /* changes are taken */
 	store_ref sweep;           /* STORE_SCHEDULING */

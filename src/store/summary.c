@@ -87,6 +87,21 @@ summary_of_state(const struct record *record, struct summary_entry *entry)
 	return 1;
 }
 
+/* For the index it is a STATE. */
+static unsigned
+summary_of_brief(const struct record *record, struct summary_entry *entry)
+{
+	struct record_brief brief;
+
+	if (record_brief_decode(record->payload, &brief) < 0)
+		return 0;
+	entry->type = RECORD_STATE;
+	entry->queue_id = brief.queue_id;
+	entry->due_s = brief.due_s;
+	entry->flags = brief.flags;
+	return 1;
+}
+
 /* It belongs to a message, whatever it says. */
 static unsigned
 summary_of_unknown(const struct record *record, struct summary_entry *entry)
@@ -110,6 +125,8 @@ summary_of_record(
 		return summary_of_message(record, entries);
 	case RECORD_PLACE:
 		return summary_of_place(record, entries);
+	case RECORD_BRIEF:
+		return summary_of_brief(record, entries);
 	case RECORD_STATE:
 	case RECORD_RESULT:
 	case RECORD_DONE:

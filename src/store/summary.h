@@ -8,7 +8,7 @@
  *
  *   MESSAGE  value: arrival_us, size: of the record
  *   PLACE    value: LSN of the STATE that the message in front of it keeps, size: of that STATE
- *   STATE    value: 0; due_s, flags, size
+ *   STATE    value: 0; due_s, flags, size; the same of a BRIEF
  *   RESULT   size
  *   DONE
  *   LARGE    (not a record: behind its MESSAGE) value: number of the file under large/

@@ -4,6 +4,8 @@
  * A transaction encodes its payloads into the store's scratch buffer. Committing appends all of
  * them at once and notes what each changed, as an item of its message, so that readers see it at
  * once. When the journal says DURABLE the index follows; when it says REFUSED the items go again.
+ *
+ * A STATE may be written as a BRIEF, see tails.h; readers of memory do not see the difference.
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -162,6 +164,8 @@ txn_change(struct store_txn *txn, uint16_t type, store_ref ref, const struct rec
 	record->flags = state->flags;
 	record_state_encode(&store->scratch, &named);
 	txn_record_end(txn, record);
+	record->state_start = store->scratch.len - state->state.len;
+	record->state_len = state->state.len;
 }
 
 void
@@ -171,6 +175,60 @@ store_txn_state(struct store_txn *txn, store_ref ref, uint64_t due_us, uint32_t 
 	struct record_state record = { .due_us = due_us, .flags = flags, .state = state };
 
 	txn_change(txn, RECORD_STATE, ref, &record);
+}
+
+/* Instead of the STATE that was put, which stays in the scratch for memory. */
+static void
+txn_shorten(struct store_txn *txn, struct store_txn_record *record, const struct tail *tail)
+{
+	struct buf *scratch = &txn->store->scratch;
+	struct slice state = slice_make(scratch->ptr + record->state_start, record->state_len);
+	struct record_brief brief = {
+		.queue_id = index_slot(&txn->store->index, record->ref)->queue_id,
+		.due_s = summary_due_seconds(record->due_us),
+		.flags = (uint8_t)(record->flags & INDEX_FLAGS),
+		.tail_len = (uint16_t)tail->len,
+		.tail_sum = record_brief_sum(slice_make(tail->bytes, tail->len)),
+		.place = tail->place,
+	};
+	struct buf payload;
+
+	buf_init(&payload, 0);
+	brief.own = slice_head(state, state.len - tail->len);
+	record_brief_encode(&payload, &brief);
+	record->payload_start = scratch->len;
+	buf_add(scratch, buf_slice(&payload));
+	txn_record_end(txn, record);
+	record->is_brief = true;
+	buf_done(&payload);
+}
+
+void
+store_txn_brief(struct store_txn *txn, store_ref ref, uint64_t due_us, uint32_t flags,
+	struct slice state, size_t tail_len)
+{
+	struct store *store = txn->store;
+	struct store_txn_record *record = &txn->records[0];
+	size_t size = record_size(STORE_STATE_FRAME + state.len);
+	const struct tail *tail;
+	uint64_t segment;
+
+	CHECK(txn->count == 0 && tail_len <= state.len);
+	store_txn_state(txn, ref, due_us, flags, state);
+	if (txn->err != ERR_OK || tail_len == 0 || tail_len > RECORD_BRIEF_TAIL_MAX
+		|| size > STORE_SHARED_MAX)
+		return;
+	segment = journal_brief_segment(store->journal, size);
+	if (segment == JOURNAL_NO_SEGMENT)
+		return;
+	tail = tails_use(&store->tails,
+		store_plant_is_on(store, JOURNAL_PLANT_FAR_TAIL) ? store->tails.segment : segment,
+		slice_from(state, state.len - tail_len));
+	record->is_shared = true;
+	record->segment = segment;
+	record->tail_len = tail_len;
+	if (tail != NULL)
+		txn_shorten(txn, record, tail);
 }
 
 void
@@ -261,6 +319,7 @@ txn_change_durable(struct store *store, const struct store_change *change)
 	case RECORD_NODE:
 	case RECORD_FOOTER:
 	case RECORD_PLACE:
+	case RECORD_BRIEF:
 		UNREACHED();
 	}
 	store_schedule(store, change->ref);
@@ -304,6 +363,8 @@ txn_settled(void *ctx, enum journal_outcome outcome)
 	struct store_commit *commit = ctx;
 	struct store *store = commit->store;
 
+	if (outcome == JOURNAL_REFUSED)
+		tails_clear(&store->tails);
 	for (unsigned i = 0; i < commit->count && outcome == JOURNAL_DURABLE; i++)
 		txn_change_durable(store, &commit->changes[i]);
 	for (unsigned i = commit->count; i > 0 && outcome == JOURNAL_REFUSED; i--)
@@ -328,7 +389,7 @@ txn_append(struct store_txn *txn, struct store_commit *commit, uint64_t *ret_lsn
 	for (unsigned i = 0; i < txn->count; i++) {
 		const struct store_txn_record *place = &txn->records[i];
 
-		records[i] = (struct record){ .type = place->type,
+		records[i] = (struct record){ .type = place->is_brief ? RECORD_BRIEF : place->type,
 			.payload = slice_make(
 				scratch->ptr + place->payload_start, place->payload_len) };
 		if (place->type != RECORD_MESSAGE)
@@ -345,7 +406,6 @@ txn_note(struct store_txn *txn, const struct store_txn_record *place, struct sto
 	struct store *store = txn->store;
 	struct cache_entry *entry = store_entry(store, place->ref);
 	struct index_slot *slot = index_slot(&store->index, place->ref);
-	struct record_state state;
 
 	entry->in_flight++;
 	if (place->type == RECORD_MESSAGE) {
@@ -362,15 +422,25 @@ txn_note(struct store_txn *txn, const struct store_txn_record *place, struct sto
 			large_doom(store, entry->large);
 		return;
 	}
-	CHECK(record_state_decode(slice_make(store->scratch.ptr + place->payload_start,
-					  place->payload_len),
-		      &state)
-		== ERR_OK);
 	change->item = cache_item_add(entry, place->type, change->lsn, change->size);
 	change->item->has_payload = true;
 	change->item->due_us = place->due_us;
 	change->item->flags = place->flags;
-	buf_add(&change->item->payload, state.state);
+	buf_add(&change->item->payload,
+		slice_make(store->scratch.ptr + place->state_start, place->state_len));
+}
+
+/* It lies where it was to lie; others may end as it does. */
+static void
+txn_share(struct store *store, const struct store_txn_record *place, uint64_t lsn)
+{
+	struct slice state = slice_make(store->scratch.ptr + place->state_start, place->state_len);
+
+	CHECK(lsn > place->segment && lsn < place->segment + store->options.segment_size);
+	if (!place->is_brief && lsn - place->segment < RECORD_BRIEF_REACH)
+		tails_put(&store->tails, place->segment,
+			slice_from(state, state.len - place->tail_len),
+			(uint32_t)(lsn - place->segment));
 }
 
 enum err
@@ -383,6 +453,7 @@ store_txn_commit(struct store_txn *txn, journal_done_fn *done, void *ctx)
 	enum err err = txn->err;
 
 	CHECK(err != ERR_OK || txn->count > 0);
+	CHECK(txn->count <= 1 || !txn->records[0].is_shared);
 	*commit = (struct store_commit){ .store = store, .done = done, .ctx = ctx,
 		.count = txn->count };
 	if (err == ERR_OK)
@@ -395,6 +466,8 @@ store_txn_commit(struct store_txn *txn, journal_done_fn *done, void *ctx)
 				.ref = place->ref, .lsn = lsns[i],
 				.size = store_size(place->payload_len) };
 			txn_note(txn, place, &commit->changes[i]);
+			if (place->is_shared)
+				txn_share(store, place, lsns[i]);
 		} else if (place->type == RECORD_MESSAGE) {
 			txn_forget_new(store, place->ref, false);
 		}

@@ -67,6 +67,21 @@ fuzz_repair(uint8_t *segment, unsigned blocks)
 	}
 }
 
+/* What is read of a BRIEF is written as the same bytes. */
+static void
+fuzz_brief(struct slice bytes)
+{
+	struct record_brief brief;
+	struct buf coded;
+
+	if (record_brief_decode(bytes, &brief) != ERR_OK)
+		return;
+	buf_init(&coded, 0);
+	record_brief_encode(&coded, &brief);
+	CHECK(slice_equal(buf_slice(&coded), bytes));
+	buf_done(&coded);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -77,6 +92,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.size_max = 8 * FUZZ_SEGMENT, .epoch = 1, .callbacks = &callbacks };
 	struct journal *journal;
 
+	fuzz_brief(slice_make(data, size));
 	if (size < 1 || size > FUZZ_SEGMENT) {
 		mem_free(sim);
 		return 0;

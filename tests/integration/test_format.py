@@ -42,7 +42,7 @@ def test_journal_of_a_newer_release__is_refused_untouched(make_ostler, at, value
     try:
         wait_for(lambda: text in ostler.log(), 20, "the reason in the log")
         line = next(x for x in ostler.log().splitlines() if text in x)
-        assert "this release knows 1.2" in line and "written by Ostler 0." in line
+        assert "this release knows 1.3" in line and "written by Ostler 0." in line
     finally:
         process.terminate()
         process.wait(20)
@@ -80,20 +80,20 @@ def test_old_journal__gets_new_features_only_when_upgraded(make_ostler, sink):
     ostler.start()
     ostler.send("a@remote.test")
     wait_for(lambda: "a@remote.test" in sink.recipients(), what="mail")
-    assert status(ostler)["journal_format"] == "1.0" and status(ostler)["journal_format_newest"] == "1.2"
+    assert status(ostler)["journal_format"] == "1.0" and status(ostler)["journal_format_newest"] == "1.3"
     ostler.stop()
     assert {struct.unpack_from("<HH", head, 8) + (head[104:128].strip(b"\0"),) for _, head in segments(ostler)} \
         == {(1, 0, b"")}
     ostler.start()
-    assert ostler.tool("upgrade-journal").stdout == "journal format: 1.0 -> 1.2\n"
-    assert "the journal has format 1.2 now, it had 1.0" in ostler.log()
-    assert status(ostler)["journal_format"] == "1.2"
+    assert ostler.tool("upgrade-journal").stdout == "journal format: 1.0 -> 1.3\n"
+    assert "the journal has format 1.3 now, it had 1.0" in ostler.log()
+    assert status(ostler)["journal_format"] == "1.3"
     again = ostler.tool("upgrade-journal").stdout
-    assert again == "journal format: 1.2, the newest that this release knows\n"
+    assert again == "journal format: 1.3, the newest that this release knows\n"
     assert ostler.tool("upgrade-journal", "x", check=False).returncode == 64
     ostler.stop()
     ostler.start()
-    assert status(ostler)["journal_format"] == "1.2"
+    assert status(ostler)["journal_format"] == "1.3"
     ostler.stop()
     assert segments(ostler)[0][1][104:110].startswith(b"0.")
     assert ostler.tool("upgrade-journal", check=False).returncode == 69
@@ -110,6 +110,6 @@ def test_newer_minor_format__works_and_stays(make_ostler, sink):
     ostler.start()
     assert status(ostler)["journal_format"] == "1.9"
     said = ostler.tool("upgrade-journal").stdout
-    assert said == "journal format: 1.9; this release knows 1.2 only and writes that\n"
+    assert said == "journal format: 1.9; this release knows 1.3 only and writes that\n"
     ostler.send("b@remote.test")
     wait_for(lambda: "b@remote.test" in sink.recipients(), what="mail")

@@ -161,6 +161,13 @@ sim_body(uint32_t id, bool is_large, uint8_t *to)
 	return len;
 }
 
+/* Bytes at the end that payloads of other messages have, too. */
+static size_t
+sim_tail_len(uint32_t seq)
+{
+	return seq % 4 * 33;
+}
+
 static void
 sim_payload(struct buf *buf, uint32_t id, uint32_t seq)
 {
@@ -169,6 +176,8 @@ sim_payload(struct buf *buf, uint32_t id, uint32_t seq)
 	wire_put_u32(buf, seq);
 	for (uint32_t i = 0; i < seq % 700; i++)
 		wire_put_u8(buf, (uint8_t)(seq + i));
+	for (size_t i = 0; i < sim_tail_len(seq); i++)
+		wire_put_u8(buf, (uint8_t)(seq % 4));
 }
 
 /* The number in a payload; 0: it is not one of this message. */
@@ -841,8 +850,8 @@ sim_change(struct sim *sim, struct sim_message *message, uint16_t type)
 		type == RECORD_STATE && rng_one_in(&sim->rng, 2) ? JOURNAL_LATER : JOURNAL_SOON);
 	if (type == RECORD_STATE) {
 		message->due_s = (uint32_t)(wall_s(sim->now.wall) + rng_below(&sim->rng, 3));
-		store_txn_state(&txn, message->ref, message->due_s * US_PER_S, 0,
-			buf_slice(&payload));
+		store_txn_brief(&txn, message->ref, message->due_s * US_PER_S, 0,
+			buf_slice(&payload), sim_tail_len(seq));
 	} else if (type == RECORD_RESULT) {
 		store_txn_result(&txn, message->ref, buf_slice(&payload));
 	} else {
@@ -1329,6 +1338,8 @@ static const struct seeds_plant sim_plants[] = {
 	{ "drop-tail", JOURNAL_PLANT_DROP_TAIL },
 	{ "ignore-freeze", JOURNAL_PLANT_IGNORE_FREEZE },
 	{ "bare-freeze", JOURNAL_PLANT_BARE_FREEZE },
+	{ "far-tail", JOURNAL_PLANT_FAR_TAIL },
+	{ "move-brief", JOURNAL_PLANT_MOVE_BRIEF },
 };
 
 int

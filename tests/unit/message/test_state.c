@@ -256,6 +256,124 @@ test_late_result__never_opens_again(void **state_)
 	buf_done(&bytes);
 }
 
+static void
+brief_init(struct state *state, uint64_t now_us)
+{
+	struct state_reason now = reason;
+
+	now.time_us = now_us - 7000;
+	assert_int_equal(state_init(state, 2), ERR_OK);
+	assert_true(state_set(state, 0, STATE_OPEN, &now));
+	assert_true(state_set(state, 1, STATE_OPEN, &now));
+	state->flags = STATE_WARNED;
+	state->attempts = 100;
+	state->last_attempt_us = now_us;
+	state->next_attempt_us = now_us + UINT64_C(4400000000);
+	state->warn_us = 5;
+}
+
+/* Times are kept to the millisecond; what changes with each attempt is in front, and short. */
+static void
+test_brief__is_read_back__no_prefix_is(void **state_)
+{
+	uint64_t now_us = UINT64_C(1795652394258939);
+	struct state state, again;
+	struct state_reason got;
+	struct buf bytes;
+	size_t shared = 0;
+
+	(void)state_;
+	buf_init(&bytes, 0);
+	brief_init(&state, now_us);
+	assert_true(state_encode_brief(&state, &bytes, &shared));
+	assert_int_equal(bytes.len - shared, 13);
+	assert_int_equal(state_decode(buf_slice(&bytes), 2, &again), ERR_OK);
+	assert_int_equal(again.flags, STATE_WARNED);
+	assert_int_equal(again.attempts, 100);
+	assert_int_equal(again.warn_us, 5);
+	assert_true(again.last_attempt_us == now_us - 939);
+	assert_true(again.next_attempt_us == now_us - 939 + UINT64_C(4400000000));
+	assert_int_equal(again.class_count[STATE_OPEN], 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_true(state_reason(&again, i, &got));
+		assert_true(slice_equal(got.text, reason.text) && slice_equal(got.dsn, reason.dsn));
+		assert_true(slice_equal(got.remote_mta, reason.remote_mta));
+		assert_true(slice_equal(got.diagnostic, reason.diagnostic));
+		assert_true(got.time_us == now_us - 7939);
+	}
+	assert_true(state_set(&again, 0, STATE_DELIVERED, NULL)); /* as any other */
+	state_done(&again);
+	assert_int_equal(state_decode(buf_slice(&bytes), 3, &again), ERR_SYNTAX);
+	state_done(&again);
+	for (size_t len = 0; len < bytes.len; len++) {
+		assert_int_equal(
+			state_decode(slice_head(buf_slice(&bytes), len), 2, &again), ERR_SYNTAX);
+		assert_int_equal(again.class_count[STATE_OPEN], 2);
+		state_done(&again);
+	}
+	buf_add(&bytes, SLICE_LIT("x"));
+	assert_int_equal(state_decode(buf_slice(&bytes), 2, &again), ERR_SYNTAX);
+	state_done(&again);
+	state_done(&state);
+	buf_done(&bytes);
+}
+
+/* All that another message with that reason shares is the same, whenever it was tried. */
+static void
+test_brief__same_reason_at_another_time__same_end(void **state_)
+{
+	struct state state, other;
+	struct buf bytes, others;
+	size_t shared = 0, theirs = 0;
+
+	(void)state_;
+	buf_init(&bytes, 0);
+	buf_init(&others, 0);
+	brief_init(&state, UINT64_C(1795652394258939));
+	brief_init(&other, UINT64_C(1895652394258939));
+	other.attempts = 1;
+	other.next_attempt_us = 0; /* earlier than the last */
+	assert_true(state_encode_brief(&state, &bytes, &shared));
+	assert_true(state_encode_brief(&other, &others, &theirs));
+	assert_int_equal(shared, theirs);
+	assert_memory_equal(
+		bytes.ptr + bytes.len - shared, others.ptr + others.len - theirs, shared);
+	state_done(&state);
+	assert_int_equal(state_decode(buf_slice(&others), 2, &state), ERR_OK);
+	assert_int_equal(state.next_attempt_us, 0);
+	state_done(&state);
+	state_done(&other);
+	buf_done(&bytes);
+	buf_done(&others);
+}
+
+static void
+test_brief__of_another_kind__is_not_written(void **state_)
+{
+	struct state_reason another = reason;
+	struct state state;
+	struct buf bytes;
+	size_t shared;
+
+	(void)state_;
+	another.text = slice_str("another");
+	buf_init(&bytes, 0);
+	assert_int_equal(state_init(&state, 2), ERR_OK);
+	assert_false(state_encode_brief(&state, &bytes, &shared)); /* none has a reason */
+	assert_true(state_set(&state, 0, STATE_OPEN, &reason));
+	assert_false(state_encode_brief(&state, &bytes, &shared)); /* one has none */
+	assert_true(state_set(&state, 1, STATE_OPEN, &another));
+	assert_false(state_encode_brief(&state, &bytes, &shared));
+	assert_true(state_set(&state, 1, STATE_OPEN, &reason));
+	assert_true(state_encode_brief(&state, &bytes, &shared));
+	buf_clear(&bytes);
+	assert_true(state_set(&state, 1, STATE_BOUNCE_PENDING, &reason));
+	assert_false(state_encode_brief(&state, &bytes, &shared));
+	assert_int_equal(bytes.len, 0);
+	state_done(&state);
+	buf_done(&bytes);
+}
+
 int
 main(void)
 {
@@ -269,6 +387,9 @@ main(void)
 		cmocka_unit_test(test_encode__many_long_reasons__the_journal_can_take_it),
 		cmocka_unit_test(
 			test_encode__round_after_round__keeps_no_room_for_reasons_that_are_gone),
+		cmocka_unit_test(test_brief__is_read_back__no_prefix_is),
+		cmocka_unit_test(test_brief__same_reason_at_another_time__same_end),
+		cmocka_unit_test(test_brief__of_another_kind__is_not_written),
 		cmocka_unit_test(test_late_result__never_opens_again),
 	};
 

@@ -213,10 +213,10 @@ test_start__unknown_format_or_feature__says_which_and_touches_nothing(void **sta
 	world_close(world);
 	later_header_read(world, &header);
 	later_header(world, &header, RECORD_FORMAT_MAJOR, 4);
-	later_refuses(world, "has format 1.13 and needs its features 0x4, this release knows 1.2; it was "
+	later_refuses(world, "has format 1.13 and needs its features 0x4, this release knows 1.3; it was "
 			     "written by Ostler 9.8");
 	later_header(world, &header, 2, 0);
-	later_refuses(world, "has format 2.13, this release knows 1.2; it was written by Ostler 9.8");
+	later_refuses(world, "has format 2.13, this release knows 1.3; it was written by Ostler 9.8");
 	later_header(world, &header, RECORD_FORMAT_MAJOR, 0);
 	world_open(world);
 	assert_int_equal(world_load(world, store_find(world->store, 7)), ERR_OK);

@@ -5,6 +5,7 @@
  * no truncation reads beyond its bytes. Method: one batch and one header, damaged at every byte.
  */
 #include "store/record.h"
+#include "store/summary.h"
 
 #include "base/wire.h"
 
@@ -86,7 +87,7 @@ test_segment_header__writer__is_named_when_the_format_is_not_known(void **state)
 	segment_header_encode(&header, block);
 	assert_int_equal(
 		segment_header_decode(slice_make(block, sizeof(block)), &got, &fault), ERR_VERSION);
-	assert_non_null(strstr(fault.text, "format 2.2"));
+	assert_non_null(strstr(fault.text, "format 2.3"));
 	assert_non_null(strstr(fault.text, "written by Ostler 9.8.7"));
 	header.major = RECORD_FORMAT_MAJOR;
 	segment_header_encode(&header, block);
@@ -237,6 +238,45 @@ test_message__every_truncation__is_refused(void **state)
 }
 
 static void
+test_brief__encoded__comes_back_and_is_a_state_for_the_index(void **state)
+{
+	struct record_brief brief = { .queue_id = UINT64_MAX, .due_s = 3, .flags = 15,
+		.tail_len = RECORD_BRIEF_TAIL_MAX, .tail_sum = 0xabcd,
+		.place = RECORD_BRIEF_REACH - RECORD_BRIEF_ALIGN, .own = SLICE_LIT("thirteen byte") };
+	struct summary_entry entries[SUMMARY_PER_RECORD];
+	struct record record = { .type = RECORD_BRIEF };
+	struct record_brief got;
+	struct buf buf;
+
+	(void)state;
+	buf_init(&buf, 0);
+	record_brief_encode(&buf, &brief);
+	assert_int_equal(record_size(buf.len), 56); /* the common case, which is meant to be short */
+	assert_int_equal(record_brief_decode(buf_slice(&buf), &got), ERR_OK);
+	assert_true(got.queue_id == brief.queue_id);
+	assert_int_equal(got.due_s, 3);
+	assert_int_equal(got.flags, 15);
+	assert_int_equal(got.tail_len, RECORD_BRIEF_TAIL_MAX);
+	assert_int_equal(got.tail_sum, 0xabcd);
+	assert_int_equal(got.place, RECORD_BRIEF_REACH - RECORD_BRIEF_ALIGN);
+	assert_true(slice_equal(got.own, brief.own));
+	for (size_t len = 0; len < buf.len - brief.own.len; len++)
+		assert_int_equal(
+			record_brief_decode(slice_head(buf_slice(&buf), len), &got), ERR_SYNTAX);
+	record.payload = buf_slice(&buf);
+	assert_int_equal(summary_of_record(77, &record, entries), 1);
+	assert_int_equal(entries[0].type, RECORD_STATE);
+	assert_int_equal(entries[0].lsn, 77);
+	assert_int_equal(entries[0].due_s, 3);
+	assert_int_equal(entries[0].flags, 15);
+	assert_int_equal(summary_size(entries[0].size), 64);
+	buf.ptr[12] = 0;
+	buf.ptr[13] = 0; /* flags and the length of the end */
+	assert_int_equal(record_brief_decode(buf_slice(&buf), &got), ERR_SYNTAX);
+	buf_done(&buf);
+}
+
+static void
 put_text(struct buf *buf, const char *text)
 {
 	struct record record = { .type = RECORD_STATE, .payload = slice_str(text) };
@@ -303,6 +343,7 @@ main(void)
 		cmocka_unit_test(test_batch__any_flipped_bit__is_noticed),
 		cmocka_unit_test(test_record__damaged__is_skipped_and_the_next_is_read),
 		cmocka_unit_test(test_message__every_truncation__is_refused),
+		cmocka_unit_test(test_brief__encoded__comes_back_and_is_a_state_for_the_index),
 		cmocka_unit_test(test_resync__length_damaged__finds_the_next_record),
 		cmocka_unit_test(test_resync__records_inside_a_payload__are_not_believed),
 	};
