@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cli/import_queue.h"
 #include "cli/import_submit.h"
+#include "message/dsn.h"
 #include "message/recipient_list.h"
 #include "message/submission.h"
 
@@ -56,6 +57,9 @@ requeue_recipients(const struct corrupt_item *item, struct buf *recipients, stru
 		struct submission_detail detail = { entry.original, entry.orcpt };
 
 		if (item->is_finished != NULL && item->is_finished[entry.number])
+			continue;
+		/* Its members follow; there is nothing to deliver to. */
+		if ((entry.notify & DSN_NOTIFY_EXPANDED) != 0)
 			continue;
 		count++;
 		err = submission_put_recipient(recipients, &recipient);

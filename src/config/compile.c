@@ -176,9 +176,31 @@ compile_find_transport(const struct compile *compile, struct slice name)
 	return NULL;
 }
 
+/* What an administrator relies on to look at mail: without it mail would pass unseen. */
+static bool
+compile_is_filter(const char *name)
+{
+	static const char *const names[] = { "content_filter", "smtpd_proxy_filter",
+		"smtpd_milters", "non_smtpd_milters", "header_checks", "mime_header_checks",
+		"nested_header_checks", "body_checks", "smtp_header_checks",
+		"smtp_mime_header_checks", "smtp_nested_header_checks", "smtp_body_checks" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
 static enum err
 compile_warn_unused(struct compile *compile, const struct main_cf_entry *entry)
 {
+	if (compile_is_filter(entry->name) && entry->value[0] != '\0')
+		return fault_set(compile->reterr_fault, ERR_CONFIG,
+			"%s: not supported, and mail would pass unfiltered: %s = %s (filter in "
+			"front, or as a next hop: transport_maps)",
+			origin_text(entry->origin).text, entry->name,
+			origin_value(slice_str(entry->value)).text);
+
 	enum err err = buf_printf(compile->warnings, "%s: unused parameter: %s=%s\n",
 		origin_text(entry->origin).text, origin_value(slice_str(entry->name)).text,
 		origin_value(slice_str(entry->value)).text);

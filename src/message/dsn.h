@@ -18,6 +18,9 @@ enum dsn_notify {
 	DSN_NOTIFY_FAILURE = 4,
 	DSN_NOTIFY_DELAY = 8,
 	DSN_NOTIFY_ALL = 15,
+	/* Ours: no address to deliver to, but one that was expanded to others; its sender wanted to
+	 * be told of success (rule N64). */
+	DSN_NOTIFY_EXPANDED = 16,
 };
 
 /* RET= of a message. */

@@ -447,6 +447,21 @@ settle_double_bounce(struct message *message, uint32_t number, struct slice loca
 	return true;
 }
 
+/* Rules R44, R45: a record from elsewhere, or a damaged one. True: it is returned. */
+static bool
+settle_no_address(struct message *message, uint32_t number, struct slice address)
+{
+	if (address.len == 0)
+		result_own(message, number, STATE_BOUNCE_PENDING, SLICE_LIT("5.1.3"),
+			SLICE_LIT("null recipient address"), NOW);
+	else if (address_check(address, ADDRESS_UTF8 | ADDRESS_BARE) != ERR_OK)
+		result_own(message, number, STATE_BOUNCE_PENDING, SLICE_LIT("5.1.3"),
+			SLICE_LIT("bad address syntax"), NOW);
+	else
+		return false;
+	return true;
+}
+
 void
 active_revive(struct core *core, struct slice address)
 {
@@ -476,6 +491,12 @@ active_assign(struct message *message, uint32_t number)
 	struct route route;
 	struct slice local, domain;
 
+	if ((recipient.notify & DSN_NOTIFY_EXPANDED) != 0) {
+		result_alias_expanded(message, number);
+		return;
+	}
+	if (settle_no_address(message, number, recipient.address))
+		return;
 	address_split(recipient.address, &local, &domain);
 	if (settle_double_bounce(message, number, local, domain))
 		return;

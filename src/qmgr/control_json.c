@@ -150,7 +150,9 @@ recipient_json(const struct control_view *view, uint32_t number, bool in_full)
 		set(recipient, class == STATE_OPEN ? "delay_reason" : "bounce_reason",
 			text(reason.text));
 	if (in_full)
-		set(recipient, "state", json_string(words[class]));
+		set(recipient, "state",
+			json_string((entry.notify & DSN_NOTIFY_EXPANDED) != 0 ? "expanded"
+									      : words[class]));
 	if (in_full && reason.dsn.len > 0)
 		add_last(recipient, &reason);
 	if (in_full && entry.orcpt.len > 0)
@@ -245,6 +247,13 @@ recipient_size(const struct control_view *view, uint32_t number)
 				 reason.text.len + reason.remote_mta.len + reason.diagnostic.len);
 }
 
+/* Nobody waits for a delivery to it. */
+static bool
+is_expanded(const struct control_view *view, uint32_t number)
+{
+	return (recipient_index_get(view->recipients, number).notify & DSN_NOTIFY_EXPANDED) != 0;
+}
+
 /* As many as a frame can hold; of the others it is said how many they are. */
 static void
 add_recipients(const struct control_view *view, bool in_full, json_t *object)
@@ -257,6 +266,8 @@ add_recipients(const struct control_view *view, bool in_full, json_t *object)
 		enum state_class class = state_class(view->state, i);
 
 		if (!in_full && class != STATE_OPEN && class != STATE_BOUNCE_PENDING)
+			continue;
+		if (!in_full && is_expanded(view, i))
 			continue;
 		if (size > RECIPIENTS_SAID_MAX) {
 			more++;

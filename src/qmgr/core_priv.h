@@ -585,6 +585,8 @@ enum expand_fate {
 enum expand_fate result_expand(struct peer *peer, uint64_t queue_id, uint32_t attempt,
 	struct slice outcome, struct buf *ret_result, struct message **ret_parent);
 void result_expanded(struct message *parent, struct slice result, bool is_durable);
+/* The alias was expanded at intake; its sender is told, if he wants to be (rule N64). */
+void result_alias_expanded(struct message *message, uint32_t number);
 /* The same for what qmgr decides itself (rules X4, W17, error and retry transports). */
 void result_own(struct message *message, uint32_t number, enum state_class class,
 	struct slice dsn, struct slice text, struct mono at); /* 0: now */

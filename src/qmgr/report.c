@@ -267,7 +267,9 @@ fill_recipient(const struct message *message, uint32_t number, struct report_rec
 		.original = entry.original,
 		.orcpt = entry.orcpt,
 		.action = is_whatif(message) ? action_of_whatif(reason.dsn)
-					     : action_of(class, reason.remote_mta),
+			  : (entry.notify & DSN_NOTIFY_EXPANDED) != 0
+				  ? REPORT_ACTION_EXPANDED
+				  : action_of(class, reason.remote_mta),
 		.status = reason.dsn,
 		.reason = reason.text,
 		.remote_mta = reason.remote_mta,

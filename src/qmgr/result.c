@@ -376,6 +376,21 @@ wall_of(const struct core *core, struct mono at)
 }
 
 void
+result_alias_expanded(struct message *message, uint32_t number)
+{
+	bool is_owed = is_success_owed(message, number, false);
+	struct state_reason reason = {
+		.dsn = SLICE_LIT("2.0.0"),
+		.text = SLICE_LIT("alias expanded"),
+		.time_us = message->core->now.wall.us,
+	};
+
+	message->is_tried = true;
+	(void)state_set(&message->state, number,
+		is_owed ? STATE_DELIVERED_PENDING : STATE_DELIVERED, is_owed ? &reason : NULL);
+}
+
+void
 result_own(struct message *message, uint32_t number, enum state_class class, struct slice dsn,
 	struct slice text, struct mono at)
 {

@@ -56,6 +56,7 @@ struct expansion {
 	size_t count, cap, next;
 	struct buf *out;
 	struct rewrite_result result;
+	bool is_changed; /* what came out is not the one address that went in */
 };
 
 static enum err
@@ -97,6 +98,9 @@ emit(struct expansion *expansion, struct slice address)
 	if (slice_equal(entry.original, address))
 		entry.original = slice_make(NULL, 0);
 	entry.address = address;
+	expansion->is_changed |= expansion->result.count > 0 ||
+				 !slice_equal_nocase(address, slice_make(expansion->text.ptr,
+							      expansion->list[0].len));
 	expansion->result.count++;
 	return recipient_list_put(expansion->out, &entry);
 }
@@ -164,29 +168,75 @@ expand_all(struct expansion *expansion)
 	return err;
 }
 
+static enum err
+expand(struct expansion *expansion, struct slice canonical)
+{
+	enum err err;
+
+	buf_init(&expansion->text, 0);
+	err = enqueue(expansion, canonical, 0);
+	if (err == ERR_OK)
+		err = expand_all(expansion);
+	/* Every path led back to one that was there before: a loop without an end. */
+	if (err == ERR_OK && expansion->result.count == 0)
+		err = ERR_LIMIT;
+	buf_done(&expansion->text);
+	mem_free(expansion->list);
+	return err;
+}
+
+/*
+ * Rule N64: who asked to be told of success is told of the expansion, at once; what becomes of the
+ * members is told to nobody (RFC 3461 5.2.7.3).
+ */
+static enum err
+expand_told(const struct config *config, const struct recipient_entry *given,
+	struct slice canonical, struct buf *recipients, struct rewrite_result *result)
+{
+	struct recipient_entry told = *given, members = *given;
+	struct expansion expansion = {
+		.config = config, .given = &members, .out = recipients, .result = *result };
+	enum err err;
+
+	told.notify = DSN_NOTIFY_EXPANDED | DSN_NOTIFY_SUCCESS;
+	members.notify = given->notify & ~DSN_NOTIFY_SUCCESS & DSN_NOTIFY_ALL;
+	if (members.notify == 0)
+		members.notify = DSN_NOTIFY_NEVER;
+	err = recipient_list_put(recipients, &told);
+	if (err == ERR_OK)
+		err = expand(&expansion, canonical);
+	expansion.result.count++;
+	*result = expansion.result;
+	return err;
+}
+
 enum err
 rewrite_recipient(const struct config *config, const struct recipient_entry *given,
 	struct buf *recipients, struct rewrite_result *ret_result)
 {
 	size_t start = recipients->len;
 	struct expansion expansion = { .config = config, .given = given, .out = recipients };
+	struct rewrite_result before;
 	struct buf canonical;
 	enum err err;
 
-	buf_init(&expansion.text, 0);
+	if ((given->notify & DSN_NOTIFY_EXPANDED) != 0) {
+		*ret_result = (struct rewrite_result){ .count = 1 };
+		return recipient_list_put(recipients, given);
+	}
 	buf_init(&canonical, 0);
 	err = canonical_rewrite(config, CANONICAL_ENVELOPE_RECIPIENT, given->address, &canonical,
 		&expansion.result.expanded);
+	before = expansion.result;
 	if (err == ERR_OK)
-		err = enqueue(&expansion, buf_slice(&canonical), 0);
-	if (err == ERR_OK)
-		err = expand_all(&expansion);
-	/* Every path led back to one that was there before: a loop without an end. */
-	if (err == ERR_OK && expansion.result.count == 0)
-		err = ERR_LIMIT;
+		err = expand(&expansion, buf_slice(&canonical));
+	if (err == ERR_OK && expansion.is_changed && (given->notify & DSN_NOTIFY_SUCCESS) != 0) {
+		recipients->len = start;
+		expansion.result = before;
+		err = expand_told(
+			config, given, buf_slice(&canonical), recipients, &expansion.result);
+	}
 	buf_done(&canonical);
-	buf_done(&expansion.text);
-	mem_free(expansion.list);
 	if (err == ERR_OK)
 		*ret_result = expansion.result;
 	else

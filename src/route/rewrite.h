@@ -30,7 +30,8 @@ struct rewrite_result {
 
 /*
  * Appends to `recipients` what one recipient becomes. `given` has the address as it came, notify
- * and orcpt; the address it came with becomes `original` where it differs.
+ * and orcpt; the address it came with becomes `original` where it differs. With NOTIFY=SUCCESS an
+ * alias becomes DSN_NOTIFY_EXPANDED, and its members, without SUCCESS, follow.
  */
 MUST_USE enum err rewrite_recipient(const struct config *config,
 	const struct recipient_entry *given, struct buf *recipients,

@@ -22,7 +22,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { SOCKETS_MAX = 100, READ_SIZE = 16 * 1024, RESCAN_S = 60, REPORTED_MAX = 1000 };
+/* SOCKETS_MAX: each may take SUBMISSION_HEAD_MAX bytes of memory before anything is decided. */
+enum { SOCKETS_MAX = 50, READ_SIZE = 16 * 1024, RESCAN_S = 60, REPORTED_MAX = 1000 };
 enum { TEMPORARY_AGE_S = 86400, SOCKET_TIMEOUT_S = 300, RETRY_S = 5 };
 
 struct pickup;

@@ -2,6 +2,7 @@
 import email
 import email.policy
 import smtplib
+import time
 
 import pytest
 from conftest import wait_for
@@ -103,3 +104,88 @@ def test_report__smtputf8__has_the_types_of_rfc_6533(make_ostler, make_peer):
     assert "Final-Recipient: utf-8; empfänger@bad.test\r\n".encode() in content
     assert "X-Ostler-Sender: utf-8; sänder@client.test\r\n".encode() in content
     assert original.get_content_type() == "message/global" and "körper".encode() in content
+
+
+def ask_for_success(ostler, recipient="team@dest.test", notify="SUCCESS,FAILURE", **options):
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.sendmail("s@client.test", [recipient], "Subject: s\r\n\r\nbody\r\n", mail_options=["ENVID=e1"],
+                        rcpt_options=[f"NOTIFY={notify}", "ORCPT=rfc822;Team+40Client@client.test"], **options)
+
+
+# rules: N64 D25
+@pytest.mark.parametrize("members", [["a@far.test", "b@far.test"], ["one@far.test"]])
+def test_alias__success_is_wanted__expansion_is_told_at_once_and_members_tell_nothing(
+        make_ostler, sink, make_peer, members):
+    peer = make_peer("PIPELINING", "DSN")
+    ostler = make_ostler(f"[127.0.0.1]:{peer.port}", {
+        "virtual_alias_maps": "inline:{ { team@dest.test = %s } }" % ", ".join(members),
+        "transport_maps": "inline:{ { client.test = smtp:[127.0.0.1]:%d } }" % sink.port})
+    ask_for_success(ostler)
+    wait_for(lambda: reports(sink) and len(peer.recipients()) == len(members), what="report and mail")
+    wait_for(lambda: ostler.queue() == [], what="empty queue")
+    (_, _, content), = reports(sink)
+    _, status, _ = email.message_from_bytes(content).get_payload()
+    message, recipient = status.get_payload()
+    assert message["Original-Envelope-Id"] == "e1" and recipient["Action"] == "expanded"
+    assert recipient["Final-Recipient"] == "rfc822; team@dest.test" and recipient["Status"] == "2.0.0"
+    assert recipient["Original-Recipient"] == "rfc822;Team@Client@client.test"
+    assert all_failures(email.message_from_bytes(content)) == (set(), set())
+    for member in members:
+        assert f"RCPT TO:<{member}> NOTIFY=FAILURE ORCPT=rfc822;Team@Client@client.test" in \
+            [line for _, line in peer.commands]
+    assert ": to=<team@dest.test>" not in ostler.log()
+
+
+# rules: N64
+def test_alias__only_success_is_wanted__members_have_notify_never(make_ostler, sink, make_peer):
+    peer = make_peer("PIPELINING", "DSN")
+    ostler = make_ostler(f"[127.0.0.1]:{peer.port}", {
+        "virtual_alias_maps": "inline:{ { team@dest.test = a@far.test } { same@dest.test = same@dest.test } }",
+        "transport_maps": "inline:{ { client.test = smtp:[127.0.0.1]:%d } }" % sink.port})
+    ask_for_success(ostler, notify="SUCCESS")
+    ask_for_success(ostler, "same@dest.test", notify="SUCCESS")
+    wait_for(lambda: len(peer.recipients()) == 2 and reports(sink), what="mail and report")
+    wait_for(lambda: ostler.queue() == [], what="empty queue")
+    commands = [line.split(" ORCPT")[0] for _, line in peer.commands if line.startswith("RCPT")]
+    # An alias for itself is none: the next hop has the duty to tell of success.
+    assert sorted(commands) == ["RCPT TO:<a@far.test> NOTIFY=NEVER", "RCPT TO:<same@dest.test> NOTIFY=SUCCESS"]
+    assert len(reports(sink)) == 1
+
+
+# rules: N64 O43
+def test_alias__message_is_requeued_and_shown_before_it_was_active__is_expanded_once(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {
+        "virtual_alias_maps": "inline:{ { team@dest.test = a@far.test, b@far.test } }",
+        "defer_transports": "smtp"})
+    ask_for_success(ostler)
+
+    def entry_of(sender):
+        return next((e for e in ostler.queue() if e["sender"] == sender), None)
+
+    report = wait_for(lambda: entry_of("") or entry_of("MAILER-DAEMON"), what="report")
+    entry = entry_of("s@client.test")
+    assert sorted(r["address"] for r in entry["recipients"]) == ["a@far.test", "b@far.test"]
+    ostler.tool("requeue", entry["queue_id"])
+    wait_for(lambda: entry_of("s@client.test")["queue_id"] != entry["queue_id"], what="requeue")
+    assert sorted(r["address"] for r in entry_of("s@client.test")["recipients"]) == ["a@far.test", "b@far.test"]
+    time.sleep(0.3)
+    assert [e["queue_id"] for e in ostler.queue() if e["sender"] != "s@client.test"] == [report["queue_id"]]
+
+
+# rules: N8 N40 N41 N42
+def test_report__success_and_verify__both_parsers_agree(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}")
+    ask_for_success(ostler, "a@dest.test")
+    wait_for(lambda: reports(sink), what="report")
+    (_, _, content), = reports(sink)
+    parsed = email.message_from_bytes(content, policy=email.policy.default)
+    assert [p.defects for p in parsed.walk()] == [[]] * len(list(parsed.walk()))
+    text, status, original = parsed.get_payload()
+    message, recipient = status.get_payload()
+    assert message["Reporting-MTA"] == "dns; ostler.test" and message["Original-Envelope-Id"] == "e1"
+    assert message["Arrival-Date"] and message["X-Ostler-Sender"] == "rfc822; s@client.test"
+    assert (recipient["Final-Recipient"], recipient["Action"], recipient["Status"]) == (
+        "rfc822; a@dest.test", "relayed", "2.0.0")
+    assert recipient["Remote-MTA"] == "dns; 127.0.0.1" and recipient["Diagnostic-Code"].startswith("smtp; 250")
+    assert original.get_content_type() == "text/rfc822-headers" and "body" not in original.as_string()
+    assert all_failures(email.message_from_bytes(content)) == (set(), set())

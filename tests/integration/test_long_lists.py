@@ -4,9 +4,10 @@ import os
 import re
 import socket
 import statistics
+import subprocess
 import time
 
-from conftest import IS_SANITIZED, wait_for
+from conftest import BUILD, IS_SANITIZED, wait_for
 from peer import Peer
 
 RECIPIENTS = 200_000
@@ -107,3 +108,18 @@ def test_200000_recipients__under_way__other_mail_is_not_slower(make_ostler):
     finally:
         slow.stop()
         quick.stop()
+
+
+def test_sendmail__200000_recipients__are_taken_one_more_is_refused(make_ostler):
+    ostler = make_ostler("", {"default_transport": "discard", "journal_segment_size": "67108864",
+                              "journal_size_min": "268435456"})
+
+    commands = "".join(f"RCPT TO:<subscriber{n}@long.test>\r\n" for n in range(RECIPIENTS + 1))
+    done = subprocess.run([BUILD / "sendmail", "-C", ostler.etc, "-bs"], text=True, capture_output=True, timeout=100,
+                          input=f"EHLO me\r\nMAIL FROM:<list@client.test>\r\n{commands}"
+                                "DATA\r\nSubject: news\r\n\r\nhello\r\n.\r\nQUIT\r\n")
+    replies = done.stdout.splitlines()
+    assert replies.count("250 2.1.5 Ok") == RECIPIENTS and replies.count("452 4.5.3 Error: too many recipients") == 1
+    assert any(reply.startswith("250 2.0.0 Ok: queued") for reply in replies), replies[-3:]
+    wait_for(lambda: ostler.queue() == [], 100, "the end", step=1)
+    assert f"nrcpt={RECIPIENTS} " in ostler.log()

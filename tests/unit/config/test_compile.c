@@ -257,6 +257,20 @@ test_compile__file_missing__is_said(void **state)
 	assert_int_equal(world_compile_as(world, "/nonexistent/ostler"), ERR_NOTFOUND);
 }
 
+/* rules: R41 T51 */
+static void
+test_compile__filters_that_there_are_not__stop_the_start(void **state)
+{
+	struct world *world = *state;
+
+	world_refuse(world, "content_filter = smtp:[127.0.0.1]:10025\n",
+		"line 1: not supported, and mail would pass unfiltered: content_filter");
+	world_refuse(world, "myhostname = a.test\nheader_checks = regexp:/x\n",
+		"line 2: not supported, and mail would pass unfiltered: header_checks");
+	world_compile(world, "content_filter =\n");
+	assert_true(world_warns(world, "unused parameter: content_filter="));
+}
+
 static void
 test_compile__warnings__name_what_has_no_effect(void **state)
 {
@@ -625,6 +639,7 @@ main(void)
 		WORLD(test_compile__values_of_all_types__are_answered),
 		WORLD(test_compile__bad_values__name_everything),
 		WORLD(test_compile__file_missing__is_said),
+		WORLD(test_compile__filters_that_there_are_not__stop_the_start),
 		WORLD(test_compile__warnings__name_what_has_no_effect),
 		WORLD(test_compile__forms_of_transports__fall_back_to_the_default),
 		WORLD(test_compile__services__have_their_own_settings),

@@ -550,6 +550,9 @@ commit(struct bench *bench, uint64_t txn, uint64_t id, const char *sender, const
 	while (slice_word(&rest, " ", &word)) {
 		struct recipient_entry entry = { .address = word, .notify = bench->notify };
 
+		if (slice_equal_str(word, "<>"))
+			entry.address = slice_make(NULL, 0);
+
 		CHECK(recipient_list_put(&list, &entry) == ERR_OK);
 	}
 	tell(bench, PEER_INTAKE, IPC_TYPE_intake_commit,

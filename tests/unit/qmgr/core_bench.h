@@ -8,6 +8,7 @@
  *   ok...     delivered          no...     bounced: 550 5.1.1
  *   later...  deferred: 450      wait...   nothing is said until bench_answer()
  *   lost...   the site is to blame as well
+ *   <>        (alone) no address at all
  *   later-long... deferred, each for a long reason of its own
  *
  * Reports (mail with a null sender) are kept in `reports`. Threads: one.

@@ -4,6 +4,7 @@
  * Method: the core on a bench with time by hand.
  */
 #include "core_bench.h"
+#include "message/dsn.h"
 
 #include "message/queue_id.h"
 
@@ -263,6 +264,38 @@ test_expiry_rate__many_at_once__wait_for_their_turn(void **state)
 	assert_int_equal(bench->report_count, 20);
 }
 
+/* rules: R44 R45 */
+static void
+test_R44_R45__no_address__is_returned_and_never_given_out(void **state)
+{
+	struct bench *bench = *state;
+
+	(void)bench_mail(bench, "s@x.test", "<> bad\001@d.test ok@d.test");
+	assert_int_equal(bench_logged(bench, "dsn=5.1.3, status=bounced (null recipient address)"), 1);
+	assert_int_equal(bench_logged(bench, "dsn=5.1.3, status=bounced (bad address syntax)"), 1);
+	assert_int_equal(bench_tried(bench, "ok@d.test"), 1);
+	assert_int_equal(bench->report_count, 1);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
+/* rules: N64 */
+static void
+test_N64__expanded__is_told_once_and_tried_never(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->notify = DSN_NOTIFY_EXPANDED | DSN_NOTIFY_SUCCESS;
+	(void)bench_mail(bench, "s@x.test", "team@d.test");
+	bench->notify = 0;
+	assert_int_equal(bench_tried(bench, "team@d.test"), 0);
+	assert_int_equal(bench->report_count, 1);
+	assert_non_null(memmem(bench->reports.ptr, bench->reports.len, "Action: expanded\r\n", 18));
+	bench_kill(bench);
+	bench_pass(bench, 5);
+	assert_int_equal(bench->report_count, 1);
+	assert_int_equal(bench_messages(bench), 0);
+}
+
 int
 main(void)
 {
@@ -289,6 +322,12 @@ main(void)
 			test_clock__small_differences__are_no_step, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_expiry_rate__many_at_once__wait_for_their_turn, bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_R44_R45__no_address__is_returned_and_never_given_out, bench_setup,
+			bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_N64__expanded__is_told_once_and_tried_never, bench_setup,
+			bench_teardown),
 	};
 
 	return cmocka_run_group_tests_name("core", tests, NULL, NULL);

@@ -345,6 +345,20 @@ test_errors__too_many_recipients__is_none(void **state)
 	assert_int_equal(world->proto.errors, 1);
 }
 
+/* rules: O6 */
+static void
+test_missing_commands__are_said_to_be_missing(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "ETRN dest.test\r\n");
+	expect(world, "502 5.5.1 Error: command not implemented\r\n");
+	(void)say(world, "XYZZY\r\n");
+	expect(world, "500 5.5.2 Error: command not recognized\r\n");
+	assert_int_equal(world->proto.troubles, CONFIG_NOTIFY_PROTOCOL);
+}
+
 static void
 test_errors__junk_ends_the_session_too(void **state)
 {
@@ -591,6 +605,7 @@ main(void)
 		TEST(test_line__too_long__ends_the_session),
 		TEST(test_local_recipient_maps__unknown_names_are_refused),
 		TEST(test_errors__too_many_recipients__is_none),
+		TEST(test_missing_commands__are_said_to_be_missing),
 		TEST(test_errors__junk_ends_the_session_too),
 		TEST(test_errors__beyond_the_soft_limit__every_reply_is_slow__mail_ends_it),
 		TEST(test_errors__refused_content_counts),
