@@ -5,6 +5,7 @@
 #include "message/address.h"
 #include "message/dsn.h"
 #include "message/report_text.h"
+#include "message/xtext.h"
 
 #include <stdio.h>
 
@@ -387,12 +388,33 @@ address_type(struct slice address)
 	return is_ascii(address) ? "rfc822; " : "utf-8; ";
 }
 
+/* message/delivery-status is ASCII (RFC 6533 3): what was written from there on is coded. */
+static void
+fold_to_ascii(struct writer *writer, size_t start)
+{
+	struct buf plain;
+
+	if (writer->err != ERR_OK)
+		return;
+	buf_init(&plain, 0);
+	writer->err = buf_append(&plain, slice_from(buf_slice(writer->out), start));
+	writer->out->len = start;
+	if (writer->err == ERR_OK)
+		writer->err = xtext_encode_utf8(buf_slice(&plain), writer->out);
+	buf_done(&plain);
+}
+
 static void
 put_typed_address(struct writer *writer, const char *name, struct slice address)
 {
+	size_t start;
+
 	put_str(writer, name);
 	put_str(writer, address_type(address));
+	start = writer->out->len;
 	put_address(writer, address);
+	if (!writer->report->smtputf8 && !is_ascii(address))
+		fold_to_ascii(writer, start);
 	put_str(writer, "\r\n");
 }
 

@@ -69,3 +69,40 @@ xtext_encode(struct slice plain, struct buf *text)
 		text->len = old_len;
 	return err;
 }
+
+/* The character at the front of `text`, which has `len` bytes. */
+static unsigned
+xtext_character(struct slice text, size_t len)
+{
+	static const uint8_t masks[] = { 0xff, 0xff, 0x1f, 0x0f, 0x07 };
+	unsigned character = text.ptr[0];
+
+	if (len < 2 || len > 4)
+		return character;
+	character &= masks[len];
+	for (size_t i = 1; i < len; i++)
+		character = character << 6 | (text.ptr[i] & 0x3fu);
+	return character;
+}
+
+enum err
+xtext_encode_utf8(struct slice plain, struct buf *text)
+{
+	size_t old_len = text->len;
+	enum err err = ERR_OK;
+
+	while (plain.len > 0 && err == ERR_OK) {
+		size_t len = utf8_length(plain);
+		unsigned character = xtext_character(plain, len);
+
+		if (character > ' ' && character < 127 && character != '\\' &&
+			character != '+' && character != '=')
+			err = buf_append_byte(text, (uint8_t)character);
+		else
+			err = buf_printf(text, "\\x{%02X}", character);
+		plain = slice_from(plain, len > 0 ? len : 1);
+	}
+	if (err < 0)
+		text->len = old_len;
+	return err;
+}

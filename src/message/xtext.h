@@ -20,4 +20,11 @@ MUST_USE enum err xtext_decode(struct slice text, bool utf8, struct buf *plain);
 /* Appends the coded form: '+', '=', blanks and everything that is not printable ASCII as +XX. */
 MUST_USE enum err xtext_encode(struct slice plain, struct buf *text);
 
+/*
+ * Appends an address of type utf-8 in ASCII (RFC 6533 3, utf-8-addr-xtext): '\\', '+', '=', blanks
+ * and what is not printable ASCII as \x{HEX}. Good in ORCPT too, as nothing is left to be coded. A
+ * byte that is not UTF-8 stands for itself.
+ */
+MUST_USE enum err xtext_encode_utf8(struct slice plain, struct buf *text);
+
 #endif

@@ -260,6 +260,19 @@ put_mail(struct smtp_proto *proto)
 	buf_add_str(out, "\r\n");
 }
 
+/* An address beyond ASCII has a form of its own (RFC 6533 3). */
+static void
+put_orcpt(struct buf *out, struct slice orcpt, size_t type)
+{
+	struct slice address = slice_from(orcpt, type + 1);
+
+	buf_add(out, slice_head(orcpt, type + 1));
+	if (address_is_utf8(address))
+		CHECK(xtext_encode_utf8(address, out) == ERR_OK);
+	else
+		put_xtext(out, address);
+}
+
 static void
 put_rcpt(struct smtp_proto *proto, uint32_t index)
 {
@@ -276,8 +289,7 @@ put_rcpt(struct smtp_proto *proto, uint32_t index)
 	}
 	if ((proto->caps & SMTP_CAP_DSN) && type < recipient->orcpt.len) {
 		buf_add_str(out, " ORCPT=");
-		buf_add(out, slice_head(recipient->orcpt, type + 1));
-		put_xtext(out, slice_from(recipient->orcpt, type + 1));
+		put_orcpt(out, recipient->orcpt, type);
 	}
 	buf_add_str(out, "\r\n");
 }

@@ -112,6 +112,19 @@ def ask_for_success(ostler, recipient="team@dest.test", notify="SUCCESS,FAILURE"
                         rcpt_options=[f"NOTIFY={notify}", "ORCPT=rfc822;Team+40Client@client.test"], **options)
 
 
+# RFC 6533 3: an ORCPT beyond ASCII, as it came in either form.
+@pytest.mark.parametrize("orcpt", ["utf-8;ä@client.test", "utf-8;\\x{E4}@client.test"])
+def test_orcpt__utf8__goes_on_in_ascii(make_ostler, make_peer, orcpt):
+    peer = make_peer("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN")
+    ostler = make_ostler(f"[127.0.0.1]:{peer.port}")
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.command_encoding = "utf-8"
+        client.sendmail("s@client.test", ["a@dest.test"], b"Subject: s\r\n\r\nbody\r\n",
+                        mail_options=["SMTPUTF8", "BODY=8BITMIME"], rcpt_options=[f"ORCPT={orcpt}"])
+    wait_for(lambda: peer.messages, what="mail")
+    assert "RCPT TO:<a@dest.test> ORCPT=utf-8;\\x{E4}@client.test" in [line for _, line in peer.commands]
+
+
 # rules: N64 D25
 @pytest.mark.parametrize("members", [["a@far.test", "b@far.test"], ["one@far.test"]])
 def test_alias__success_is_wanted__expansion_is_told_at_once_and_members_tell_nothing(

@@ -203,3 +203,6 @@ def test_alias_to_utf8_address__next_hop_without_smtputf8__5_6_7(make_ostler, se
     send(ostler, b"Subject: x\r\n\r\nx\r\n", ["x@dest.test"], [])
     wait_for(lambda: peer.messages or home.messages, what="mail or report")
     assert peer.messages == [] and b"Status: 5.6.7\r\n" in home.messages[0][1]
+    # The sender speaks no SMTPUTF8: what programs read is ASCII (RFC 6533).
+    assert b"Content-Type: message/delivery-status\r\n" in home.messages[0][1]
+    assert b"Final-Recipient: utf-8; \\x{E4}@dest.test\r\n" in home.messages[0][1]

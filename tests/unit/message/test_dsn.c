@@ -62,6 +62,24 @@ expect_xtext(const char *text, bool utf8, enum err want, const char *plain)
 	buf_done(&buf);
 }
 
+/* RFC 6533 3 */
+static void
+test_xtext__address_beyond_ascii__is_coded_in_ascii(void **state)
+{
+	struct buf buf;
+
+	(void)state;
+	buf_init(&buf, 0);
+	assert_int_equal(
+		xtext_encode_utf8(SLICE_LIT("\xc3\xa4+b=\\ \xe2\x82\xac@\xf0\x9f\x98\x80.x"), &buf), ERR_OK);
+	assert_true(slice_equal_str(
+		buf_slice(&buf), "\\x{E4}\\x{2B}b\\x{3D}\\x{5C}\\x{20}\\x{20AC}@\\x{1F600}.x"));
+	buf_clear(&buf);
+	assert_int_equal(xtext_encode_utf8(SLICE_LIT("a\xff\xc3"), &buf), ERR_OK);
+	assert_true(slice_equal_str(buf_slice(&buf), "a\\x{FF}\\x{C3}"));
+	buf_done(&buf);
+}
+
 static void
 test_xtext__decode(void **state)
 {
@@ -226,6 +244,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_status__grammar),
 		cmocka_unit_test(test_notify__all_values),
+		cmocka_unit_test(test_xtext__address_beyond_ascii__is_coded_in_ascii),
 		cmocka_unit_test(test_xtext__decode),
 		cmocka_unit_test(test_xtext__encode_all_bytes__decodes_back),
 		cmocka_unit_test(test_xtext__full_buffer__unchanged),
