@@ -159,12 +159,28 @@ state_durable(struct change *change)
 	sched_destination_release(site);
 }
 
+/* When it is on its way to the disk, and when it is there and nobody has heard of it. */
+static void
+at_boundary(const struct change *change, bool is_durable)
+{
+	static const char *const names[][2] = {
+		[CHANGE_RESULT] = { "result is written", "result is durable" },
+		[CHANGE_STATE] = { "deferral is written", "deferral is durable" },
+		[CHANGE_REPORT] = { "report is written", "report is durable" },
+		[CHANGE_END] = { "removal is written", "removal is durable" },
+		[CHANGE_REQUEUE] = { "requeue is written", "requeue is durable" },
+	};
+
+	core_boundary(change->core, names[change->kind][is_durable]);
+}
+
 static void
 change_durable(struct change *change)
 {
 	struct core *core = change->core;
 	struct message *message = change->message;
 
+	at_boundary(change, true);
 	message->changes--;
 	core_mark(core);
 	ack_leases(change);
@@ -293,9 +309,11 @@ change_submit(struct change *change)
 	CHECK(!change->in_flight);
 	change->in_flight = true;
 	err = try_commit(change);
-	if (err == ERR_LIMIT)
+	if (err == ERR_OK)
+		at_boundary(change, false);
+	else if (err == ERR_LIMIT)
 		give_up(change);
-	else if (err != ERR_OK)
+	else
 		keep_for_retry(change);
 }
 

@@ -339,6 +339,13 @@ core_peer_down(struct core *core, core_peer number, struct instant now)
 	core_mark(core);
 }
 
+void
+core_boundary(struct core *core, const char *name)
+{
+	if (core->options.out->boundary != NULL)
+		core->options.out->boundary(core->options.ctx, name);
+}
+
 bool
 core_plant_rule_is_on(const struct core *core, enum core_plant_rule rule)
 {

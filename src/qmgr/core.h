@@ -81,6 +81,8 @@ struct core_out {
 	void (*opened)(void *ctx, enum err err, const struct fault *fault);
 	void (*complete)(void *ctx); /* workers may speak: all messages are known */
 	void (*adopted)(void *ctx);  /* core_origin.mark is durably noted: it can go */
+	/* A message is at this boundary of two stages (tests die there). May be NULL. */
+	void (*boundary)(void *ctx, const char *name);
 };
 
 /* Deliberate bugs that the simulation must find, one bit each. Production passes 0. */

@@ -405,6 +405,7 @@ enum ipc_intake_status core_intake_state(const struct core *core);
 const char *core_trouble(const struct core *core); /* why there is not; NULL: there is */
 void core_mark(struct core *core); /* something changed: grant and admit in this step */
 struct peer *core_peer_find(struct core *core, core_peer number);
+void core_boundary(struct core *core, const char *name);
 bool core_plant_rule_is_on(const struct core *core, enum core_plant_rule rule);
 bool core_may_deliver(const struct core *core); /* all inventories are in */
 #define SEND(core, peer, type, ...) \

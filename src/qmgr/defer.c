@@ -94,6 +94,7 @@ defer_shorten(const struct message *message, struct change *change)
 void
 defer_message(struct message *message)
 {
+	core_boundary(message->core, "deferral");
 	struct change *change = change_new(message->core, CHANGE_STATE, message);
 
 	defer_encode(message, change);

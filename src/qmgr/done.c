@@ -45,6 +45,11 @@ static void give_up_successes(struct message *message);
 static bool
 stage_report(struct message *message, enum report_kind kind)
 {
+	static const char *const names[] = { [REPORT_FAILURE] = "failure report",
+		[REPORT_DELAY] = "delay warning", [REPORT_SUCCESS] = "success report",
+		[REPORT_VERIFY] = "delivery report" };
+
+	core_boundary(message->core, names[kind]);
 	switch (report_make(message, kind)) {
 	case REPORT_ON_ITS_WAY:
 		return true;
@@ -97,6 +102,8 @@ stage_next_batch(struct message *message)
 			done_check(message);
 		return true;
 	case REFILL_READ:
+		core_boundary(message->core, "next batch");
+		return true;
 	case REFILL_LATER:
 		return true;
 	}
@@ -294,6 +301,7 @@ stage_expire(struct message *message)
 	if (!is_wanted && !may_expire(message))
 		return AGE_WAITS;
 	expire_recipients(message);
+	core_boundary(message->core, "expiry");
 	return AGE_EXPIRED;
 }
 
@@ -323,6 +331,7 @@ stage_end(struct message *message)
 {
 	struct change *change = change_new(message->core, CHANGE_END, message);
 
+	core_boundary(message->core, "removal");
 	message_move(message, MESSAGE_ENDING);
 	change_submit(change);
 }
@@ -396,6 +405,7 @@ settle_wish(struct message *message)
 static void
 settle(struct message *message)
 {
+	core_boundary(message->core, "settled");
 	if (settle_suspect(message) || settle_wish(message))
 		return;
 	if (core_plant_rule_is_on(message->core, CORE_RULE_EXPIRE_FIRST) && stage_age(message))

@@ -201,8 +201,52 @@ out_adopted(void *ctx)
 			LOG_Z("the mark journal/" ROLE_COPY_MARK " cannot be removed"));
 }
 
+/* --- a switch for tests: die once, at a boundary ---------------------------------------------- */
+
+#ifdef OSTLER_CHECK_SLOW
+
+#define DIE_AT "die-at" /* in journal/; its one line is the name of a boundary */
+
+static char die_at[64];
+
+/* It goes at once, so that the next queue manager lives. */
+static void
+find_die_at(const struct role *role)
+{
+	int dir = role->directories[ROLE_DIR_JOURNAL];
+	int fd = openat(dir, DIE_AT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t len = fd < 0 ? 0 : read(fd, die_at, sizeof(die_at) - 1);
+
+	if (fd >= 0)
+		(void)close(fd);
+	(void)unlinkat(dir, DIE_AT, 0);
+	if (len > 0)
+		die_at[strcspn(die_at, "\n")] = 0;
+}
+
+/* At once, as by kill -9; nothing is flushed. */
+static void
+out_boundary(void *ctx, const char *name)
+{
+	(void)ctx;
+	if (strcmp(name, die_at) == 0)
+		__builtin_trap();
+}
+
+#else
+
+static void
+find_die_at(const struct role *role)
+{
+	(void)role;
+}
+
+#define out_boundary NULL
+
+#endif
+
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened, out_complete, out_adopted };
+	out_bad_peer, out_opened, out_complete, out_adopted, out_boundary };
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
@@ -589,6 +633,7 @@ qmgr_main(struct role *role)
 	role->ctx = qmgr;
 	LIST_INIT(&qmgr->gone);
 	open_config(qmgr);
+	find_die_at(role);
 	qmgr->disk = disk_file_new(role->directories[ROLE_DIR_JOURNAL],
 		role->directories[ROLE_DIR_CORRUPT], role->directories[ROLE_DIR_LARGE], disk_wake,
 		role->loop);
