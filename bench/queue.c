@@ -30,6 +30,7 @@
 #include "message/queue_id.h"
 #include "message/recipient_list.h"
 #include "message/state.h"
+#include "qmgr/fingerprint.h"
 #include "store/disk_file.h"
 #include "store/store.h"
 
@@ -83,6 +84,7 @@ struct queue {
 	struct disk counter, *below;
 	bool is_open, is_complete;
 	struct buf body, part, envelope, recipients, state;
+	uint32_t sent; /* messages */
 	struct state reason;
 	uint64_t sites; /* each message has one, whose reason is its own */
 	/* of the action under way */
@@ -137,14 +139,24 @@ queue_size(struct queue *queue, size_t size)
 		.client_name = SLICE_LIT("localhost"), .client_address = SLICE_LIT("127.0.0.1"),
 		.client_helo = SLICE_LIT("bench.test"), .protocol = SLICE_LIT("ESMTP"),
 		.arrival_us = queue->wall_us, .size = size, .head_length = 16 };
-	struct recipient_entry recipient = { .address = SLICE_LIT("recipient@dest.test") };
-
 	buf_clear(&queue->body);
 	buf_add_str(&queue->body, "Subject: bench\n\n");
 	while (queue->body.len < size)
 		buf_add_str(&queue->body, queue->body.len % 64 == 63 ? "\n" : "m");
 	buf_clear(&queue->envelope);
 	CHECK(envelope_encode(&envelope, &queue->envelope) == ERR_OK);
+}
+
+/* Each goes to somebody else, in one of a thousand domains. */
+static void
+queue_address(struct queue *queue)
+{
+	char text[40];
+	struct recipient_entry recipient;
+
+	(void)snprintf(text, sizeof(text), "r%07u@d%03u.test", queue->sent, queue->sent % 1000);
+	recipient = (struct recipient_entry){ .address = slice_str(text) };
+	queue->sent++;
 	buf_clear(&queue->recipients);
 	CHECK(recipient_list_put(&queue->recipients, &recipient) == ERR_OK);
 }
@@ -170,10 +182,14 @@ queue_send(struct queue *queue, struct flight *flight, struct store_large *large
 {
 	struct store_message message = { .queue_id = queue_next_id(queue),
 		.arrival_us = queue->wall_us, .envelope = buf_slice(&queue->envelope),
-		.recipients = buf_slice(&queue->recipients), .large = large,
+		.large = large,
 		.content_length = large != NULL ? LARGE_SIZE : queue->body.len };
 	struct store_txn txn;
 
+	queue_address(queue);
+	message.recipients = buf_slice(&queue->recipients);
+	message.fingerprint =
+		fingerprint_make(SLICE_LIT("sender@bench.test"), message.recipients);
 	if (large == NULL)
 		message.body = buf_slice(&queue->body);
 	store_txn_begin(&txn, queue->store, JOURNAL_NEW_MAIL, JOURNAL_NOW);

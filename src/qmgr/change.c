@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "qmgr/fingerprint.h"
 
 #define CHANGE_RETRY_NS (100 * NS_PER_MS)
 
@@ -238,7 +239,11 @@ put_report(struct store_txn *txn, struct change *change)
 	for (unsigned i = 0; i < change->report_count; i++) {
 		struct change_report *report = &change->reports[i];
 		struct store_message message = report->message;
+		struct envelope envelope;
 
+		CHECK(envelope_decode(buf_slice(&report->envelope), &envelope) == ERR_OK);
+		message.fingerprint =
+			fingerprint_make(envelope.sender, buf_slice(&report->recipients));
 		message.envelope = buf_slice(&report->envelope);
 		message.recipients = buf_slice(&report->recipients);
 		message.body = buf_slice(&report->content);

@@ -21,7 +21,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-enum { SLICE_STEPS = 500, OUTSTANDING_MAX = 256, READER_PENDING_MAX = 1024 * 1024 };
+/* What a slice may cost: a message that is passed over costs 1, one that is looked at LOOK_COST. */
+enum { SLICE_COST = 4000, LOOK_COST = 8, OUTSTANDING_MAX = 256, READER_PENDING_MAX = 1024 * 1024 };
 
 #define BLOCKED_NS (20 * NS_PER_MS)
 
@@ -388,6 +389,22 @@ must_look(const struct job *job)
 	       (job->is_dry && !job->is_count);
 }
 
+/* What the index knows of a message is enough to see that the job does not concern it. */
+static bool
+job_passes_over(struct job *job, store_ref ref)
+{
+	struct store_info info;
+
+	if (!job->select.is_set)
+		return false;
+	store_info(job->core->store, ref, &info);
+	if (control_select_age(&job->select, info.arrival_us, job->core->now.wall) &&
+		control_select_fingerprint(&job->select, info.fingerprint))
+		return false;
+	job->looked_at += job->kind == JOB_WHY;
+	return true;
+}
+
 static bool
 job_one(struct job *job, store_ref ref)
 {
@@ -401,9 +418,6 @@ job_one(struct job *job, store_ref ref)
 	store_info(core->store, ref, &info);
 	if (!info.is_durable)
 		return !job_changes(job);
-	if (job->select.is_set &&
-		!control_select_age(&job->select, info.arrival_us, core->now.wall))
-		return true;
 	if (job->kind == JOB_WHY) {
 		/* control_why_begin() has told of those in memory. */
 		if (job->id_count == 0 && active_find(core, ref) != NULL)
@@ -530,16 +544,19 @@ job_step(struct job *job)
 	job_retry(job);
 	job->is_blocked = job->again_count > 0;
 	job->is_cut = is_late(job);
-	for (unsigned i = 0; i < SLICE_STEPS && !job->is_cut; i++) {
+	for (unsigned cost = 0; cost < SLICE_COST && !job->is_cut; cost++) {
 		if (!has_room(job))
 			return;
 		ref = job_next(job);
 		job->is_at_end = ref == 0;
 		if (ref == 0)
 			break;
-		if (!job_one(job, ref)) {
-			job->is_blocked = true;
-			return;
+		if (!job_passes_over(job, ref)) {
+			cost += LOOK_COST - 1;
+			if (!job_one(job, ref)) {
+				job->is_blocked = true;
+				return;
+			}
 		}
 		job_advance(job, ref);
 	}

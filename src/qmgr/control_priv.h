@@ -133,6 +133,10 @@ void job_end(struct job *job, uint8_t exit_code, struct slice text);
 
 /* control_select.c */
 bool control_select_age(const struct control_select *select, uint64_t arrival_us, struct wall now);
+/* Whether a next hop has that name: as it is written, or its host (127.0.0.9 of [127.0.0.9]:25). */
+bool control_select_is_site(struct slice nexthop, struct slice name);
+/* False: by what the index knows of it, a message cannot fit. */
+bool control_select_fingerprint(const struct control_select *select, uint32_t fingerprint);
 bool control_select_match(const struct core *core, const struct control_select *select,
 	const struct control_view *view);
 /* Whether a recipient is unfinished and fits as far as recipients count. */

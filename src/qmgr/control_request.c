@@ -12,7 +12,9 @@
 
 enum { WHY_MAX = 500 };
 
+/* How long mail is looked for: of an address all of it is told, of a site its state comes first. */
 #define WHY_NS (60 * NS_PER_MS)
+#define WHY_ADDRESS_NS (240 * NS_PER_MS)
 
 struct command {
 	const char *name;
@@ -278,6 +280,8 @@ start_job(struct peer *peer, const struct ipc_control_request *request,
 	LIST_INSERT_HEAD(&core->jobs, job, link);
 	core->job_count++;
 	problem = read_arguments(job, request->arguments);
+	if (job->stop_at.ns != 0 && job->select.recipient != NULL)
+		job->stop_at = mono_add_ns(core->now.mono, WHY_ADDRESS_NS);
 	if (problem != NULL) {
 		job_end(job, EX_USAGE, slice_str(problem));
 		return;

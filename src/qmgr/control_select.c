@@ -4,6 +4,7 @@
 #include "qmgr/control_priv.h"
 
 #include "base/mem.h"
+#include "qmgr/fingerprint.h"
 #include "route/resolve.h"
 
 bool
@@ -12,6 +13,15 @@ control_select_age(const struct control_select *select, uint64_t arrival_us, str
 	uint64_t age_s = now.us > arrival_us ? (now.us - arrival_us) / US_PER_S : 0;
 
 	return age_s >= select->age_min_s && age_s <= select->age_max_s;
+}
+
+bool
+control_select_fingerprint(const struct control_select *select, uint32_t fingerprint)
+{
+	return (select->recipient == NULL ||
+		       fingerprint_may_have_recipient(fingerprint, slice_str(select->recipient))) &&
+	       (select->sender == NULL ||
+		       fingerprint_may_have_sender(fingerprint, slice_str(select->sender)));
 }
 
 /* A pattern with an @ behind its first character is an address, else a domain. */
@@ -31,6 +41,24 @@ is_address(struct slice address, const char *pattern)
 	return address.len > 0 && slice_equal_nocase(domain, wanted);
 }
 
+bool
+control_select_is_site(struct slice nexthop, struct slice name)
+{
+	struct slice host = nexthop;
+
+	if (slice_equal_nocase(nexthop, name))
+		return true;
+	if (host.len > 0 && host.ptr[0] == '[') {
+		host = slice_from(host, 1);
+		host = slice_head(host, slice_find(host, ']'));
+	} else {
+		host = slice_head(host, slice_find(host, ':'));
+	}
+	if (slice_starts_nocase(host, SLICE_LIT("IPv6:")))
+		host = slice_from(host, 5);
+	return host.len > 0 && slice_equal_nocase(host, name);
+}
+
 static bool
 goes_to(const struct core *core, struct slice address, const char *site)
 {
@@ -41,7 +69,7 @@ goes_to(const struct core *core, struct slice address, const char *site)
 	if (slice_equal_nocase(domain, slice_str(site)))
 		return true;
 	route_resolve(core->config, address, &route);
-	return slice_equal_nocase(route.nexthop, slice_str(site));
+	return control_select_is_site(route.nexthop, slice_str(site));
 }
 
 static bool

@@ -81,7 +81,7 @@ act_on_all(struct peer *peer, struct slice name, const struct reaction *reaction
 	unsigned found = 0;
 
 	while ((destination = sched_destination_next(core->sched, destination)) != NULL) {
-		if (!slice_equal_nocase(sched_destination_nexthop(destination), name))
+		if (!control_select_is_site(sched_destination_nexthop(destination), name))
 			continue;
 		struct sched_destination *site = sched_destination_site(destination);
 

@@ -240,6 +240,24 @@ set_pace(struct core *core, json_t *object, const struct sched_status *status)
 			json_integer((json_int_t)((double)status->waiting / rate) + 1));
 }
 
+/* What hangs on its site comes when that does, all else not before its own time either. */
+static uint64_t
+site_due_us(const struct core *core, const struct control_view *view,
+	const struct sched_status *status)
+{
+	uint64_t due_us = core->now.wall.us, queue_id = 0;
+	bool is_fetched;
+
+	if (status->due.ns == UINT64_MAX)
+		return view->due_us;
+	if (status->due.ns > core->now.mono.ns)
+		due_us += (status->due.ns - core->now.mono.ns) / 1000;
+	CHECK(queue_id_parse(slice_str(view->id_text), &queue_id) == ERR_OK);
+	return sched_is_parked(core->sched, queue_id, &is_fetched)
+		       ? due_us
+		       : num_max_u64(due_us, view->due_us);
+}
+
 static json_t *
 part_json(struct core *core, const struct control_view *view, const struct part *part)
 {
@@ -248,11 +266,19 @@ part_json(struct core *core, const struct control_view *view, const struct part 
 	struct sched_status status;
 	struct cause cause;
 	json_t *object = json_object();
+	uint64_t next_us = view->due_us;
+	bool is_at_site;
 
 	if (destination != NULL)
 		sched_destination_status(destination, &status);
+	is_at_site = message == NULL && destination != NULL && status.state != WINDOW_READY &&
+		     strcmp(view->queue_name, "hold") != 0;
+	if (is_at_site)
+		next_us = site_due_us(core, view, &status);
 	if (message != NULL)
 		cause_of_active(core, message, part, destination != NULL ? &status : NULL, &cause);
+	else if (is_at_site)
+		cause_of_site(core, &status, &cause);
 	else
 		cause_of_idle(core, view, part, &cause);
 	control_json_set(object, "transport", json_string(part->transport->name));
@@ -263,10 +289,10 @@ part_json(struct core *core, const struct control_view *view, const struct part 
 	set_cause(object, &cause);
 	if (part->has_last)
 		control_json_last(object, &part->last);
-	if (message == NULL && view->due_us > core->now.wall.us)
+	if (message == NULL && next_us > core->now.wall.us)
 		control_json_set(object, "next_attempt_time",
-			json_integer((json_int_t)(view->due_us / US_PER_S)));
-	if (destination != NULL && message != NULL)
+			json_integer((json_int_t)(next_us / US_PER_S)));
+	if (destination != NULL && (message != NULL || is_at_site))
 		set_pace(core, object, &status);
 	return object;
 }
@@ -327,11 +353,11 @@ control_why_sites(struct job *job)
 	buf_done(&address);
 	while ((at = sched_destination_next(core->sched, at)) != NULL) {
 		struct sched_status status;
-
 		struct slice nexthop = sched_destination_nexthop(at);
 
 		sched_destination_status(sched_destination_site(at), &status);
-		if (slice_equal_nocase(nexthop, name) || slice_equal_nocase(nexthop, route.nexthop))
+		if (control_select_is_site(nexthop, name) ||
+			slice_equal_nocase(nexthop, route.nexthop))
 			say_site(job, &status);
 	}
 }

@@ -16,6 +16,7 @@
 #include "base/num.h"
 #include "base/wire.h"
 #include "qmgr/core_priv.h"
+#include "qmgr/fingerprint.h"
 
 #define FLOOR_KEY SLICE_LIT("queue-id-floor")
 
@@ -33,6 +34,7 @@ struct intake {
 	bool is_failed;          /* the answer is set already */
 	bool is_committed;
 	store_ref ref;
+	uint32_t fingerprint;
 	struct import_key *key;  /* claimed for an imported message */
 	struct message *parent;  /* it takes the place of a recipient of that one; NULL: of none */
 	struct buf result;       /* and what is recorded of that recipient with it */
@@ -493,6 +495,7 @@ intake_store(struct intake *intake)
 		.content_length = commit->content_length,
 		.content_hash = commit->content_hash,
 		.dotted = commit->dotted != 0,
+		.fingerprint = intake->fingerprint,
 		.envelope = commit->envelope,
 		.recipients = commit->recipients,
 		.head = commit->head,
@@ -694,6 +697,7 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 	intake->is_committed = true;
 	intake->queue_id = commit->queue_id;
 	intake->commit = *commit;
+	intake->fingerprint = fingerprint_make(envelope.sender, commit->recipients);
 	/* Whoever took it, it need not be this peer: its client comes again, with another ID. */
 	if (is_used(core, commit->queue_id)) {
 		intake_refuse(intake, ERR_FAULTED);

@@ -159,6 +159,7 @@ checkpoint_put(struct store *store, store_ref ref, struct buf *buf)
 	struct summary_entry entry = { .queue_id = slot->queue_id,
 		.lsn = slot->message_lsn,
 		.value = slot->arrival_us,
+		.due_s = index_fingerprint(slot),
 		.size = slot->message_size,
 		.type = RECORD_MESSAGE };
 	size_t before = buf->len;
@@ -170,6 +171,7 @@ checkpoint_put(struct store *store, store_ref ref, struct buf *buf)
 	if (known != NULL && known->large != 0) {
 		entry.type = SUMMARY_LARGE;
 		entry.value = known->large;
+		entry.due_s = 0;
 		summary_put(buf, &entry);
 	}
 	if (slot->state_lsn != 0) {

@@ -208,7 +208,7 @@ clean_moved(void *ctx, enum journal_outcome outcome)
 	if (is_there && move->type == RECORD_MESSAGE && slot->message_lsn == move->old_lsn) {
 		store_hold(store, move->lsns[0], move->size);
 		store_release(store, move->old_lsn, move->size);
-		slot->message_lsn = move->lsns[0];
+		slot->message_lsn = move->lsns[0] & INDEX_WORD_MASK;
 	} else if (is_there && move->type == RECORD_STATE && slot->state_lsn == move->old_lsn) {
 		store_hold(store, move->lsns[0], move->size);
 		store_release(store, move->old_lsn, move->size);
@@ -347,10 +347,11 @@ clean_apply(struct store *store, struct cache_entry *entry, const struct clean_c
 {
 	struct index_slot *slot = index_slot(&store->index, copy->ref);
 	uint16_t size = slot->message_size;
-	uint64_t state_lsn = slot->state_lsn;
+	uint64_t message_lsn = slot->message_lsn, state_lsn = slot->state_lsn;
 	unsigned at = 0;
 
-	clean_move(store, &slot->message_lsn, &size, copy, at++);
+	clean_move(store, &message_lsn, &size, copy, at++);
+	slot->message_lsn = message_lsn & INDEX_WORD_MASK;
 	slot->message_size = size & INDEX_SIZE_MASK;
 	if (copy->has_state) {
 		size = slot->state_size;
@@ -407,7 +408,8 @@ clean_put_message(struct clean_copy *copy, const struct cache_entry *entry, stru
 	message.content_length = entry->content_length;
 	message.content_hash = entry->content_hash;
 	message.large = entry->large;
-	message.flags = entry->dotted ? RECORD_MESSAGE_DOTTED : 0;
+	message.flags = (entry->dotted ? RECORD_MESSAGE_DOTTED : 0) |
+			index_fingerprint(slot) << RECORD_FINGERPRINT_AT;
 	message.body = buf_slice(&entry->body);
 	record_message_encode(payloads, &message);
 	clean_put(copy, payloads, records, RECORD_MESSAGE, 0);

@@ -125,6 +125,19 @@ index_slot(const struct index *index, uint32_t ref)
 	return &index->chunks[(ref - 1) / INDEX_CHUNK][(ref - 1) % INDEX_CHUNK];
 }
 
+uint32_t
+index_fingerprint(const struct index_slot *slot)
+{
+	return (uint32_t)(slot->fingerprint_high << 12 | slot->fingerprint_low);
+}
+
+void
+index_set_fingerprint(struct index_slot *slot, uint32_t fingerprint)
+{
+	slot->fingerprint_low = fingerprint & 0xfff;
+	slot->fingerprint_high = fingerprint >> 12 & 0xfff;
+}
+
 bool
 index_is_used(const struct index *index, uint32_t ref)
 {

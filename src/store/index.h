@@ -20,13 +20,16 @@
 
 #define INDEX_FLAGS 15u
 #define INDEX_SIZE_MASK 8191u
+#define INDEX_WORD_MASK ((UINT64_C(1) << 52) - 1)
 
 enum { INDEX_CHUNK = 8192 };
 
 struct index_slot {
 	uint64_t queue_id;
-	uint64_t arrival_us;
-	uint64_t message_lsn; /* newest MESSAGE record */
+	uint64_t arrival_us : 52; /* until 2112 */
+	uint64_t fingerprint_low : 12; /* of its addresses, see store.h */
+	uint64_t message_lsn : 52; /* newest MESSAGE record; enough for 4 million GB */
+	uint64_t fingerprint_high : 12;
 	uint64_t state_lsn;   /* newest durable STATE; 0: none */
 	uint32_t due_s;       /* wall time */
 	uint32_t hash_next;   /* ref; also chains free slots */
@@ -71,6 +74,8 @@ uint32_t index_find(const struct index *index, uint64_t queue_id);
 uint32_t index_next(const struct index *index, uint32_t ref);
 /* The slot of a ref; it never moves. */
 struct index_slot *index_slot(const struct index *index, uint32_t ref);
+uint32_t index_fingerprint(const struct index_slot *slot);
+void index_set_fingerprint(struct index_slot *slot, uint32_t fingerprint);
 bool index_is_used(const struct index *index, uint32_t ref);
 
 /* Puts a message at its place in the schedule, by due time and then arrival; again after either

@@ -381,7 +381,7 @@ lost_broken_save(struct store *store)
 	struct store_broken *broken, *next;
 
 	for (broken = TAILQ_FIRST(&store->brokens); broken != NULL; broken = next) {
-		struct index_slot at = { .message_lsn = broken->lsn };
+		struct index_slot at = { .message_lsn = broken->lsn & INDEX_WORD_MASK };
 		struct buf bytes = broken->bytes;
 		char head[LOST_HEAD];
 
@@ -391,7 +391,8 @@ lost_broken_save(struct store *store)
 			continue;
 		}
 		if (bytes.len >= RECORD_HEADER + 16)
-			at.arrival_us = wire_load_u64(bytes.ptr + RECORD_HEADER + 8);
+			at.arrival_us = wire_load_u64(bytes.ptr + RECORD_HEADER + 8) &
+					INDEX_WORD_MASK;
 		lost_head(head, broken->queue_id, "its checksum is wrong", &at, bytes.len);
 		buf_init(&broken->bytes, 0);
 		buf_add(&broken->bytes, slice_str(head));

@@ -184,7 +184,8 @@ struct record_message {
 	uint64_t content_length; /* without head */
 	uint64_t content_hash;
 	uint64_t large;      /* number that names the file under large/; 0: `body` has it */
-	uint32_t flags;      /* RECORD_MESSAGE_* */
+	/* RECORD_MESSAGE_* in the lowest byte, above it its fingerprint (store.h) */
+	uint32_t flags;
 	struct slice envelope;
 	struct slice recipients;
 	struct slice head;
@@ -197,6 +198,8 @@ enum record_message_flag {
 	RECORD_MESSAGE_ZSTD = 2,    /* reserved: body is compressed */
 	RECORD_MESSAGE_SECRET = 4,  /* reserved: body is encrypted */
 };
+
+enum { RECORD_FINGERPRINT_AT = 8 };
 
 void record_message_encode(struct buf *buf, const struct record_message *message);
 MUST_USE enum err record_message_decode(struct slice payload, struct record_message *ret_message);

@@ -255,9 +255,10 @@ store_apply_message(struct store *store, const struct summary_entry *entry)
 	else
 		ref = index_add(&store->index, entry->queue_id);
 	slot = index_slot(&store->index, ref);
-	slot->arrival_us = entry->value;
-	slot->message_lsn = entry->lsn;
+	slot->arrival_us = entry->value & INDEX_WORD_MASK;
+	slot->message_lsn = entry->lsn & INDEX_WORD_MASK;
 	slot->message_size = entry->size & INDEX_SIZE_MASK;
+	index_set_fingerprint(slot, entry->due_s);
 	slot->due_s = 0;
 	slot->flags = 0;
 	slot->is_durable = 1;
@@ -753,6 +754,7 @@ store_info(const struct store *store, store_ref ref, struct store_info *ret_info
 		.arrival_us = slot->arrival_us,
 		.due_us = slot->due_s * US_PER_S,
 		.flags = slot->flags,
+		.fingerprint = index_fingerprint(slot),
 		.is_pinned = entry != NULL && entry->is_pinned,
 		.is_durable = slot->is_durable,
 	};

@@ -141,6 +141,7 @@ struct store_message {
 	uint64_t content_length; /* without head */
 	uint64_t content_hash;
 	bool dotted;
+	uint32_t fingerprint; /* 24 bits that mean something to whoever asks for them; 0: nothing */
 	struct slice envelope;
 	struct slice recipients;
 	struct slice head;
@@ -214,6 +215,7 @@ struct store_info {
 	uint64_t arrival_us;
 	uint64_t due_us;    /* earliest next attempt, to the second; 0: at once */
 	uint32_t flags;     /* enum record_state_flag */
+	uint32_t fingerprint; /* as it was given */
 	bool is_pinned;
 	bool is_durable;
 };

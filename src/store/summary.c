@@ -50,6 +50,7 @@ summary_of_message(const struct record *record, struct summary_entry *entries)
 		return 0;
 	entries[0].queue_id = message.queue_id;
 	entries[0].value = message.arrival_us;
+	entries[0].due_s = message.flags >> RECORD_FINGERPRINT_AT;
 	if (message.large == 0)
 		return 1;
 	entries[1] = (struct summary_entry) { .queue_id = message.queue_id,

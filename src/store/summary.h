@@ -6,7 +6,7 @@
  * them
  * all by one rule. Pure codecs, nothing here trusts its bytes.
  *
- *   MESSAGE  value: arrival_us, size: of the record
+ *   MESSAGE  value: arrival_us, size: of the record; due_s: its fingerprint (store.h)
  *   PLACE    value: LSN of the STATE that the message in front of it keeps, size: of that STATE
  *   STATE    value: 0; due_s, flags, size; the same of a BRIEF
  *   RESULT   size

@@ -112,7 +112,8 @@ store_txn_message(struct store_txn *txn, const struct store_message *message)
 		.arrival_us = message->arrival_us,
 		.content_length = message->content_length,
 		.content_hash = message->content_hash,
-		.flags = message->dotted ? RECORD_MESSAGE_DOTTED : 0,
+		.flags = (message->dotted ? RECORD_MESSAGE_DOTTED : 0) |
+			 message->fingerprint << RECORD_FINGERPRINT_AT,
 		.envelope = message->envelope,
 		.recipients = message->recipients,
 		.head = message->head,
@@ -131,7 +132,8 @@ store_txn_message(struct store_txn *txn, const struct store_message *message)
 	record_message_encode(&store->scratch, &record);
 	txn_record_end(txn, place);
 	place->ref = ref = index_add(&store->index, message->queue_id);
-	index_slot(&store->index, ref)->arrival_us = message->arrival_us;
+	index_slot(&store->index, ref)->arrival_us = message->arrival_us & INDEX_WORD_MASK;
+	index_set_fingerprint(index_slot(&store->index, ref), message->fingerprint);
 	entry = store_entry(store, ref);
 	entry->is_new = entry->is_pinned = true;
 	entry->taken = message->large;
@@ -409,7 +411,7 @@ txn_note(struct store_txn *txn, const struct store_txn_record *place, struct sto
 
 	entry->in_flight++;
 	if (place->type == RECORD_MESSAGE) {
-		slot->message_lsn = change->lsn;
+		slot->message_lsn = change->lsn & INDEX_WORD_MASK;
 		slot->message_size = change->size & INDEX_SIZE_MASK;
 		if (entry->taken != NULL)
 			large_taken(entry->taken);

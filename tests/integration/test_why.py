@@ -35,6 +35,8 @@ def test_why__deferred_mail__by_id_address_domain_and_site(make_ostler):
     out = ostler.tool("why", site).stdout
     assert "nothing waits for this site" in out and "1 message for it, 0 on hold" in out
     assert "1 message for it" in ostler.tool("why", "one.test", "--full").stdout
+    # The host alone will do.
+    assert "1 message for it, 0 on hold" in ostler.tool("why", "127.0.0.1", "--full").stdout
     ostler.tool("hold", queue_id)
     assert "it is on hold until" in ostler.tool("why", queue_id).stdout
     assert ostler.tool("why", "b@one.test", check=False).returncode == 66
