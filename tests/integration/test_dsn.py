@@ -2,10 +2,11 @@
 import email
 import email.policy
 import smtplib
+import subprocess
 import time
 
 import pytest
-from conftest import wait_for
+from conftest import BUILD, wait_for
 from flufl.bounce import all_failures
 from peer import Peer
 
@@ -202,3 +203,39 @@ def test_report__success_and_verify__both_parsers_agree(make_ostler, sink):
     assert recipient["Remote-MTA"] == "dns; 127.0.0.1" and recipient["Diagnostic-Code"].startswith("smtp; 250")
     assert original.get_content_type() == "text/rfc822-headers" and "body" not in original.as_string()
     assert all_failures(email.message_from_bytes(content)) == (set(), set())
+
+
+# rules: N60 N61 N62
+@pytest.mark.parametrize("options, mail, rcpt", [
+    (["-N", "success,delay", "-R", "hdrs", "-V", "id+1"], " RET=HDRS ENVID=id+2B1", " NOTIFY=SUCCESS,DELAY"),
+    (["-N", "never"], "", " NOTIFY=NEVER"),
+    (["-R", "full"], " RET=FULL", ""),
+    ([], "", ""),
+])
+def test_sendmail__dsn_options__reach_the_next_hop(make_ostler, make_peer, options, mail, rcpt):
+    peer = make_peer("PIPELINING", "DSN")
+    ostler = make_ostler(f"[127.0.0.1]:{peer.port}")
+    done = subprocess.run([BUILD / "sendmail", "-C", ostler.etc, "-f", "s@client.test", *options, "a@dest.test"],
+                          input="Subject: s\n\nbody\n", text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: peer.messages, what="mail")
+    commands = [line for _, line in peer.commands]
+    assert f"MAIL FROM:<s@client.test>{mail}" in commands and f"RCPT TO:<a@dest.test>{rcpt}" in commands
+
+
+# rules: N44
+@pytest.mark.parametrize("options, settings, kind", [
+    ([], {}, "message/rfc822"),
+    (["RET=HDRS"], {}, "text/rfc822-headers"),
+    (["RET=FULL"], {"bounce_size_limit": "100"}, "text/rfc822-headers"),
+])
+def test_report__ret_and_bounce_size_limit__decide_what_comes_back(make_ostler, sink, options, settings, kind):
+    sink.rcpt_replies["a@dest.test"] = ["550 5.1.1 no"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", settings)
+    with smtplib.SMTP("127.0.0.1", ostler.port) as client:
+        client.sendmail("s@client.test", ["a@dest.test"], "Subject: s\r\n\r\nbody\r\n" * 10, mail_options=options)
+    wait_for(lambda: reports(sink), what="report")
+    parsed = email.message_from_bytes(reports(sink)[0][2])
+    original = parsed.get_payload()[2]
+    assert original.get_content_type() == kind and ("body" in original.as_string()) == (kind == "message/rfc822")
+    assert all_failures(parsed) == (set(), {b"a@dest.test"})
