@@ -1,6 +1,9 @@
 /* transcript.c - see transcript.h */
 #include "message/transcript.h"
 
+/* What is dropped of a full one: room for a line at least. */
+enum { DROP_LINES = 20, DROP_BYTES = 2048 };
+
 void
 transcript_init(struct transcript *transcript, bool is_kept)
 {
@@ -38,27 +41,33 @@ put_printable(struct buf *out, struct slice text)
 			out->ptr[i] = '?';
 }
 
+/* Some lines at a time, so that a session of thousands moves its bytes seldom. */
 static void
 make_room(struct transcript *transcript, size_t needed)
 {
-	while (transcript->line_count == TRANSCRIPT_LINES_MAX ||
-		transcript->lines.len + needed > TRANSCRIPT_BYTES_MAX) {
-		size_t first = slice_find(buf_slice(&transcript->lines), '\n') + 1;
+	struct slice rest = buf_slice(&transcript->lines);
 
-		buf_consume(&transcript->lines, first);
+	if (transcript->line_count < TRANSCRIPT_LINES_MAX &&
+		transcript->lines.len + needed <= TRANSCRIPT_BYTES_MAX)
+		return;
+	while (transcript->line_count > TRANSCRIPT_LINES_MAX - DROP_LINES ||
+		rest.len > TRANSCRIPT_BYTES_MAX - DROP_BYTES) {
+		rest = slice_from(rest, slice_find(rest, '\n') + 1);
 		transcript->line_count--;
 		transcript->dropped++;
 	}
+	buf_consume(&transcript->lines, transcript->lines.len - rest.len);
 }
 
 void
 transcript_put(struct transcript *transcript, const char *who, struct slice text)
 {
-	size_t shown = shown_length(text);
-	size_t limit = shown < TRANSCRIPT_LINE_MAX ? shown : TRANSCRIPT_LINE_MAX;
+	size_t shown, limit;
 
 	if (!transcript->is_kept)
 		return;
+	shown = shown_length(text);
+	limit = shown < TRANSCRIPT_LINE_MAX ? shown : TRANSCRIPT_LINE_MAX;
 	make_room(transcript, TRANSCRIPT_LINE_MAX + 16);
 	buf_add_str(&transcript->lines, who);
 	put_printable(&transcript->lines, slice_head(text, limit));
