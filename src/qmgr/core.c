@@ -494,6 +494,7 @@ core_step(struct core *core, struct instant now)
 	core->queue_is_full = is_at_queue_limit(core);
 	lease_step(core);
 	intake_step(core);
+	postmaster_step(core);
 	ended_step(core);
 	snapshot_step(core);
 	if (core_may_deliver(core) && !core->is_stopping)

@@ -309,6 +309,7 @@ struct postmaster {
 	uint64_t held_back;  /* since the last one */
 	bool said;           /* that any are */
 	LIST_HEAD(, postmaster_mail) mails;
+	struct buf waiting;  /* a frame that found no room, or empty */
 };
 
 struct core {
@@ -436,6 +437,7 @@ void intake_ids_came(struct core *core);
 
 /* postmaster.c */
 void postmaster_frame(struct peer *peer, const struct ipc_notice *notice);
+void postmaster_step(struct core *core); /* what found no room is sent when there is some */
 void postmaster_free(struct core *core);
 
 /* import_key.c */

@@ -4,8 +4,8 @@
  * A role tells of a session; here it becomes a mail to error_notice_recipient, whose own failure is
  * reported to nobody. Trouble must never become a storm: one notice a minute for the same peer and
  * the same classes, POSTMASTER_BURST at once and one a minute in all. What is not sent is counted
- * and said in the next one. A notice is no mail that anybody was promised: without room, a queue ID
- * or a recipient it is one of those that were not sent.
+ * and said in the next one. A notice is no mail that anybody was promised: one that finds no room
+ * waits for some in memory, and all others meanwhile are of those that were not sent.
  */
 #include "qmgr/core_priv.h"
 
@@ -48,6 +48,7 @@ postmaster_free(struct core *core)
 
 	while ((mail = LIST_FIRST(&core->postmaster.mails)) != NULL)
 		mail_free(mail);
+	buf_done(&core->postmaster.waiting);
 }
 
 /* --- not too many ----------------------------------------------------------------------------- */
@@ -195,15 +196,16 @@ store_mail(struct postmaster_mail *mail)
 	return store_txn_commit(&txn, mail_settled, mail);
 }
 
-/* False: it could not be. */
-static bool
+/* ERR_AGAIN: there is no room, or no queue ID, for now; others: it will never be. */
+static enum err
 mail_send(struct core *core, const struct ipc_notice *about)
 {
 	struct postmaster_mail *mail;
 	uint64_t id;
+	enum err err;
 
 	if (core->is_stopping || !core_accepts(core) || !intake_own_ids(core, 1, &id))
-		return false;
+		return ERR_AGAIN;
 	mail = MEM_NEW(struct postmaster_mail);
 	mail->core = core;
 	mail->id = id;
@@ -212,10 +214,48 @@ mail_send(struct core *core, const struct ipc_notice *about)
 	buf_init(&mail->recipients, 0);
 	buf_init(&mail->content, 0);
 	LIST_INSERT_HEAD(&core->postmaster.mails, mail, link);
-	if (fill_mail(mail, about) == ERR_OK && store_mail(mail) == ERR_OK)
-		return true;
-	mail_free(mail);
-	return false;
+	err = fill_mail(mail, about);
+	if (err == ERR_OK)
+		err = store_mail(mail);
+	if (err != ERR_OK) {
+		mail_free(mail);
+		return err == ERR_NOSPACE ? ERR_AGAIN : err;
+	}
+	core->postmaster.held_back = 0;
+	core->postmaster.said = false;
+	return ERR_OK;
+}
+
+/* The first one that finds no room is sent when there is some: it may tell of just that. */
+static void
+send_or_keep(struct core *core, const struct ipc_notice *notice)
+{
+	struct buf *waiting = &core->postmaster.waiting;
+	enum err err = mail_send(core, notice);
+
+	if (err == ERR_AGAIN && waiting->len == 0)
+		ipc_encode(waiting, IPC_TYPE_notice, false, notice);
+	else if (err != ERR_OK)
+		hold_back(core, 1, notice->peer);
+}
+
+void
+postmaster_step(struct core *core)
+{
+	struct buf *waiting = &core->postmaster.waiting;
+	struct ipc_notice notice;
+	enum err err;
+
+	if (waiting->len == 0 || core->is_stopping || !core_accepts(core))
+		return;
+	CHECK(ipc_decode(IPC_TYPE_notice, slice_from(buf_slice(waiting), IPC_HEADER_SIZE),
+		      &notice) == ERR_OK);
+	err = mail_send(core, &notice);
+	if (err == ERR_AGAIN)
+		return;
+	if (err != ERR_OK)
+		hold_back(core, 1, notice.peer);
+	buf_clear(waiting);
 }
 
 /* --- frames ----------------------------------------------------------------------------------- */
@@ -243,10 +283,8 @@ postmaster_frame(struct peer *peer, const struct ipc_notice *notice)
 	hold_back(core, notice->kept, notice->peer);
 	if ((notice->classes & wanted) == 0)
 		return;
-	if (!take_turn(core, key_of(notice)) || !mail_send(core, notice)) {
+	if (take_turn(core, key_of(notice)))
+		send_or_keep(core, notice);
+	else
 		hold_back(core, 1, notice->peer);
-		return;
-	}
-	core->postmaster.held_back = 0;
-	core->postmaster.said = false;
 }

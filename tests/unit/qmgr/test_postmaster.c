@@ -85,6 +85,26 @@ test_flood__from_everywhere__at_most_eighty_in_an_hour(void **state)
 	assert_in_range(bench_logged(bench, "is held back"), 1, 80);
 }
 
+/* What tells of a lack of room can be stored only when there is room again. */
+static void
+test_no_room__the_first_one_waits_for_some__others_are_counted(void **state)
+{
+	static const char *const tight[] = { "notify_classes=resource", "queue_minfree=1000000",
+		"error_notice_recipient=ok-errors@d.test", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, tight);
+	core_disk_free(bench->core, 0);
+	say(bench, "a[192.0.2.1]", CONFIG_NOTIFY_RESOURCE, 0);
+	say(bench, "b[192.0.2.2]", CONFIG_NOTIFY_RESOURCE, 0);
+	assert_int_equal(sent(bench), 0);
+	assert_int_equal(bench_logged(bench, "is held back"), 1);
+	core_disk_free(bench->core, UINT64_C(1) << 40);
+	bench_pass(bench, 1);
+	assert_int_equal(sent(bench), 1);
+	assert_int_equal(bench_logged(bench, "errors in a session with a[192.0.2.1]"), 1);
+}
+
 /* A role that is taken over cannot have anything sent that a role could not say. */
 static void
 test_frame__out_of_bounds__is_a_bad_peer(void **state)
@@ -112,6 +132,9 @@ main(void)
 			bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_flood__from_everywhere__at_most_eighty_in_an_hour, bench_setup,
+			bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_no_room__the_first_one_waits_for_some__others_are_counted, bench_setup,
 			bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_frame__out_of_bounds__is_a_bad_peer, bench_setup, bench_teardown),

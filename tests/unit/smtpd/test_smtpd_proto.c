@@ -535,6 +535,7 @@ test_intake_is_refused__said_at_mail(void **state)
 	buf_clear(&world->proto.out);
 	(void)say(world, "MAIL FROM:<>\r\n");
 	expect(world, "452 4.3.1 Insufficient system storage\r\n");
+	assert_int_equal(world->proto.troubles, CONFIG_NOTIFY_RESOURCE);
 	world->intake_state = IPC_INTAKE_TEMPORARY;
 	buf_clear(&world->proto.out);
 	(void)say(world, "MAIL FROM:<>\r\n");
