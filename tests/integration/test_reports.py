@@ -54,7 +54,7 @@ def test_reports__failure_without_notify_failure__nobody_is_told(ostler, sink):
     assert sink.messages == [] and ostler.queue() == []
 
 
-# rules: D45 D47 N13 B11 B12 T25
+# rules: D45 D47 N13 B11 B12 T25 R34 T26
 def test_reports__mail_waits_longer_than_delay_warning_time__one_warning(make_ostler, sink):
     sink.rcpt_replies["a@dest.test"] = ["450 4.2.0 not yet"] * 4 + ["250 ok"]
     ostler = make_ostler(f"[127.0.0.1]:{sink.port}",
@@ -100,6 +100,33 @@ def test_reports__class_bounce__postmaster_gets_the_header(make_ostler, sink):
     assert parsed["Auto-Submitted"] == "auto-generated"
     assert parsed.get_payload()[2].get_content_type() == "text/rfc822-headers"
     assert ": postmaster non-delivery notification: " in ostler.log()
+
+
+# rules: N25 N27 T66
+def test_reports__class_delay__delay_notice_recipient_gets_the_header(make_ostler, sink):
+    sink.rcpt_replies["a@dest.test"] = ["450 4.2.0 not yet"] * 4 + ["250 ok"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", dict(
+        FAST_RETRY, delay_warning_time="2s", notify_classes="delay", delay_notice_recipient="late@dest.test",
+        bounce_notice_recipient="no@dest.test", error_notice_recipient="no@dest.test"))
+    ostler.send("a@dest.test")
+    wait_for(lambda: len(sink.messages) == 3, seconds=30, what="warning, copy, mail")
+    copy = next(m for m in sink.messages if m[1] == ["late@dest.test"])
+    assert copy[0] == "double-bounce@ostler.test"
+    parsed, _, (recipient,) = fields_of(copy[2])
+    assert parsed["Subject"] == "Postmaster Warning: Delayed Mail" and recipient["Action"] == "delayed"
+    assert parsed["Auto-Submitted"] == "auto-generated"
+    assert parsed.get_payload()[2].get_content_type() == "text/rfc822-headers"
+    assert ": postmaster delay notification: " in ostler.log()
+
+
+# rules: R34 T26
+def test_reports__delay_is_over__confirmed_only_if_that_is_wanted(make_ostler, sink):
+    sink.rcpt_replies["a@dest.test"] = ["450 4.2.0 not yet"] * 4 + ["250 ok"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", dict(FAST_RETRY, delay_warning_time="2s"))
+    ostler.send("a@dest.test")
+    wait_for(lambda: len(sink.messages) == 2, seconds=30, what="warning and mail")
+    time.sleep(0.5)
+    assert len(reports(sink)) == 1 and ostler.queue() == []
 
 
 # rules: T70 T71 N39
