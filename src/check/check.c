@@ -15,6 +15,7 @@
 #include "base/num.h"
 #include "base/rand.h"
 #include "store/disk_file.h"
+#include "store/file_system.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -284,9 +285,10 @@ check_open_store(struct check *check)
 		.reads_all = true };
 	struct settings *settings = check->cli->settings;
 	char *action = cli_value(check->cli, PARAM_DAMAGED_STATE_ACTION);
+	char *recycle = cli_value(check->cli, PARAM_JOURNAL_RECYCLE);
 	struct fault fault;
 
-	if (action == NULL
+	if (action == NULL || recycle == NULL
 		|| settings_number(settings, PARAM_JOURNAL_SEGMENT_SIZE, &options.segment_size,
 			   &fault)
 			   < 0
@@ -294,10 +296,15 @@ check_open_store(struct check *check)
 		|| settings_number(settings, PARAM_JOURNAL_SIZE_MIN, &options.size_min, &fault)
 			   < 0) {
 		mem_free(action);
+		mem_free(recycle);
 		return cli_complain(check->cli, EX_CONFIG, "the journal's parameters are bad");
 	}
 	options.hold_doubtful = strcmp(action, "hold") == 0;
+	options.appends = strcmp(recycle, "no") == 0
+			  || (strcmp(recycle, "auto") == 0
+				  && file_system_copies(check->journal_fd) != NULL);
 	mem_free(action);
+	mem_free(recycle);
 	rand_bytes(options.uuid, sizeof(options.uuid));
 	check->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	check->file = disk_file_new(

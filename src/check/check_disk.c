@@ -102,6 +102,7 @@ check_disk_takes(struct check_disk *disk, struct disk_op *op)
 		if (!disk->writes)
 			check_disk_write(disk, op);
 		return !disk->writes;
+	case DISK_SPACE:
 	case DISK_LIST:
 	case DISK_FILE_READ:
 		return false;

@@ -13,6 +13,16 @@ enum { CACHE_MAX = 64 * 1024 * 1024 };
 
 /* --- start and end ---------------------------------------------------------------------------- */
 
+/* Whether segments of the journal are appended and removed. */
+static bool
+appends(const struct core *core)
+{
+	enum { AUTO, YES, NO };
+	unsigned recycle = config_enum(core->config, NULL, PARAM_JOURNAL_RECYCLE);
+
+	return recycle == NO || (recycle == AUTO && core->options.copies_on_write);
+}
+
 static void
 store_opened(void *ctx, enum err err, const struct fault *fault)
 {
@@ -28,6 +38,11 @@ store_opened(void *ctx, enum err err, const struct fault *fault)
 		copy_open(core);
 		clock_watch_opened(core);
 		intake_open(core);
+		if (appends(core))
+			log_event(core->log, EV_qmgr_journal_appends,
+				LOG_Z(config_bool(core->config, NULL, PARAM_JOURNAL_SCRUB)
+						? "; journal_scrub has no effect"
+						: ""));
 		core_mark(core);
 	}
 	core->options.out->opened(core->options.ctx, err, fault);
@@ -75,6 +90,7 @@ open_store(struct core *core)
 		.size_min = config_int(config, NULL, PARAM_JOURNAL_SIZE_MIN),
 		.scrub_interval_s = config_time_s(config, NULL, PARAM_JOURNAL_CHECK_INTERVAL),
 		.zeroes_freed = config_bool(config, NULL, PARAM_JOURNAL_SCRUB),
+		.appends = appends(core),
 		.hold_doubtful = config_enum(config, NULL, PARAM_DAMAGED_STATE_ACTION) == 1,
 		.cache_max = CACHE_MAX,
 		.epoch = core->epoch,

@@ -147,6 +147,7 @@ struct core_options {
 	void *ctx;
 	uint64_t seed;            /* random numbers: jitter, epochs */
 	struct core_origin origin;
+	bool copies_on_write; /* the queue's file system does (store/file_system.h) */
 	uint8_t secret[MAC_KEY_SIZE]; /* of lease tokens: the former one had the same */
 	uint32_t survivors;       /* workers of the former one that will send inventories */
 	unsigned planted;         /* enum core_plant */

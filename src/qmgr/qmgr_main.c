@@ -13,6 +13,7 @@
 #include "base/rand.h"
 #include "qmgr/core.h"
 #include "store/disk_file.h"
+#include "store/file_system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -645,6 +646,8 @@ qmgr_main(struct role *role)
 		.ctx = qmgr,
 		.seed = rand_seed(),
 		.origin = find_origin(role),
+		.copies_on_write =
+			file_system_copies(role->directories[ROLE_DIR_JOURNAL]) != NULL,
 		.survivors = role->peers_expected,
 	};
 

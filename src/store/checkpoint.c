@@ -279,6 +279,7 @@ checkpoint_written(void *ctx, struct disk_op *op)
 	}
 	checkpoint->offset += op->bytes.len;
 	checkpoint->written += op->bytes.len;
+	journal_spend(store->journal, op->bytes.len);
 	checkpoint->block++;
 	if (checkpoint->cursor == 0)
 		checkpoint_submit(
@@ -334,7 +335,7 @@ checkpoint_may_begin(const struct store *store)
 
 	return store->phase == STORE_COMPLETE && !checkpoint->is_writing && !checkpoint->is_busy
 	       && !checkpoint->is_wrong && store->now.mono.ns >= checkpoint->next.ns
-	       && journal_state(store->journal) == JOURNAL_OPEN
+	       && journal_state(store->journal) == JOURNAL_OPEN && journal_has_room(store->journal)
 	       && journal_durable(store->journal) > checkpoint->last_lsn;
 }
 

@@ -100,8 +100,9 @@ clean_pays(const struct store *store)
 	if (store->clean.place.base < store->clean.below)
 		return true;
 	journal_space(store->journal, &space);
+	/* Where segments are appended free ones cost nothing, so that there always are some. */
 	if (space.file_bytes + segment > space.target_bytes
-		&& space.free_segments < space.wanted_segments)
+		&& (space.free_segments < space.wanted_segments || space.appends))
 		return true;
 	return space.used_bytes
 	       > space.target_bytes / JOURNAL_GROW_PERCENT * JOURNAL_SHRINK_PERCENT + 2 * segment;
@@ -579,7 +580,8 @@ clean_begin(struct store *store)
 	if (clean->reading > 0)
 		return; /* what a scrub rescues does not belong to a pass */
 	if (!journal_oldest(store->journal, &clean->place) || clean->place.live == 0
-		|| !clean_pays(store))
+		|| !clean_pays(store)
+		|| !journal_can_copy(store->journal, clean->place.file_size))
 		return;
 	journal_hold(store->journal, clean->place.base); /* it stays until the pass ends */
 	clean->phase = CLEAN_READING;

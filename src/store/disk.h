@@ -24,13 +24,16 @@
 
 enum disk_op_kind {
 	DISK_LIST,    /* out: list = u32 slot, u64 size of each segment file, as base/wire */
-	DISK_PREPARE, /* make slot a zeroed file of `length` bytes; file and directory are synced */
+	/* make slot a zeroed file of `length` bytes (0: an empty one); file and directory are
+	 * synced */
+	DISK_PREPARE,
 	/* slot is zeroed in place, its first block last and on its own; then as after PREPARE */
 	DISK_ZERO,
-	DISK_WRITE,   /* bytes at offset of slot; then fdatasync if `flush` */
+	DISK_WRITE,   /* bytes at offset of slot, which may grow; then fdatasync if `flush` */
 	DISK_READ,    /* out: list = `length` bytes from offset (fewer at the end of the file) */
 	DISK_SYNC,    /* fsync slot: what the page cache holds becomes stable or the op fails */
 	DISK_REMOVE,  /* unlink slot and sync the directory */
+	DISK_SPACE,   /* out: length = bytes that are free for the journal's files */
 	/* keep bytes as corrupt/NAME, whole and synced; an existing file of that name stays */
 	DISK_SAVE,
 	DISK_RETIRE, /* rename slot to bad-SLOT, which no recovery reads, and sync the directory */

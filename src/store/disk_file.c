@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -567,6 +568,17 @@ disk_file_remove(struct disk_file *file, struct disk_op *op)
 }
 
 static void
+disk_file_space(struct disk_file *file, struct disk_op *op)
+{
+	struct statvfs st;
+
+	if (fstatvfs(file->journal_dir, &st) != 0)
+		disk_op_fail(op, errno);
+	else
+		op->length = (uint64_t)st.f_bavail * st.f_frsize;
+}
+
+static void
 disk_file_retire(struct disk_file *file, struct disk_op *op)
 {
 	char name[DISK_FILE_NAME], retired[DISK_FILE_NAME + 4];
@@ -773,6 +785,9 @@ disk_file_run(struct disk_file *file, struct disk_op *op)
 		break;
 	case DISK_SAVE:
 		disk_file_save(file, op);
+		break;
+	case DISK_SPACE:
+		disk_file_space(file, op);
 		break;
 	case DISK_RETIRE:
 		disk_file_retire(file, op);

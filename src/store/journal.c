@@ -50,6 +50,7 @@ journal_free(struct journal *journal)
 	if (journal == NULL)
 		return;
 	CHECK(!journal->writing && !journal->preparing && !journal->dropping);
+	CHECK(!journal->room.is_looking);
 	journal_writer_abandon(journal);
 	while (journal->bytes_count > 0)
 		buf_done(&journal->bytes[--journal->bytes_count]);
@@ -127,6 +128,8 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 		bytes += record_size(records[i].payload.len);
 	if (bytes > journal_append_max(journal) || bytes > journal->options.segment_size / 2)
 		return ERR_LIMIT;
+	if (!journal_room_permits(journal, class, bytes))
+		return ERR_NOSPACE;
 	item = journal_writer_open_item(journal, bytes, count, class);
 	if (item == NULL)
 		return ERR_NOSPACE;
@@ -154,6 +157,12 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 		STAILQ_INSERT_TAIL(&item->txns, txn, link);
 	}
 	return ERR_OK;
+}
+
+bool
+journal_zeroes(const struct journal *journal)
+{
+	return journal->options.zeroes_freed && !journal->options.appends;
 }
 
 size_t
@@ -414,13 +423,13 @@ struct mono
 journal_due(const struct journal *journal)
 {
 	const struct journal_item *item = TAILQ_FIRST(&journal->items);
-	uint64_t due = UINT64_MAX;
+	uint64_t due = journal_room_due_ns(journal);
 
 	if (journal->writing || journal->state == JOURNAL_CLOSED
 		|| journal->state == JOURNAL_RECOVERING)
 		return (struct mono){ UINT64_MAX };
 	if ((journal->state == JOURNAL_FAULTED || journal->retry_at.ns > 0) && !journal->preparing)
-		due = item != NULL ? 0 : journal->retry_at.ns;
+		due = item != NULL ? 0 : journal_min_ns(due, journal->retry_at.ns);
 	if (journal->state != JOURNAL_OPEN)
 		return (struct mono){ due };
 	if (item != NULL && !item->open)
@@ -517,6 +526,7 @@ journal_is_idle(const struct journal *journal)
 	if (journal->is_stopping && journal->state == JOURNAL_OPEN && !journal->proven)
 		return false;
 	return !journal->writing && !journal->preparing && !journal->dropping
+		&& !journal->room.is_looking
 		&& (item == NULL || (item->open && item->count == 0));
 }
 

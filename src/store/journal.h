@@ -105,6 +105,9 @@ struct journal_options {
 	uint64_t size_min;     /* the log may be as large without anything living in it */
 	uint64_t epoch;        /* random, of this start */
 	bool zeroes_freed;     /* segments are zeroed before they are used again */
+	/* Segment files grow as they are written and are removed when they are out of force, the
+	 * reserve is free space: for file systems that copy on write. Nothing is zeroed then. */
+	bool appends;
 	uint8_t uuid[RECORD_UUID_SIZE]; /* for a journal that does not exist yet */
 	const struct journal_callbacks *callbacks;
 	void *ctx;
@@ -144,6 +147,7 @@ enum journal_plant {
 	JOURNAL_PLANT_BARE_FREEZE = 33554432, /* snapshot: nothing is flushed behind the freeze */
 	JOURNAL_PLANT_FAR_TAIL = 67108864, /* store: a BRIEF names a place in an older segment */
 	JOURNAL_PLANT_MOVE_BRIEF = 134217728, /* store: a BRIEF is copied as it stands */
+	JOURNAL_PLANT_NO_RESERVE = 1073741824, /* appended segments: free space is not looked at */
 };
 
 struct journal_space {
@@ -155,6 +159,7 @@ struct journal_space {
 	uint64_t room_bytes;      /* that new mail can take before it needs another free segment */
 	uint32_t wanted_segments; /* free ones */
 	bool is_short; /* a new file was tried, and the disk does not give it */
+	bool appends;  /* files are as long as what was written into them */
 	bool accepts_mail;
 };
 
@@ -180,7 +185,9 @@ struct journal_place {
 	uint32_t slot;
 	uint64_t base, end; /* its batches lie between base + RECORD_BLOCK and end */
 	uint64_t size;      /* as its header says */
-	uint64_t file_size; /* what was left of its file when the journal was opened may be less */
+	/* What was left of its file when the journal was opened may be less; so may one be that is
+	 * appended to. */
+	uint64_t file_size;
 	uint64_t live;
 };
 
@@ -300,6 +307,12 @@ const uint8_t *journal_uuid(const struct journal *journal);
 void journal_stats(const struct journal *journal, struct journal_stats *ret_stats);
 uint64_t journal_wall_us(const struct journal *journal); /* latest wall time in the log */
 void journal_space(const struct journal *journal, struct journal_space *ret_space);
+/* Whether the file system has room for more than the reserve, as far as that is free space. */
+bool journal_has_room(const struct journal *journal);
+/* Whether there is room to copy a segment of so many bytes. */
+bool journal_can_copy(const struct journal *journal, uint64_t bytes);
+/* Somebody else of the store writes so many bytes to the same file system. */
+void journal_spend(struct journal *journal, uint64_t bytes);
 
 /* A clean stop: the last batch is proven durable at once, and the journal is not idle before. */
 void journal_stop(struct journal *journal);

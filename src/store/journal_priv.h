@@ -14,7 +14,7 @@ struct journal_segment {
 	uint64_t sequence;
 	uint64_t base;
 	uint64_t size;
-	uint64_t file_size; /* less: a crash amid its removal has left it short */
+	uint64_t file_size; /* less: appended, or a crash amid its removal has left it short */
 	uint64_t end; /* LSN up to which batches are planned or, when closed, count */
 	uint64_t live; /* holds */
 	uint64_t begun_us; /* wall time of its first batch; 0: not known */
@@ -121,6 +121,16 @@ struct journal_recovery {
 	uint32_t orphan_slot;
 };
 
+/* Free space, if that is the reserve (journal_room.c). */
+struct journal_room {
+	struct disk_op op;
+	bool is_looking;
+	bool is_known;
+	bool is_stale;	      /* something was written since it was looked at */
+	uint64_t free_bytes;
+	struct mono next; /* not looked at before */
+};
+
 enum { JOURNAL_SLOTS_FREE = 64 };
 enum { JOURNAL_BYTES_KEPT = 2 }; /* one is being written, one gathers */
 
@@ -140,9 +150,11 @@ struct journal {
 	bool writing;
 	struct disk_op prepare_op;
 	bool preparing;
+	enum journal_fate prepare_fate; /* of the file, when it is zeroed */
 	struct disk_op drop_op;
 	bool dropping;
 	struct disk_op read_op; /* recovery */
+	struct journal_room room;
 	struct journal_recovery recovery;
 	uint8_t uuid[RECORD_UUID_SIZE];
 	uint64_t durable;
@@ -248,9 +260,19 @@ uint32_t journal_reserve(const struct journal *journal, enum journal_class class
 void journal_space_step(struct journal *journal);
 void journal_prepare(struct journal *journal);
 
+/* journal_room.c */
+/* At most so many of `count` segments have room. */
+uint32_t journal_room_cap(const struct journal *journal, uint32_t count);
+/* Whether a class may write so many bytes more. */
+bool journal_room_permits(const struct journal *journal, enum journal_class class, size_t bytes);
+void journal_room_step(struct journal *journal);
+uint64_t journal_room_due_ns(const struct journal *journal);
+
 /* journal.c */
 bool journal_plant_is_on(const struct journal *journal, enum journal_plant plant);
 void journal_notice(struct journal *journal, const char *format, ...) FORMAT_PRINTF(2, 3);
+/* Whether files are zeroed; those that are appended to would keep the old bytes elsewhere. */
+bool journal_zeroes(const struct journal *journal);
 /* It replaces what is known from the same segment or an older one. */
 void journal_node_remember(
 	struct journal *journal, struct slice key, struct slice value, uint64_t sequence);

@@ -66,8 +66,12 @@ journal_rebuild_one(struct journal *journal, struct journal_found *found)
 	uint64_t base = found->begin.lsn - found->begin_offset, size = found->file_size;
 	const struct journal_found *before = journal_rebuild_neighbour(journal, base, false);
 	const struct journal_found *behind = journal_rebuild_neighbour(journal, base, true);
-	uint64_t sequence = journal_rebuild_sequence(before, behind, base, size);
+	uint64_t sequence;
 
+	/* A file that was appended to is as long as what lies in it. */
+	if (journal->options.appends && size < journal->options.segment_size)
+		size = journal->options.segment_size;
+	sequence = journal_rebuild_sequence(before, behind, base, size);
 	if (sequence == 0)
 		return false;
 	found->header = (struct segment_header) { .sequence = sequence,

@@ -124,7 +124,9 @@ journal_recovery_orphan_at(struct journal *journal, struct journal_found *found,
 	}
 	if (batch.lsn > recovery->orphan_lsn && batch.lsn % RECORD_BLOCK == 0) {
 		recovery->orphan_lsn = batch.lsn;
-		recovery->orphan_end = batch.lsn - block * RECORD_BLOCK + found->file_size;
+		recovery->orphan_end = batch.lsn - block * RECORD_BLOCK
+				       + num_max_u64(found->file_size,
+					       journal->options.segment_size);
 		recovery->orphan_slot = found->slot;
 	}
 	return true;

@@ -4,7 +4,8 @@
  * The log may grow at ease up to JOURNAL_GROW_PERCENT of the live bytes, so that cleaning copies
  * little; beyond that only as far as the reserve needs it. Files that are spare while the log is
  * larger than
- * JOURNAL_SHRINK_PERCENT are removed.
+ * JOURNAL_SHRINK_PERCENT are removed. Where segments are appended a spare is an empty file, and
+ * counts only as far as the file system has room (journal_room.c).
  */
 #include "base/check.h"
 #include "base/mem.h"
@@ -90,7 +91,7 @@ journal_spare_add(
 	spare->slot = slot;
 	spare->size = journal->options.segment_size;
 	spare->fate = fate;
-	spare->has_old = fate == JOURNAL_FATE_REUSE && journal->options.zeroes_freed;
+	spare->has_old = fate == JOURNAL_FATE_REUSE && journal_zeroes(journal);
 	spare->first_needed = first_needed;
 	TAILQ_INSERT_TAIL(&journal->spares, spare, link);
 }
@@ -99,14 +100,16 @@ void
 journal_spare_free(
 	struct journal *journal, uint32_t slot, uint64_t first_needed, uint64_t file_size)
 {
-	bool fits = file_size == journal->options.segment_size;
+	bool fits = file_size
+		    == (journal->options.appends ? 0 : journal->options.segment_size);
 	struct journal_spare *spare;
 
 	journal_spare_add(
 		journal, slot, first_needed, fits ? JOURNAL_FATE_REUSE : JOURNAL_FATE_REMOVE);
 	spare = TAILQ_LAST(&journal->spares, journal_spares);
 	spare->size = file_size;
-	spare->has_old = journal->options.zeroes_freed;
+	spare->is_blank = fits && file_size == 0;
+	spare->has_old = journal_zeroes(journal);
 }
 
 static bool
@@ -142,7 +145,7 @@ journal_spare_count(const struct journal *journal)
 
 	TAILQ_FOREACH(spare, &journal->spares, link)
 	count += journal_spare_is_ready(journal, spare);
-	return count;
+	return journal_room_cap(journal, count);
 }
 
 /* How many files there may be. */
@@ -176,7 +179,11 @@ journal_reserve(const struct journal *journal, enum journal_class class)
 struct journal_spare *
 journal_spare_for(const struct journal *journal, enum journal_class class)
 {
-	if (journal_spare_count(journal) <= journal_reserve(journal, class))
+	/* Where segments are appended results and copies need no whole one: journal_room_permits().
+	 */
+	bool is_any = journal->options.appends && class != JOURNAL_NEW_MAIL;
+
+	if (!is_any && journal_spare_count(journal) <= journal_reserve(journal, class))
 		return NULL;
 	return journal_spare_ready(journal);
 }
@@ -221,21 +228,22 @@ journal_space(const struct journal *journal, struct journal_space *ret_space)
 	uint64_t more = journal_files_max(journal), coming;
 	const struct journal_spare *spare;
 
-	coming = journal->preparing && journal->prepare_op.length == size; /* not one that goes */
+	coming = journal->preparing && journal->prepare_fate == JOURNAL_FATE_REUSE;
 	more = more > files ? more - files : 0;
 	TAILQ_FOREACH(spare, &journal->spares, link)
 	coming += spare->fate == JOURNAL_FATE_REUSE;
 	*ret_space = (struct journal_space) {
 		.used_bytes = journal->table_count * size,
-		.file_bytes = files * size,
+		.file_bytes = (journal->options.appends ? journal->table_count : files) * size,
 		.target_bytes = journal_percent_of_live(journal, JOURNAL_GROW_PERCENT),
 		.max_bytes = journal->options.size_max,
 		.free_segments = journal_spare_count(journal),
 		.room_bytes = journal_room(journal),
 		.wanted_segments = journal_spares_wanted(journal),
-		.is_short = journal->prepare_retry_ns > 0,
+		.is_short = journal->prepare_retry_ns > 0 || !journal_has_room(journal),
+		.appends = journal->options.appends,
 	};
-	ret_space->accepts_mail = journal->state == JOURNAL_OPEN
+	ret_space->accepts_mail = journal->state == JOURNAL_OPEN && journal_has_room(journal)
 				  && coming + more > journal_reserve(journal, JOURNAL_NEW_MAIL);
 }
 
@@ -276,7 +284,7 @@ journal_prepare_done(void *ctx, struct disk_op *op)
 	journal->preparing = false;
 	if (op->err < 0 && op->kind == DISK_ZERO) /* it goes; a new one takes its place */
 		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REMOVE);
-	if (op->err == ERR_OK && op->length != journal->options.segment_size) {
+	if (op->err == ERR_OK && journal->prepare_fate != JOURNAL_FATE_REUSE) {
 		/* It was zeroed, to be removed. */
 		journal_spare_add(journal, op->slot, 0, JOURNAL_FATE_REMOVE);
 		return;
@@ -313,8 +321,8 @@ journal_has_time(const struct journal *journal)
 }
 
 static void
-journal_prepare_slot(
-	struct journal *journal, enum disk_op_kind kind, uint32_t slot, uint64_t length)
+journal_prepare_slot(struct journal *journal, enum disk_op_kind kind, uint32_t slot,
+	uint64_t length, enum journal_fate fate)
 {
 	struct disk_op *op = &journal->prepare_op;
 
@@ -325,6 +333,7 @@ journal_prepare_slot(
 		.done = journal_prepare_done,
 		.ctx = journal };
 	journal->preparing = true;
+	journal->prepare_fate = fate;
 	disk_submit(journal->options.disk, op);
 }
 
@@ -339,7 +348,7 @@ journal_zero(struct journal *journal, enum journal_fate fate)
 		break;
 	if (spare == NULL)
 		return false;
-	journal_prepare_slot(journal, DISK_ZERO, spare->slot, spare->size);
+	journal_prepare_slot(journal, DISK_ZERO, spare->slot, spare->size, fate);
 	TAILQ_REMOVE(&journal->spares, spare, link);
 	mem_free(spare);
 	return true;
@@ -354,7 +363,8 @@ journal_prepare(struct journal *journal)
 		return;
 	slot = journal->slots_free_count > 0 ? journal->slots_free[--journal->slots_free_count]
 					     : journal->slot_next++;
-	journal_prepare_slot(journal, DISK_PREPARE, slot, journal->options.segment_size);
+	journal_prepare_slot(journal, DISK_PREPARE, slot,
+		journal->options.appends ? 0 : journal->options.segment_size, JOURNAL_FATE_REUSE);
 }
 
 /*
@@ -462,4 +472,5 @@ journal_space_step(struct journal *journal)
 	journal_drop(journal);
 	if (journal->state == JOURNAL_OPEN)
 		journal_prepare_ahead(journal);
+	journal_room_step(journal);
 }

@@ -184,7 +184,8 @@ journal_segment_begin(struct journal *journal, struct journal_spare *spare, uint
 	segment->slot = spare->slot;
 	segment->sequence = ++journal->sequence;
 	segment->generation = ++journal->generation;
-	segment->size = segment->file_size = journal->options.segment_size;
+	segment->size = journal->options.segment_size;
+	segment->file_size = journal->options.appends ? 0 : segment->size;
 	segment->begun_us = num_max_u64(journal->now.wall.us, journal->wall_us);
 	segment->base = num_max_u64(journal_base_next(journal), num_align_u64(cut, RECORD_BLOCK));
 	segment->is_blank = spare->is_blank;
@@ -373,10 +374,11 @@ journal_transmit(struct journal *journal, struct journal_item *item)
 /*
  * Drops all that is queued, and every segment that holds nothing durable. Their files are removed:
  * those of a retry at once, so that a disk that fails for long does not fill up with them; the
- * first one may be named by a closing batch, and stays until a newer segment is in force.
+ * first one may be named by a closing batch, and stays until a newer segment is in force. Where segments are appended the disk may just
+ * be full: then what is durable in the newest one is as good as ever.
  */
 static void
-journal_cut(struct journal *journal, bool is_retry, struct journal_items *ret_refused)
+journal_cut(struct journal *journal, bool is_retry, bool is_full, struct journal_items *ret_refused)
 {
 	struct journal_segment *segment;
 
@@ -391,7 +393,7 @@ journal_cut(struct journal *journal, bool is_retry, struct journal_items *ret_re
 		TAILQ_LAST(&journal->spares, journal_spares)->needs_open = !is_retry;
 	}
 	segment = journal_newest(journal);
-	segment->suspect = true;
+	segment->suspect |= !is_full;
 	segment->end = journal->durable;
 	journal->sequence = segment->sequence;
 }
@@ -414,7 +416,8 @@ journal_fault(struct journal *journal, const struct disk_op *op)
 			"trying a new segment",
 			op->sys_errno != 0 ? strerrordesc_np(op->sys_errno) : err_meaning(op->err));
 	journal->fault_err = op->err == ERR_NOSPACE ? ERR_NOSPACE : ERR_IO;
-	journal_cut(journal, !first_time, &refused);
+	journal_cut(journal, !first_time,
+		journal->options.appends && journal->fault_err == ERR_NOSPACE, &refused);
 	while ((item = TAILQ_FIRST(&refused)) != NULL) {
 		TAILQ_REMOVE(&refused, item, link);
 		journal_item_settle(item, JOURNAL_REFUSED);
@@ -471,6 +474,9 @@ journal_write_done(void *ctx, struct disk_op *op)
 	}
 	TAILQ_REMOVE(&journal->items, item, link);
 	journal->stats.written += item->bytes.len;
+	journal_spend(journal, item->bytes.len);
+	item->segment->file_size = num_max_u64(
+		item->segment->file_size, op->offset + item->bytes.len);
 	journal->stats.flushes++;
 	journal->stats.transactions += item->txn_count;
 	journal->flushed = (struct flush) { .transactions = item->txn_count,

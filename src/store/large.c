@@ -64,7 +64,11 @@ large_advance(struct store_large *large)
 
 	if (large->is_busy || large->err != ERR_OK || large->is_finished)
 		return;
-	if (large->pending.len > 0) {
+	if (large->pending.len > 0 && !journal_has_room(large->store->journal)) {
+		large->err = ERR_NOSPACE; /* what is left is the journal's */
+		buf_clear(&large->pending);
+	} else if (large->pending.len > 0) {
+		journal_spend(large->store->journal, large->pending.len);
 		buf_clear(&empty);
 		large->flight = large->pending;
 		large->pending = empty;

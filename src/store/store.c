@@ -541,6 +541,7 @@ store_new(const struct store_options *options)
 		.size_min = options->size_min,
 		.epoch = options->epoch,
 		.zeroes_freed = options->zeroes_freed,
+		.appends = options->appends,
 		.callbacks = &callbacks,
 		.ctx = store,
 		.reads_all = options->reads_all,

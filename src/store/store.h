@@ -60,6 +60,7 @@ struct store_options {
 	uint64_t epoch;       /* random, of this start */
 	uint64_t scrub_interval_s; /* closed segments are read again so often; 0: never */
 	bool zeroes_freed;    /* segments are zeroed before they are used again */
+	bool appends;	      /* segments are appended and removed (see journal.h) */
 	uint8_t uuid[RECORD_UUID_SIZE];
 	const struct store_callbacks *callbacks;
 	void *ctx;

@@ -51,6 +51,46 @@ disk_sim_file(struct disk_sim *sim, uint32_t slot)
 	return &sim->files[slot];
 }
 
+/* A longer file is zeroes up to what is written. */
+static void
+disk_sim_grow(struct disk_sim_file *file, uint64_t size)
+{
+	uint64_t more = size - file->size;
+
+	file->cache = mem_resize(file->cache, size, 1);
+	file->stable = mem_resize(file->stable, size, 1);
+	file->dirty = mem_resize(file->dirty, size / DISK_SIM_BLOCK, 1);
+	memset(file->cache + file->size, 0, more);
+	memset(file->stable + file->size, 0, more);
+	memset(file->dirty + file->size / DISK_SIM_BLOCK, 0, more / DISK_SIM_BLOCK);
+	file->size = size;
+}
+
+uint64_t
+disk_sim_free(const struct disk_sim *sim)
+{
+	uint64_t used = sim->foreign;
+
+	if (sim->capacity == 0)
+		return UINT64_MAX;
+	for (size_t i = 0; i < DISK_SIM_SLOTS; i++)
+		used += sim->files[i].size;
+	for (size_t i = 0; i < DISK_SIM_NAMED; i++)
+		used += sim->named[i].bytes.len;
+	return used < sim->capacity ? sim->capacity - used : 0;
+}
+
+/* Whether there is room for so much more. */
+static bool
+disk_sim_has_room(struct disk_sim *sim, struct disk_op *op, uint64_t bytes)
+{
+	if (bytes == 0 || disk_sim_free(sim) >= bytes)
+		return true;
+	op->err = ERR_NOSPACE;
+	op->sys_errno = ENOSPC;
+	return false;
+}
+
 static void
 disk_sim_list(struct disk_sim *sim, struct disk_op *op)
 {
@@ -74,7 +114,9 @@ disk_sim_prepare(struct disk_sim *sim, struct disk_op *op)
 	}
 	disk_sim_file_free(file);
 	file->exists = true;
-	file->size = op->length;
+	file->size = file->stable_size = op->length;
+	if (op->length == 0)
+		return;
 	file->cache = mem_array(op->length, 1);
 	file->stable = mem_array(op->length, 1);
 	file->dirty = mem_array(op->length / DISK_SIM_BLOCK, 1);
@@ -148,10 +190,10 @@ disk_sim_rot(struct disk_sim *sim)
 	if (rng_one_in(&sim->rng, 4) && disk_sim_rot_named(sim))
 		return true;
 	for (uint32_t slot = 0; slot < DISK_SIM_SLOTS; slot++)
-		count += sim->files[slot].exists;
+		count += sim->files[slot].size > 0;
 	pick = count == 0 ? 0 : rng_below(&sim->rng, count);
 	for (uint32_t slot = 0; slot < DISK_SIM_SLOTS; slot++) {
-		if (!sim->files[slot].exists || pick-- > 0)
+		if (sim->files[slot].size == 0 || pick-- > 0)
 			continue;
 		disk_sim_damage(sim, slot, rng_below(&sim->rng, sim->files[slot].size));
 		sim->lies++;
@@ -178,6 +220,8 @@ disk_sim_flush(struct disk_sim *sim, struct disk_sim_file *file, struct disk_op 
 			memcpy(file->stable + at, file->cache + at, DISK_SIM_BLOCK);
 		file->dirty[block] = 0;
 	}
+	if (!fails)
+		file->stable_size = file->size;
 	sim->flushes_since_lie += !fails && op->kind == DISK_WRITE;
 	if (fails) {
 		op->err = ERR_IO;
@@ -191,7 +235,14 @@ disk_sim_write(struct disk_sim *sim, struct disk_op *op)
 	struct disk_sim_file *file = disk_sim_file(sim, op->slot);
 
 	CHECK(file->exists && op->offset % DISK_SIM_BLOCK == 0);
-	CHECK(op->bytes.len % DISK_SIM_BLOCK == 0 && op->offset + op->bytes.len <= file->size);
+	CHECK(op->bytes.len % DISK_SIM_BLOCK == 0);
+	if (op->offset + op->bytes.len > file->size) {
+		if (!disk_sim_has_room(sim, op, op->offset + op->bytes.len - file->size)) {
+			sim->full_count++;
+			return;
+		}
+		disk_sim_grow(file, op->offset + op->bytes.len);
+	}
 	for (uint64_t block = 0; block < op->bytes.len / DISK_SIM_BLOCK; block++)
 		disk_sim_write_block(file, op, block);
 	if (op->flush)
@@ -278,6 +329,8 @@ disk_sim_named_append(struct disk_sim *sim, struct disk_op *op)
 	CHECK(op->offset == large->bytes.len || op->offset == 0);
 	if (op->offset == 0)
 		buf_clear(&large->bytes);
+	if (!disk_sim_has_room(sim, op, op->bytes.len))
+		return;
 	buf_add(&large->bytes, op->bytes);
 }
 
@@ -338,6 +391,15 @@ disk_sim_named_run(struct disk_sim *sim, struct disk_op *op)
 	}
 }
 
+/* Every message of the simulation has this. */
+static bool
+disk_sim_holds_mail(const struct disk_sim_file *file)
+{
+	static const char mark[] = "envelope";
+
+	return file->size > 0 && memmem(file->cache, file->size, mark, sizeof(mark) - 1) != NULL;
+}
+
 static void
 disk_sim_save(struct disk_sim *sim, const struct disk_op *op)
 {
@@ -374,7 +436,13 @@ disk_sim_run(struct disk_sim *sim, struct disk_op *op)
 	case DISK_SYNC:
 		disk_sim_flush(sim, disk_sim_file(sim, op->slot), op);
 		break;
+	case DISK_SPACE:
+		op->length = disk_sim_free(sim);
+		break;
 	case DISK_REMOVE:
+		sim->mail_removed += disk_sim_holds_mail(disk_sim_file(sim, op->slot));
+		disk_sim_file_free(disk_sim_file(sim, op->slot));
+		break;
 	case DISK_RETIRE:
 		disk_sim_file_free(disk_sim_file(sim, op->slot));
 		break;
@@ -430,8 +498,9 @@ disk_sim_shortens(struct disk_sim *sim, const struct disk_op *op)
 	struct disk_sim_file *file = disk_sim_file(sim, op->slot);
 	struct disk_sim_named *named;
 
-	if (op->kind == DISK_REMOVE && file->exists && rng_one_in(&sim->rng, 3)) {
+	if (op->kind == DISK_REMOVE && file->exists && file->size > 0 && rng_one_in(&sim->rng, 3)) {
 		file->size = (1 + rng_below(&sim->rng, file->size / DISK_SIM_BLOCK)) * DISK_SIM_BLOCK;
+		file->stable_size = file->size;
 		return true;
 	}
 	if (op->kind != DISK_FILE_REMOVE || !rng_one_in(&sim->rng, 3))
@@ -448,7 +517,7 @@ disk_sim_die_amid(struct disk_sim *sim, struct disk_op *op)
 {
 	uint64_t blocks = op->length / DISK_SIM_BLOCK;
 
-	if (op->kind == DISK_PREPARE && rng_one_in(&sim->rng, 2))
+	if (op->kind == DISK_PREPARE && blocks > 0 && rng_one_in(&sim->rng, 2))
 		op->length = (1 + rng_below(&sim->rng, blocks)) * DISK_SIM_BLOCK;
 	if (op->kind == DISK_ZERO && rng_one_in(&sim->rng, 2)) {
 		disk_sim_zero(sim, op, true);
@@ -479,6 +548,11 @@ disk_sim_die(struct disk_sim *sim)
 			continue;
 		}
 		file = disk_sim_file(sim, op->slot);
+		if (op->offset + op->bytes.len > file->size) {
+			if (disk_sim_free(sim) < op->offset + op->bytes.len - file->size)
+				continue;
+			disk_sim_grow(file, op->offset + op->bytes.len);
+		}
 		for (uint64_t block = 0; block < op->bytes.len / DISK_SIM_BLOCK; block++)
 			if (rng_one_in(&sim->rng, 2))
 				disk_sim_write_block(file, op, block);
@@ -502,6 +576,13 @@ disk_sim_lose_power(struct disk_sim *sim)
 	for (size_t i = 0; i < DISK_SIM_SLOTS; i++) {
 		struct disk_sim_file *file = &sim->files[i];
 
+		/* How far it has grown is lost independently of what was written there. */
+		if (file->exists && file->size > file->stable_size) {
+			uint64_t more = (file->size - file->stable_size) / DISK_SIM_BLOCK;
+
+			file->size = file->stable_size + rng_below(&sim->rng, more + 1) * DISK_SIM_BLOCK;
+			file->stable_size = file->size;
+		}
 		for (uint64_t block = 0; file->exists && block < file->size / DISK_SIM_BLOCK; block++) {
 			uint64_t at = block * DISK_SIM_BLOCK, fate = rng_below(&sim->rng, 4);
 
@@ -511,7 +592,7 @@ disk_sim_lose_power(struct disk_sim *sim)
 				disk_sim_tear(sim, file, at);
 			file->dirty[block] = 0;
 		}
-		if (file->exists)
+		if (file->size > 0)
 			memcpy(file->cache, file->stable, file->size);
 	}
 	for (size_t i = 0; i < DISK_SIM_NAMED; i++)
@@ -533,12 +614,15 @@ disk_sim_is_torn(struct disk_sim *sim, uint32_t slot, uint64_t offset, struct sl
 {
 	const struct disk_sim_file *file = disk_sim_file(sim, slot);
 
-	const uint8_t *first = file->stable + offset;
+	const uint8_t *first;
 
+	if (!file->exists || offset + DISK_SIM_BLOCK > file->size)
+		return false;
 	/* What a failed flush has dropped is in the cache, but nobody reads it there. */
-	if (file->exists && file->dirty[offset / DISK_SIM_BLOCK])
-		first = file->cache + offset;
-	return file->exists && memcmp(first, bytes.ptr, DISK_SIM_BLOCK) == 0
+	first = (file->dirty[offset / DISK_SIM_BLOCK] ? file->cache : file->stable) + offset;
+	if (offset + bytes.len > file->size)
+		return memcmp(first, bytes.ptr, DISK_SIM_BLOCK) == 0;
+	return memcmp(first, bytes.ptr, DISK_SIM_BLOCK) == 0
 		&& memcmp(file->cache + offset, bytes.ptr, bytes.len) != 0;
 }
 

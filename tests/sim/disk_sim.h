@@ -11,6 +11,9 @@
  * Faults that real disks hide (`lies`): a durable block is not written, is written elsewhere, or loses a bit
  * later. The store cannot prevent what they destroy, it must notice it.
  *
+ * Segments may also grow as they are written. Then their length is what was flushed, or more, and the disk
+ * may have an end, which others move.
+ *
  * Files of areas: what is appended is lost or kept in part by power loss; what was finished stays.
  *
  * Ownership: operations stay their submitter's; disk_sim_die() forgets them all without completion.
@@ -25,7 +28,8 @@ enum { DISK_SIM_BLOCK = 4096, DISK_SIM_SECTOR = 512, DISK_SIM_SLOTS = 256, DISK_
 
 struct disk_sim_file {
 	bool exists;
-	uint64_t size;
+	uint64_t size;        /* as the page cache shows it */
+	uint64_t stable_size; /* at least so long after a power loss */
 	uint8_t *cache;
 	uint8_t *stable;
 	uint8_t *dirty; /* a flag per block */
@@ -52,8 +56,12 @@ struct disk_sim {
 	uint64_t prepare_fails_one_in; /* 0: never */
 	uint64_t read_fails_one_in;    /* 0: never; reads without `direct` */
 	uint64_t lies_one_in;          /* 0: never; of the blocks that are flushed */
+	uint64_t capacity;             /* bytes of all files; 0: no end */
+	uint64_t foreign;              /* of them, what others have taken */
+	uint64_t full_count;           /* writes to segments that found no room */
 	uint64_t lies;                 /* told so far */
 	uint64_t flushes_since_lie;    /* two later ones prove that something had been there */
+	uint64_t mail_removed;         /* segment files that went with content of a message in them */
 	uint64_t saved_count;          /* DISK_SAVE operations, without the following */
 	char tail_name[DISK_NAME_SIZE]; /* of the last one of bytes behind the journal's end */
 	uint8_t tail_block[DISK_SIM_BLOCK]; /* its first bytes */
@@ -75,6 +83,9 @@ void disk_sim_lose_power(struct disk_sim *sim);
 const struct disk_op *disk_sim_writing(const struct disk_sim *sim);
 bool disk_sim_is_torn(
 	struct disk_sim *sim, uint32_t slot, uint64_t offset, struct slice bytes);
+
+/* Bytes that can still be written; UINT64_MAX: no end. */
+uint64_t disk_sim_free(const struct disk_sim *sim);
 
 /* How many files there are under large/. */
 size_t disk_sim_large_count(const struct disk_sim *sim);

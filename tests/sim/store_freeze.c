@@ -150,7 +150,7 @@ freeze_copy_file(struct disk_sim_file *to, const struct disk_sim_file *from, uin
 	uint64_t bytes)
 {
 	to->exists = true;
-	to->size = size;
+	to->size = to->stable_size = size;
 	to->cache = mem_array(size, 1);
 	to->stable = mem_array(size, 1);
 	to->dirty = mem_array(size / DISK_SIM_BLOCK, 1);

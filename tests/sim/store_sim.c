@@ -95,6 +95,7 @@ struct sim {
 	uint32_t count, first;
 	uint32_t seq;
 	bool opened, complete, broken, rots;
+	bool is_shared; /* others take and give room on the disk */
 	bool damage_was_said; /* in this life or one before, since the lie */
 	bool damage_in_life;
 	/* Each lie was followed by flushes before the crash behind it: they show that something had
@@ -936,6 +937,36 @@ sim_check_schedule(struct sim *sim)
 	}
 }
 
+static bool
+sim_zeroes(const struct sim *sim)
+{
+	return sim->seed / 7 % 3 == 0;
+}
+
+/* Segments are appended, as on a file system that copies on write. */
+static bool
+sim_appends(const struct sim *sim)
+{
+	return sim->seed / 11 % 3 == 0;
+}
+
+/* Such a disk may have an end, which in some runs others move. */
+static void
+sim_capacity(struct sim *sim)
+{
+	if (sim_appends(sim) && sim->seed / 33 % 2 == 0)
+		sim->disk.capacity = (6 + sim->seed / 66 % 4) * SIM_SEGMENT;
+	sim->is_shared = sim->disk.capacity > 0 && sim->seed / 66 % 2 == 0;
+}
+
+static void
+sim_share(struct sim *sim)
+{
+	if (sim->is_shared && rng_one_in(&sim->dice, 300))
+		sim->disk.foreign = rng_one_in(&sim->dice, 2)
+			? 0 : rng_below(&sim->dice, sim->disk.capacity + 1);
+}
+
 static struct store_options
 sim_options(struct sim *sim)
 {
@@ -946,7 +977,8 @@ sim_options(struct sim *sim)
 		.size_min = 6 * SIM_SEGMENT,
 		.cache_max = SIM_CACHE,
 		.scrub_interval_s = sim->seed / 3 % 2 * 2,
-		.zeroes_freed = sim->seed / 7 % 3 == 0,
+		.zeroes_freed = sim_zeroes(sim),
+		.appends = sim_appends(sim),
 		.epoch = sim->epoch,
 		.uuid = { 1, 2, 3 },
 		.callbacks = &sim_callbacks,
@@ -1033,7 +1065,7 @@ sim_stop(struct sim *sim)
 		store_step(sim->store, sim->now);
 	}
 	if (sim->disk.flush_fails_one_in > 0 || sim->disk.prepare_fails_one_in > 0
-		|| !sim->complete || sim->disk.lies > 0)
+		|| sim->disk.capacity > 0 || !sim->complete || sim->disk.lies > 0)
 		return;
 	store_stats(sim->store, &stats);
 	if (!store_is_idle(sim->store))
@@ -1156,7 +1188,10 @@ sim_act(struct sim *sim)
 {
 	uint64_t what = rng_below(&sim->rng, 100);
 
-	if (sim->broken || rng_one_in(&sim->rng, 180)) {
+	/* A start takes two blocks, and many segments hardly fit on a disk with an end. */
+	uint64_t crash_one_in = sim->disk.capacity > 0 ? 600 : 180;
+
+	if (sim->broken || rng_one_in(&sim->rng, crash_one_in)) {
 		sim_crash(sim);
 	} else if (what < 45 || !sim->opened) {
 		(void)disk_sim_step(&sim->disk);
@@ -1177,6 +1212,7 @@ sim_act(struct sim *sim)
 		sim_check_twins(sim);
 		sim_freeze_step(sim);
 	}
+	sim_share(sim);
 	store_step(sim->store, sim->now);
 	while (sim->first < sim->count && sim->messages[sim->first].is_gone
 		&& !sim->messages[sim->first].is_old
@@ -1225,6 +1261,8 @@ sim_settle(struct sim *sim)
 
 	sim->disk.flush_fails_one_in = sim->disk.prepare_fails_one_in = 0;
 	sim->disk.read_fails_one_in = sim->disk.lies_one_in = 0;
+	sim->disk.foreign = 0;
+	sim->is_shared = false;
 	for (int i = 0; i < 1500 && sim->bug == NULL; i++)
 		sim_settle_turn(sim);
 	for (uint32_t i = sim->first; i < sim->count; i++) {
@@ -1240,6 +1278,8 @@ sim_settle(struct sim *sim)
 		sim_fail(sim, "the journal was not cleaned");
 	if (larges != disk_sim_large_count(&sim->disk) && sim->disk.lies == 0)
 		sim_fail(sim, "a large file was left behind");
+	while (disk_sim_step(&sim->disk))
+		;
 	if (!store_is_idle(sim->store) && sim->disk.lies == 0)
 		sim_fail(sim, "the store is not idle");
 }
@@ -1278,6 +1318,7 @@ sim_run(uint64_t seed, unsigned planted, bool log)
 {
 	static struct sim sim;
 	const char *bug;
+	bool zeroing_fails;
 
 	sim_says = log;
 	sim = (struct sim){ .planted = planted, .seed = seed, .is_provable = true };
@@ -1291,20 +1332,28 @@ sim_run(uint64_t seed, unsigned planted, bool log)
 		sim.disk.flush_fails_one_in = 60;
 	if (rng_one_in(&sim.rng, planted != 0 ? 2 : 4))
 		sim.disk.prepare_fails_one_in = 6;
+	zeroing_fails = sim_appends(&sim) || sim.disk.prepare_fails_one_in > 0;
 	if (rng_one_in(&sim.rng, 6))
 		sim.disk.read_fails_one_in = 20;
 	if (rng_one_in(&sim.rng, planted != 0 ? 2 : 6))
 		sim.disk.lies_one_in = 100;
 	sim.rots = rng_one_in(&sim.rng, planted != 0 ? 2 : 6);
+	sim_capacity(&sim);
 	sim_start(&sim);
 	for (int step = 0; step < SIM_STEPS && sim.bug == NULL; step++)
 		sim_act(&sim);
 	if (sim.bug == NULL)
 		sim_crash(&sim);
 	sim_settle(&sim);
+	/* What nobody else takes is enough for all that has been accepted. */
+	if (sim.disk.full_count > 0 && sim.seed / 66 % 2 != 0)
+		sim_fail(&sim, "mail took the room of results");
 	sim_check_scrub(&sim);
 	bug = sim.bug;
-	if (bug == NULL && (sim.recoveries == 0 || sim.durables == 0 || sim.verified == 0))
+	/* A disk that others fill may take nothing at all. */
+	if (bug == NULL
+		&& (sim.recoveries == 0
+			|| (sim.disk.capacity == 0 && (sim.durables == 0 || sim.verified == 0))))
 		bug = "the run did nothing";
 	disk_sim_die(&sim.disk);
 	disk_sim_done(&sim.disk);
@@ -1340,6 +1389,7 @@ static const struct seeds_plant sim_plants[] = {
 	{ "bare-freeze", JOURNAL_PLANT_BARE_FREEZE },
 	{ "far-tail", JOURNAL_PLANT_FAR_TAIL },
 	{ "move-brief", JOURNAL_PLANT_MOVE_BRIEF },
+	{ "no-reserve", JOURNAL_PLANT_NO_RESERVE },
 };
 
 int

@@ -183,6 +183,7 @@ struct world {
 	uint32_t condemned[ACTOR_COUNT]; /* pids of workers that the core wants killed */
 	int condemned_count;
 	bool has_operator;  /* one half of the seeds */
+	bool copies_on_write; /* the file system does, in every fifth seed */
 	bool is_short_lived; /* one half: mail expires within seconds */
 	bool sets_clock;     /* of these a half */
 	struct hosts hosts[DOMAINS];
@@ -1788,6 +1789,7 @@ start_core(struct world *world, uint32_t survivors)
 		.ctx = world,
 		.seed = rng_next(&world->rng),
 		.origin = world->origin,
+		.copies_on_write = world->copies_on_write,
 		.survivors = survivors,
 		.planted = (world->planted & OF_RULES) != 0 ? 0 : world->planted,
 		.planted_rules = (world->planted & OF_RULES) != 0 ? world->planted & ~OF_RULES : 0,
@@ -2211,6 +2213,7 @@ run(uint64_t seed, unsigned planted, struct config *config)
 	world->config = config;
 	world->planted = planted;
 	world->has_operator = seed % 2 == 0;
+	world->copies_on_write = seed % 5 == 0;
 	world->is_short_lived = seed % 4 >= 2;
 	world->sets_clock = world->is_short_lived && seed % 8 >= 4;
 	world->log.line = say_line;

@@ -114,7 +114,7 @@ world_begin_open(struct world *world)
 		.size_max = (world->is_roomy ? 32 : 8) * segment,
 		.size_min = (world->is_roomy ? 24 : 3) * segment, .cache_max = 2 * BODY, .epoch = world->now.mono.ns, .uuid = { 5 },
 		.callbacks = &callbacks, .ctx = world, .scrub_interval_s = 7 * 24 * 3600,
-		.zeroes_freed = world->zeroes, .is_old = world->is_old };
+		.zeroes_freed = world->zeroes, .appends = world->appends, .is_old = world->is_old };
 
 	world->disk = disk_file_new(
 		world->journal_dir, world->corrupt_dir, world->large_dir, world_wake, NULL);

@@ -28,6 +28,7 @@ struct world {
 	bool opened, zeroes, is_old;
 	bool is_roomy; /* nothing need be cleaned */
 	bool is_long;  /* segments of SEGMENT_LONG */
+	bool appends;  /* segments are appended and removed */
 	int durable, refused, loaded, finished;
 	enum err last;
 	struct instant now;

@@ -147,6 +147,45 @@ test_space__segments_became_longer__the_old_files_go(void **state)
 	assert_int_equal(space_odd(world, SEGMENT_LONG), 0);
 }
 
+static void
+test_space__appended_segments__are_as_long_as_what_they_hold_and_go(void **state)
+{
+	struct world *world = *state;
+	struct journal_place place = { 0 };
+	struct journal_space space;
+	uint64_t slot;
+
+	world_done(world, world_put_id(world, 7)); /* in a segment that was written beforehand */
+	world_close(world);
+	world->appends = true;
+	world_open(world);
+	store_unpin(world->store, world_put_id(world, 8));
+	for (size_t i = 0; journal_place_number(store_journal(world->store), i, &place); i++)
+		;
+	slot = place.slot;
+	assert_int_equal(place.size, SEGMENT);
+	assert_true(place.file_size > 2 * RECORD_BLOCK && place.file_size < SEGMENT);
+	assert_int_equal(space_length(world, place.slot), place.file_size);
+	assert_int_equal(journal_place_bytes(&place, UINT64_MAX), place.file_size);
+	WORLD_UNTIL(world, (journal_space(store_journal(world->store), &space),
+				   space.appends && space.accepts_mail && space.free_segments > 0));
+	/* Files from before go, too; what is there afterwards has been made anew. */
+	space_renew(world, 0);
+	assert_int_equal(space_length(world, 0), 0);
+	world_done(world, store_find(world->store, 8));
+	space_renew(world, (uint32_t)slot);
+	world_close(world);
+	world_open(world);
+	assert_int_equal(world_heard(world, "damage") + world_heard(world, "missing"), 0);
+	/* Back again: only files that were prepared in full are written to. */
+	world_close(world);
+	world->appends = false;
+	world_open(world);
+	(void)journal_place_number(store_journal(world->store), 0, &place);
+	space_renew(world, place.slot);
+	assert_int_equal(space_odd(world, SEGMENT), 0);
+}
+
 /* Whether a file has anything but zeroes. */
 static bool
 space_has_content(const struct world *world, const char *name)
@@ -189,6 +228,7 @@ main(void)
 		TEST(test_space__file_cut_short_by_a_crash__counts_as_long_as_it_is_and_goes),
 		TEST(test_space__segments_became_longer__the_old_files_go),
 		TEST(test_space__journal_scrub__files_that_go_are_zeroed),
+		TEST(test_space__appended_segments__are_as_long_as_what_they_hold_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
