@@ -374,7 +374,8 @@ journal_transmit(struct journal *journal, struct journal_item *item)
 /*
  * Drops all that is queued, and every segment that holds nothing durable. Their files are removed:
  * those of a retry at once, so that a disk that fails for long does not fill up with them; the
- * first one may be named by a closing batch, and stays until a newer segment is in force. Where segments are appended the disk may just
+ * first one may be named by a closing batch, and stays until a newer segment is in force; it may
+ * hold mail, too, and is zeroed if that is wanted. Where segments are appended the disk may just
  * be full: then what is durable in the newest one is as good as ever.
  */
 static void
@@ -391,6 +392,8 @@ journal_cut(struct journal *journal, bool is_retry, bool is_full, struct journal
 		journal_segment_drop(journal, segment);
 		journal_spare_add(journal, slot, 0, JOURNAL_FATE_REMOVE);
 		TAILQ_LAST(&journal->spares, journal_spares)->needs_open = !is_retry;
+		TAILQ_LAST(&journal->spares, journal_spares)->has_old =
+			!is_retry && journal_zeroes(journal);
 	}
 	segment = journal_newest(journal);
 	segment->suspect |= !is_full;

@@ -1345,6 +1345,9 @@ sim_run(uint64_t seed, unsigned planted, bool log)
 	if (sim.bug == NULL)
 		sim_crash(&sim);
 	sim_settle(&sim);
+	/* A file that could not be zeroed goes as it is. */
+	if (sim.disk.mail_removed > 0 && sim_zeroes(&sim) && !zeroing_fails)
+		sim_fail(&sim, "a file was removed with mail in it");
 	/* What nobody else takes is enough for all that has been accepted. */
 	if (sim.disk.full_count > 0 && sim.seed / 66 % 2 != 0)
 		sim_fail(&sim, "mail took the room of results");
