@@ -113,3 +113,99 @@ def test_newer_minor_format__works_and_stays(make_ostler, sink):
     assert said == "journal format: 1.9; this release knows 1.3 only and writes that\n"
     ostler.send("b@remote.test")
     wait_for(lambda: "b@remote.test" in sink.recipients(), what="mail")
+
+
+# --- records of a later release -----------------------------------------------------------------------------------
+
+LATER = 901
+CRITICAL, OF_MESSAGE = 1, 2
+DIGITS = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"
+
+
+def number(queue_id):
+    """The number of a queue ID, as records have it (src/message/queue_id.h)."""
+    def value(digits, base):
+        total = 0
+        for digit in digits:
+            total = total * base + DIGITS.index(digit)
+        return total
+
+    time_part, sequence = queue_id.rsplit("z", 1)
+    seconds, microseconds = value(time_part[:-4], 52), value(time_part[-4:], 52)
+    return (seconds * 1_000_000 + microseconds) << 12 | value(sequence, 51)
+
+
+def xxh3_seeded(data, seed):
+    function = ctypes.CDLL("libxxhash.so.0").XXH3_64bits_withSeed
+    function.restype = ctypes.c_uint64
+    function.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
+    return function(bytes(data), len(data), seed)
+
+
+def record(kind, flags, payload):
+    head = struct.pack("<HHIQ", kind, flags, len(payload), 0)
+    head += struct.pack("<Q", xxh3_seeded(payload, xxh3(head)))
+    return head + payload.ljust(-len(payload) % 8 + len(payload), b"\0"), head
+
+
+def append_records(ostler, records):
+    """A batch behind the last one of a stopped queue, as docs/store.md says."""
+    path, head = segments(ostler)[0]
+    base, = struct.unpack_from("<Q", head, 24)
+    at, last = 4096, None
+    with open(path, "r+b") as f:
+        while True:
+            f.seek(at)
+            header = f.read(128)
+            if header[:4] != b"OBAT" or struct.unpack_from("<Q", header, 16)[0] != base + at:
+                break
+            last, end = header, at + struct.unpack_from("<I", header, 24)[0]
+            at = end
+        epoch, wall = struct.unpack_from("<Q", last, 8)[0], struct.unpack_from("<Q", last, 64)[0]
+        previous, first = struct.unpack_from("<Q", last, 120)[0], struct.unpack_from("<Q", last, 56)[0]
+        used = 128 + sum(len(whole) for whole, _ in records)
+        padded = -used % 4096 + used
+        batch = b"OBAT" + struct.pack("<HHQQIIIIQQQQQQ", 1, 0, epoch, base + end, padded, used, len(records), 0,
+                                      previous, base + end, first, wall, 0, 0) + bytes(32)
+        checksum = xxh3(batch)
+        for _, header in records:
+            checksum = xxh3_seeded(header, checksum)
+        batch += struct.pack("<Q", checksum) + b"".join(whole for whole, _ in records)
+        f.seek(end)
+        f.write(batch.ljust(padded, b"\0"))
+
+
+def ids(ostler):
+    return {m["recipients"][0]["address"][0]: m for m in ostler.queue()}
+
+
+def test_records_of_a_later_release__stay_with_their_message_and_hold_it_if_critical(make_ostler, sink):
+    """Of a type that nobody knows yet; docs/store.md, 'What a later format adds'."""
+    for name in "abc":
+        sink.rcpt_replies[f"{name}@remote.test"] = ["450 4.2.0 not now"]
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"minimal_backoff_time": "1s", "maximal_backoff_time": "1s"})
+    for name in "abc":
+        ostler.send(f"{name}@remote.test")
+    wait_for(lambda: all(m["recipients"][0].get("delay_reason") for m in ostler.queue()), 20, "attempts")
+    numbers = {name: number(m["queue_id"]) for name, m in ids(ostler).items()}
+    ostler.stop()
+    append_records(ostler, [
+        record(LATER, OF_MESSAGE, struct.pack("<Q", numbers["a"]) + b"news of a"),
+        record(LATER, OF_MESSAGE | CRITICAL, struct.pack("<Q", numbers["b"]) + b"news of b"),
+        record(LATER, CRITICAL, b"news of all"),
+    ])
+    assert "a newer release may know it" in ostler.tool("check", check=False).stdout
+    sink.rcpt_replies.clear()
+    for _ in range(2):  # also behind a checkpoint
+        ostler.start()
+        wait_for(lambda: {"a@remote.test", "c@remote.test"} <= set(sink.recipients()), 20, "the others")
+        line, = {x[x.index("store: "):] for x in ostler.log().splitlines() if f"record of a kind ({LATER})" in x}
+        assert f"is of a kind ({LATER}) that this release must know and does not, and belongs to no" in ostler.log()
+        assert f"message {numbers['b']:016x} has a record of a kind ({LATER})" in line and line.endswith("held")
+        assert ids(ostler)["b"]["queue_name"] == "hold" and "b@remote.test" not in sink.recipients()
+        ostler.stop()
+    ostler.start()
+    ostler.tool("release", ids(ostler)["b"]["queue_id"])
+    wait_for(lambda: "b@remote.test" in sink.recipients(), 20, "what an operator released")
+    wait_for(lambda: not ostler.queue(), 20, "an empty queue")
+    assert "damage" not in ostler.log()
