@@ -260,13 +260,15 @@ journal_release(struct journal *journal, uint64_t lsn)
 }
 
 static struct journal_place
-journal_place(const struct journal_segment *segment)
+journal_place(const struct journal *journal, const struct journal_segment *segment)
 {
+	bool is_long = journal_plant_is_on(journal, JOURNAL_PLANT_LONG_FILE);
+
 	return (struct journal_place) { .slot = segment->slot,
 		.base = segment->base,
 		.end = segment->end,
 		.size = segment->size,
-		.file_size = segment->file_size,
+		.file_size = is_long ? segment->size : segment->file_size,
 		.live = segment->live };
 }
 
@@ -276,7 +278,7 @@ journal_place_number(
 {
 	if (number >= journal->table_count)
 		return false;
-	*ret_place = journal_place(journal->table[number]);
+	*ret_place = journal_place(journal, journal->table[number]);
 	return true;
 }
 
@@ -320,7 +322,7 @@ journal_place_at(const struct journal *journal, uint64_t lsn, struct journal_pla
 		if (!is_closed || segment->base + segment->size <= lsn
 			|| segment->end <= segment->base + RECORD_BLOCK)
 			continue;
-		*ret_place = journal_place(segment);
+		*ret_place = journal_place(journal, segment);
 		return true;
 	}
 	return false;

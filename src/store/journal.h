@@ -148,6 +148,7 @@ enum journal_plant {
 	JOURNAL_PLANT_FAR_TAIL = 67108864, /* store: a BRIEF names a place in an older segment */
 	JOURNAL_PLANT_MOVE_BRIEF = 134217728, /* store: a BRIEF is copied as it stands */
 	JOURNAL_PLANT_NO_RESERVE = 1073741824, /* appended segments: free space is not looked at */
+	JOURNAL_PLANT_LONG_FILE = 536870912, /* a short file counts as long as its segment */
 };
 
 struct journal_space {

@@ -38,6 +38,7 @@ freeze_flushed(void *ctx, enum journal_outcome outcome)
 	struct freeze *freeze = ctx;
 	struct journal *journal = store_journal(freeze->store);
 	struct journal_place place;
+	uint64_t bytes;
 
 	freeze->is_waiting = false;
 	if (outcome != JOURNAL_DURABLE) {
@@ -52,8 +53,11 @@ freeze_flushed(void *ctx, enum journal_outcome outcome)
 		CHECK(freeze->count < FREEZE_PLACES_MAX);
 		kept->place = place;
 		buf_init(&kept->bytes, 0);
-		buf_add(&kept->bytes, slice_make(freeze->disk->files[place.slot].cache,
-					      journal_place_bytes(&place, freeze->lsn)));
+		bytes = journal_place_bytes(&place, freeze->lsn);
+		freeze->is_short |= bytes > freeze->disk->files[place.slot].size;
+		if (!freeze->is_short)
+			buf_add(&kept->bytes,
+				slice_make(freeze->disk->files[place.slot].cache, bytes));
 	}
 }
 
@@ -93,6 +97,8 @@ freeze_begin(
 const char *
 freeze_check(const struct freeze *freeze, const struct disk_sim *disk)
 {
+	if (freeze->is_short)
+		return "a snapshot names more of a segment than its file has";
 	for (unsigned i = 0; i < freeze->count; i++) {
 		const struct freeze_place *kept = &freeze->places[i];
 		const struct disk_sim_file *file = &disk->files[kept->place.slot];

@@ -20,6 +20,7 @@ struct freeze {
 	const struct disk_sim *disk;
 	bool is_waiting; /* for the flush behind the freeze */
 	bool is_on;
+	bool is_short; /* a file is shorter than the store says */
 	uint64_t lsn; /* all below it counts */
 	unsigned count;
 	struct freeze_place {

@@ -1393,6 +1393,7 @@ static const struct seeds_plant sim_plants[] = {
 	{ "far-tail", JOURNAL_PLANT_FAR_TAIL },
 	{ "move-brief", JOURNAL_PLANT_MOVE_BRIEF },
 	{ "no-reserve", JOURNAL_PLANT_NO_RESERVE },
+	{ "long-file", JOURNAL_PLANT_LONG_FILE },
 };
 
 int
