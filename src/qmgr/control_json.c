@@ -417,8 +417,8 @@ control_site_json(
 }
 
 /* What the store wrote, by cause, for each byte of mail that it took. */
-static double
-write_amplification(const struct store_stats *stats)
+double
+status_write_amplification(const struct store_stats *stats)
 {
 	uint64_t taken = stats->journal.records[JOURNAL_NEW_MAIL] + stats->large_bytes;
 
@@ -426,6 +426,16 @@ write_amplification(const struct store_stats *stats)
 		return 0;
 	return (double)(stats->journal.written + stats->checkpoint_bytes + stats->large_bytes) /
 	       (double)taken;
+}
+
+uint64_t
+status_padding(const struct journal_stats *stats)
+{
+	uint64_t named = stats->footers;
+
+	for (int i = 0; i < JOURNAL_CLASSES; i++)
+		named += stats->records[i];
+	return stats->written > named ? stats->written - named : 0;
 }
 
 double
@@ -475,12 +485,8 @@ static void
 set_store(json_t *object, const struct core *core)
 {
 	struct store_stats stats;
-	uint64_t named;
 
 	store_stats(core->store, &stats);
-	named = stats.journal.footers;
-	for (int i = 0; i < JOURNAL_CLASSES; i++)
-		named += stats.journal.records[i];
 	set_format(object, core);
 	set(object, "index_complete", json_boolean(store_is_complete(core->store)));
 	set_number(object, "journal_live_bytes", stats.live_bytes);
@@ -492,11 +498,10 @@ set_store(json_t *object, const struct core *core)
 	set_number(object, "written_results", stats.journal.records[JOURNAL_RESULT]);
 	set_number(object, "written_copies", stats.journal.records[JOURNAL_CLEANING]);
 	set_number(object, "written_footers", stats.journal.footers);
-	set_number(object, "written_padding",
-		stats.journal.written > named ? stats.journal.written - named : 0);
+	set_number(object, "written_padding", status_padding(&stats.journal));
 	set_number(object, "written_checkpoints", stats.checkpoint_bytes);
 	set_number(object, "written_large", stats.large_bytes);
-	set(object, "write_amplification", json_real(write_amplification(&stats)));
+	set(object, "write_amplification", json_real(status_write_amplification(&stats)));
 	set_flushes(object, &stats.journal);
 	set_number(object, "journal_reserve_segments", stats.journal.reserve);
 	set(object, "journal_live_share", json_real(status_live_share(&stats)));

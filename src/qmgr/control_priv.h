@@ -98,6 +98,7 @@ struct job {
 	uint64_t bytes;        /* of those that were looked at */
 	uint64_t still_held;   /* JOB_RELEASE_COPY: on hold on their own account */
 	uint64_t in_delivery;  /* of those done: what is under way ends first */
+	struct mono began;
 	struct mono stop_at;   /* why: what was found until then is the answer; 0: all */
 	uint64_t looked_at;
 	uint64_t held, oldest_us, next_due_us; /* why of a site: of those found */
@@ -169,6 +170,9 @@ const char *control_site(struct peer *peer, struct slice words, uint8_t *ret_exi
 void control_metrics(struct core *core, struct buf *text);
 /* What both make of the store's numbers: 0 to 1, and seconds (0: not known). */
 double status_live_share(const struct store_stats *stats);
+/* Bytes written for each byte of mail that was taken; those that no record accounts for. */
+double status_write_amplification(const struct store_stats *stats);
+uint64_t status_padding(const struct journal_stats *stats);
 uint64_t status_oldest_age_s(const struct core *core, const struct journal_stats *stats);
 
 /* control_why.c */

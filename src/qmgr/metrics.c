@@ -106,12 +106,16 @@ store_metrics(const struct core *core, struct buf *out)
 		"Segments that were found damaged when they were read again.", stats.scrub_damage);
 	metric(out, "messages_lost_total", "counter",
 		"Messages that could not be read and are under corrupt/ now.", stats.lost);
+	real_metric(out, "write_amplification", "gauge",
+		"Bytes written since the start for each byte of mail that was taken; 0: none was.",
+		status_write_amplification(&stats));
 	buf_addf(out, "# HELP ostler_store_written_bytes_total Bytes written, by cause.\n"
 		      "# TYPE ostler_store_written_bytes_total counter\n");
 	written(out, "mail", stats.journal.records[JOURNAL_NEW_MAIL]);
 	written(out, "results", stats.journal.records[JOURNAL_RESULT]);
 	written(out, "copies", stats.journal.records[JOURNAL_CLEANING]);
 	written(out, "footers", stats.journal.footers);
+	written(out, "padding", status_padding(&stats.journal));
 	written(out, "checkpoints", stats.checkpoint_bytes);
 	written(out, "large", stats.large_bytes);
 }
