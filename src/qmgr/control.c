@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "qmgr/transports.h"
 #include "route/resolve.h"
 
@@ -25,6 +26,7 @@
 enum { SLICE_COST = 4000, LOOK_COST = 8, OUTSTANDING_MAX = 256, READER_PENDING_MAX = 1024 * 1024 };
 
 #define BLOCKED_NS (20 * NS_PER_MS)
+#define INCOMPLETE_NS (60 * NS_PER_S)
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
@@ -578,6 +580,32 @@ control_step(struct core *core)
 			job_end(job, EX_OK, slice_make(NULL, 0));
 		}
 	}
+}
+
+/* Before all messages are known nothing can be said of them, nor done; nobody waits for ever. */
+void
+control_wait_step(struct core *core)
+{
+	struct job *job, *next;
+
+	for (job = LIST_FIRST(&core->jobs); job != NULL; job = next) {
+		next = LIST_NEXT(job, link);
+		if (core->now.mono.ns >= job->began.ns + INCOMPLETE_NS)
+			job_end(job, EX_TEMPFAIL,
+				SLICE_LIT("not all messages are known yet after the start; "
+					  "try again"));
+	}
+}
+
+struct mono
+control_wait_due(const struct core *core)
+{
+	struct mono due = { UINT64_MAX };
+	const struct job *job;
+
+	LIST_FOREACH (job, &core->jobs, link)
+		due.ns = num_min_u64(due.ns, job->began.ns + INCOMPLETE_NS);
+	return due;
 }
 
 /* A read or a wish that comes true marks the core; everything else must be looked at again. */

@@ -275,6 +275,7 @@ start_job(struct peer *peer, const struct ipc_control_request *request,
 	job->command = command->name;
 	job->who = mem_strndup(peer->user, strlen(peer->user));
 	job->is_of_others = (peer->rights & CORE_MAY_CHANGE) == 0;
+	job->began = core->now.mono;
 	job->stop_at = mono_add_ns(core->now.mono, WHY_NS);
 	buf_init(&job->unknown, 0);
 	LIST_INSERT_HEAD(&core->jobs, job, link);

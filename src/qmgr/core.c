@@ -525,6 +525,8 @@ core_step(struct core *core, struct instant now)
 	done_step(core);
 	if (core_may_deliver(core) && core->is_complete)
 		control_step(core);
+	else
+		control_wait_step(core);
 	/* What this turn appended is sent to the disk in this turn. */
 	store_step(core->store, now);
 }
@@ -551,6 +553,8 @@ core_due(const struct core *core)
 	due = earlier(due, done_due(core));
 	if (core_may_deliver(core) && core->is_complete)
 		due = earlier(due, control_due(core));
+	else
+		due = earlier(due, control_wait_due(core));
 	if (core_may_deliver(core) && !core->is_stopping) {
 		due = earlier(due, sched_due(core->sched));
 		due = earlier(due, session_due(core));

@@ -649,6 +649,9 @@ void clock_watch_pull(struct core *core, store_ref ref);
 void control_request(struct peer *peer, const struct ipc_control_request *request);
 void control_peer_gone(struct peer *peer);
 void control_step(struct core *core);
+/* Instead, while the index is not complete. */
+void control_wait_step(struct core *core);
+struct mono control_wait_due(const struct core *core);
 void control_message_owed(struct job *job);
 void control_message_done(struct job *job);
 bool control_is_reading(const struct core *core, store_ref ref); /* it is pinned soon */
