@@ -198,8 +198,26 @@ void journal_recovery_start(struct journal *journal);
 void journal_recovery_done(struct journal *journal);
 /* What was durable cannot be read; what is known of messages below `end` may be out of date. */
 void journal_recovery_mark(struct journal *journal, uint64_t end);
+
+/* The next step of recovery: an operation on the file under way; its end is told to `done`. */
+void journal_recovery_submit(struct journal *journal, enum disk_op_kind kind, uint64_t offset,
+	uint64_t length, disk_done_fn *done);
+/* Reads the segment under way whole: a scan looks for its end, replay tells its records. */
+void journal_recovery_read(struct journal *journal);
+
+/* journal_scan.c */
+/* LSN at which the batches of a segment end at the latest. */
+uint64_t journal_recovery_limit(const struct journal_recovery *recovery, size_t index);
+bool journal_recovery_has_batches(const struct journal_recovery *recovery, size_t index);
+/* All batches of one segment; returns whether the newest was found to be closed. */
+bool journal_recovery_segment(struct journal *journal, struct slice segment);
+void journal_recovery_entry(struct journal *journal, const struct summary_entry *entry);
 /* A record that is whole: a scan takes the named values, replay all else. */
 void journal_recovery_one(struct journal *journal, uint64_t lsn, const struct record *record);
+
+/* journal_replay.c */
+/* The next segment, by its footer if it can have one; behind the newest one replay is over. */
+void journal_replay_next(struct journal *journal);
 
 /* journal_rebuild.c */
 /* Headers for those files that lost them and fit into the journal; the others are retired. */
