@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static check_report_fn *check_report;
@@ -35,6 +36,23 @@ check_failed(const char *expr, const char *file, int line)
 	check_say(text);
 	abort();
 }
+
+#ifdef OSTLER_CHECK_SLOW
+void
+check_poison(const char *where, const void *bytes, size_t len)
+{
+	const char *poison = getenv("OSTLER_POISON");
+	size_t name = strlen(where);
+
+	if (poison == NULL || strncmp(poison, where, name) != 0 || poison[name] != ':' || len == 0)
+		return;
+	poison += name + 1;
+	if (memmem(bytes, len, poison, strlen(poison)) == NULL)
+		return;
+	check_say("panic: this message was to kill the process");
+	abort();
+}
+#endif
 
 void
 die(int exit_code, const char *format, ...)

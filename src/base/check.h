@@ -8,6 +8,8 @@
 #ifndef OSTLER_BASE_CHECK_H
 #define OSTLER_BASE_CHECK_H
 
+#include <stddef.h>
+
 /* Logs and aborts. Not declared noreturn: unit tests link one that jumps back to the test. */
 void check_failed(const char *expr, const char *file, int line);
 
@@ -19,6 +21,16 @@ void check_failed(const char *expr, const char *file, int line);
 #define CHECK_SLOW(expr) CHECK(expr)
 #else
 #define CHECK_SLOW(expr) ((void)sizeof(expr))
+#endif
+
+/*
+ * For tests of deaths, in such builds only: aborts when OSTLER_POISON in the environment is
+ * "WHERE:TEXT" and the bytes hold TEXT.
+ */
+#ifdef OSTLER_CHECK_SLOW
+void check_poison(const char *where, const void *bytes, size_t len);
+#else
+#define check_poison(where, bytes, len) ((void)0)
 #endif
 
 /* Where the text of a failed check or die() goes besides stderr: set once by the log. */

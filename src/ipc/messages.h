@@ -107,6 +107,13 @@ enum ipc_session_cause {
 	IPC_SESSION_LOST = 4,    /* the peer ended it between transactions */
 };
 
+/* What became of the agent or the runner with a transaction of local. */
+enum ipc_helper {
+	IPC_HELPER_FINE = 0,
+	IPC_HELPER_DIED = 1,    /* with the message in its hands */
+	IPC_HELPER_MISSING = 2, /* it was not there: nothing was tried */
+};
+
 enum ipc_resolve_status {
 	IPC_RESOLVE_OK = 0,
 	IPC_RESOLVE_PERMANENT = 1,

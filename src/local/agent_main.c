@@ -401,6 +401,7 @@ client_frame(void *ctx, uint16_t type, struct slice payload, int fd)
 	struct agent_client *client = ctx;
 	union ipc_any any;
 
+	check_poison(role_name(client->agent->role->kind), payload.ptr, payload.len);
 	if (type == IPC_TYPE_agent_request && ipc_decode(type, payload, &any) == ERR_OK &&
 		take_request(client, &any.agent_request, fd))
 		return;

@@ -49,6 +49,7 @@ agent_closed(void *ctx)
 	channel_close(&agent->channel);
 	HASH_ITER(hh, agent->asks, ask, next)
 	{
+		ask->was_lost = true;
 		settle(ask, AGENT_TEMPORARY, slice_make(NULL, 0),
 			SLICE_LIT("the delivery agent has gone away"));
 	}
@@ -140,13 +141,16 @@ ask_for(struct local_agent *agent, struct local_ask *ask, uint16_t type, const v
 {
 	ask->number = agent->next;
 	ask->agent = agent;
+	ask->was_lost = ask->was_absent = false;
 	HASH_ADD(hh, agent->asks, number, sizeof(ask->number), ask);
 	if (local_agent_is_there(agent))
 		channel_send_fd(&agent->channel, type, request, staged->fd);
 	(void)close(staged->fd);
-	if (!local_agent_is_there(agent))
+	if (!local_agent_is_there(agent)) {
+		ask->was_absent = true;
 		settle(ask, AGENT_TEMPORARY, slice_make(NULL, 0),
 			SLICE_LIT("there is no delivery agent now"));
+	}
 }
 
 void

@@ -20,6 +20,8 @@ struct local_agent;
 struct local_ask {
 	uint64_t number;
 	struct local_agent *agent;
+	bool was_lost;   /* when done: the agent went away with it */
+	bool was_absent; /* there was none */
 	/* `dsn` (the runner's; else empty) and `reason` are borrowed. */
 	void (*done)(struct local_ask *ask, enum agent_status status, struct slice dsn,
 		struct slice reason);

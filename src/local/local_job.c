@@ -232,6 +232,8 @@ run_done(struct local_ask *ask, enum agent_status status, struct slice dsn, stru
 	bool is_sound = dsn_status_valid(dsn) && dsn.len < sizeof(code);
 
 	job->in_agent = false;
+	job->has_killed |= ask->was_lost;
+	job->is_untried |= ask->was_absent;
 	(void)snprintf(words, sizeof(words), "%" SLICE_FMT,
 		SLICE_ARG(slice_head(reason, sizeof(words) - 1)));
 	(void)snprintf(code, sizeof(code), "%" SLICE_FMT,
@@ -254,6 +256,8 @@ agent_done(struct local_ask *ask, enum agent_status status, struct slice dsn, st
 
 	(void)dsn;
 	job->in_agent = false;
+	job->has_killed |= ask->was_lost;
+	job->is_untried |= ask->was_absent;
 	job->err = status <= AGENT_REFUSED ? errors[status] : ERR_IO;
 	(void)snprintf(job->fault.text, sizeof(job->fault.text), "%" SLICE_FMT,
 		SLICE_ARG(slice_head(reason, FAULT_TEXT_SIZE - 1)));

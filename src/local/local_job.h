@@ -47,6 +47,8 @@ struct local_job {
 	int fd; /* large content, or -1 */
 	struct wall received_at;
 	bool is_corrupt;
+	bool has_killed; /* agent or runner died with it */
+	bool is_untried; /* or was not there */
 	/* Where it is. */
 	uint32_t recipient;
 	struct local_plan plan;

@@ -106,6 +106,9 @@ send_result(struct local *local, const struct local_job *job)
 		.queue_id = job->ipc.queue_id,
 		.attempt = job->ipc.attempt,
 		.corrupt = job->is_corrupt,
+		.helper = job->has_killed	  ? IPC_HELPER_DIED
+			  : job->is_untried ? IPC_HELPER_MISSING
+					    : IPC_HELPER_FINE,
 		.outcomes = buf_slice(&outcomes),
 		.host = slice_str(relay_of(job)),
 	};
@@ -266,6 +269,7 @@ qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd)
 	if (ipc_decode(type, payload, &any) != ERR_OK)
 		die(EX_SOFTWARE, "bad frame %s from the queue manager", ipc_type_name(type));
 	if (type == IPC_TYPE_work) {
+		check_poison("local", payload.ptr, payload.len);
 		take_work(local, payload, &any.work, fd);
 		return;
 	}

@@ -38,6 +38,19 @@ add_processes(struct master *master, enum role_kind kind, uint64_t count)
 	}
 }
 
+/* One more of a delivery role, which suspects are tried in; it is started when there are any. */
+static void
+add_solo(struct master *master, enum role_kind kind)
+{
+	int count = master->process_count;
+
+	add_processes(master, kind, 1);
+	if (master->process_count == count)
+		return;
+	master->processes[count].is_solo = true;
+	master->processes[count].slot = SOLO_SLOT;
+}
+
 static void
 plan_processes(struct master *master)
 {
@@ -54,6 +67,8 @@ plan_processes(struct master *master)
 	add_processes(master, ROLE_SMTPD, config_int(config, NULL, PARAM_SMTPD_PROCESSES));
 	add_processes(master, ROLE_PICKUP, 1);
 	add_processes(master, ROLE_ADMIN, has_admin ? 1 : 0);
+	add_solo(master, ROLE_SMTP);
+	add_solo(master, ROLE_LOCAL);
 }
 
 /* --- stop ------------------------------------------------------------------------------------- */
@@ -356,7 +371,8 @@ master_run(const struct master_options *options)
 	log_event(&master->log.log, EV_master_started, LOG_Z("0.1.0"),
 		LOG_Z(options->directory != NULL ? options->directory : "built in"));
 	for (int i = 0; i < master->process_count; i++)
-		process_start(&master->processes[i]);
+		if (!master->processes[i].is_solo)
+			process_start(&master->processes[i]);
 	say_banner(master);
 	master->is_started = true;
 	loop_run(master->loop);

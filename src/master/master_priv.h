@@ -13,11 +13,12 @@
 
 #include <sys/types.h>
 
+enum { SOLO_SLOT = 1000 }; /* no other worker has it */
 enum { PROCESSES_MAX = 256, LISTENERS_MAX = 64, MASTER_LAST_STAGE = 2 };
 enum { LOG_SOCKET_SIZE = 8 << 20 }; /* wanted; an ordinary user gets what net.core.wmem_max is */
 
 enum process_state {
-	PROCESS_DOWN,    /* not running, and not to be */
+	PROCESS_DOWN,    /* not running, and not to be, or not yet */
 	PROCESS_WAITING, /* to be started when its timer fires */
 	PROCESS_RUNNING,
 	PROCESS_LEAVING, /* told to stop */
@@ -32,10 +33,13 @@ struct process {
 	struct channel channel;
 	struct loop_timer restart;
 	struct mono started;
+	struct mono not_before; /* the end of the delay of its next start */
 	uint64_t delay_ns;  /* of the next restart */
 	struct loop_timer watch; /* asks it whether its loop turns */
 	struct mono asked;       /* when the open question was put */
 	uint64_t pings, pongs;   /* equal: no question is open */
+	bool is_solo;       /* a worker for suspects: started when one is there, and stays */
+	bool is_wanted;     /* solo: there were suspects since it started */
 	bool was_revived;   /* qmgr: once more during the stop */
 	bool had_qmgr;      /* it may hold deliveries of a queue manager that died */
 };

@@ -31,6 +31,30 @@
 enum { LOG_END_MS = 700 };
 
 static void
+wait_to_start(struct process *process)
+{
+	process->state = PROCESS_WAITING;
+	process->is_wanted = false;
+	loop_timer_set(&process->restart, process->not_before);
+}
+
+/* One that has died may not have been seen to: process_died() starts it again then. */
+static void
+want_solo(struct master *master, uint8_t kind)
+{
+	for (int i = 0; i < master->process_count && !master->is_stopping; i++) {
+		struct process *process = &master->processes[i];
+
+		if (!process->is_solo || process->kind != kind)
+			continue;
+		if (process->state == PROCESS_DOWN)
+			wait_to_start(process);
+		else
+			process->is_wanted = true;
+	}
+}
+
+static void
 channel_frame(void *ctx, uint16_t type, struct slice payload, int fd)
 {
 	struct process *process = ctx;
@@ -43,7 +67,11 @@ channel_frame(void *ctx, uint16_t type, struct slice payload, int fd)
 		return;
 	if (type == IPC_TYPE_role_pong)
 		process->pongs = num_min_u64(any.role_pong.number, process->pings);
-	if (type != IPC_TYPE_role_kill || process->kind != ROLE_QMGR)
+	if (process->kind != ROLE_QMGR)
+		return;
+	if (type == IPC_TYPE_role_solo)
+		want_solo(process->master, any.role_solo.kind);
+	if (type != IPC_TYPE_role_kill)
 		return;
 	other = process_find(process->master, (pid_t)any.role_kill.pid);
 	if (other != NULL && other->state != PROCESS_DOWN)
@@ -207,7 +235,8 @@ connect_to_qmgr(struct process *process, bool is_survivor)
 		&(struct ipc_role_peer){ .kind = (uint8_t)process->kind,
 			.pid = (uint32_t)process->pid,
 			.slot = process->slot,
-			.survivor = is_survivor },
+			.survivor = is_survivor,
+			.solo = process->is_solo },
 		pair[0]);
 	channel_send_fd(&process->channel, IPC_TYPE_role_qmgr,
 		&(struct ipc_role_qmgr){ .pid = (uint32_t)qmgr->pid }, pair[1]);
@@ -445,9 +474,10 @@ process_died(struct process *process, int status)
 	}
 	if (process->delay_ns == 0 || mono_since_ns(now, process->started) > GOOD_LIFE_NS)
 		process->delay_ns = RESTART_MIN_NS;
-	process->state = PROCESS_WAITING;
+	process->not_before = mono_add_ns(now, process->delay_ns);
+	if (!process->is_solo || process->is_wanted)
+		wait_to_start(process);
 	say_how(process, status);
-	loop_timer_set_ns(&process->restart, process->delay_ns);
 	process->delay_ns = process->delay_ns * 2 < RESTART_MAX_NS ? process->delay_ns * 2
 								    : RESTART_MAX_NS;
 }

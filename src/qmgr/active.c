@@ -60,10 +60,17 @@ forget_site(struct message *message)
 	message->site_count = message->crowded_count = 0;
 }
 
-/* So many of its recipients wait for a dead site; one that waits for two keeps its timer. */
+/*
+ * So many of its recipients wait for a dead site; one that waits for two keeps its timer. What a
+ * suspect found out counts for suspects only, and nobody waits for that.
+ */
 void
 active_wait(struct message *message, struct sched_destination *site, uint32_t count)
 {
+	const struct transport *transport = sched_transport_ctx(sched_destination_transport(site));
+
+	if (transport->is_solo)
+		return;
 	if (message->site == NULL) {
 		message->site = site;
 		sched_destination_hold(site);
@@ -504,6 +511,8 @@ active_assign(struct message *message, uint32_t number)
 	transport = transport_get(core, route.transport);
 	if (settle_here(message, number, transport, &route))
 		return;
+	if (core->suspect == message && !(core->options.planted & CORE_PLANT_SUSPECT_AMONG))
+		transport = transport_get_solo(core, route.transport);
 	struct sched_assign to = {
 		.transport = transport->sched,
 		.nexthop = route.nexthop,
@@ -520,6 +529,7 @@ active_assign(struct message *message, uint32_t number)
 		message->is_looked_at = false;
 		return;
 	}
+	message->is_untried = true;
 	if (dead.crowded != NULL) {
 		active_wait(message, dead.crowded, 1);
 		message->crowded_count++;
@@ -617,7 +627,12 @@ message_activate(struct message *message)
 	message_move(message, MESSAGE_ACTIVE);
 	if (message->wish != WISH_NONE || message->is_held ||
 		(message->state.flags & STATE_EXPIRE) != 0 ||
-		copy_holds(message->core, message->queue_id))
+		copy_holds(message->core, message->queue_id)) {
+		done_check(message);
+		return;
+	}
+	message->has_died = (message->state.flags & STATE_SUSPECT) != 0;
+	if (message->has_died)
 		done_check(message);
 	else
 		active_release(message);
@@ -656,10 +671,20 @@ active_wish(struct message *message, enum message_wish wish, struct job *job)
 
 /* --- suspects --------------------------------------------------------------------------------- */
 
+/*
+ * A worker that dies makes what it was given suspect. Suspects stand in line and are tried one at a
+ * time, each in a worker that has nothing else (transports.h, core_peer_is_solo()); so a message
+ * that kills has met others in one death only. It stays suspect until a round of attempts has
+ * ended without a death and nothing was missing. One with which two such workers died goes on hold,
+ * and is tried alone again when an operator releases it.
+ */
+enum { SUSPECT_DEATHS = 2 };
+
 void
 active_mark_suspect(struct message *message)
 {
 	message->has_died = true;
+	session_recall_message(message);
 	if (message->phase == MESSAGE_ACTIVE)
 		sched_message_remove(message->core->sched, &message->sched);
 }
@@ -672,6 +697,7 @@ active_suspect(struct message *message)
 
 	message_move(message, MESSAGE_SUSPECT);
 	message->has_died = false;
+	message->state.flags |= STATE_SUSPECT;
 	if (core->suspect == message) {
 		core->suspect = NULL;
 		message->state.worker_deaths++;
@@ -687,7 +713,7 @@ next_suspect(struct core *core)
 	if (message == NULL || core->suspect != NULL)
 		return;
 	TAILQ_REMOVE(&core->suspects, message, link);
-	if (message->state.worker_deaths >= 2) {
+	if (message->state.worker_deaths >= SUSPECT_DEATHS) {
 		log_event(core->log, EV_qmgr_suspect_held, LOG_Z(message->id_text));
 		message->state.worker_deaths = 0;
 		message->is_held = true;
@@ -696,6 +722,7 @@ next_suspect(struct core *core)
 		return;
 	}
 	core->suspect = message;
+	message->is_untried = false;
 	message_move(message, MESSAGE_ACTIVE);
 	active_release(message);
 }

@@ -334,6 +334,15 @@ core_peer_up(struct core *core, core_peer number, enum core_peer_kind kind, uint
 }
 
 void
+core_peer_is_solo(struct core *core, core_peer number)
+{
+	struct peer *peer = core_peer_find(core, number);
+
+	if (peer != NULL)
+		peer->is_solo = true;
+}
+
+void
 core_peer_down(struct core *core, core_peer number, struct instant now)
 {
 	struct peer *peer = core_peer_find(core, number);

@@ -76,6 +76,8 @@ struct core_out {
 		void *ctx, core_peer peer, const struct ipc_work *work, uint64_t large);
 	size_t (*pending)(void *ctx, core_peer peer); /* bytes queued to it, for slow readers */
 	void (*kill)(void *ctx, uint32_t pid);        /* a worker that does not answer */
+	/* A worker of this kind (SMTP, LOCAL) for suspects is wanted: core_peer_is_solo(). */
+	void (*want_solo)(void *ctx, enum core_peer_kind kind);
 	void (*bad_peer)(void *ctx, core_peer peer, const char *why);
 	/* ERR_OK: new mail may come, see core_open(). */
 	void (*opened)(void *ctx, enum err err, const struct fault *fault);
@@ -108,6 +110,7 @@ enum core_plant {
 	CORE_PLANT_BATCH_STOPS = 262144, /* nothing follows a batch with nothing to deliver */
 	CORE_PLANT_ONE_SITE = 1 << 30,   /* all next hops are taken for one site */
 	CORE_PLANT_LOSE_CROWDED = 524288, /* mail that waits for room at its site is forgotten */
+	CORE_PLANT_SUSPECT_AMONG = 2097152, /* suspects are tried in a worker that others use */
 	CORE_PLANT_NO_DEADLINE = 1048576, /* a worker may have a transaction for ever */
 	CORE_PLANT_EXPAND_TWICE = 1 << 24, /* expansion and its recipient's end: two batches */
 };
@@ -173,6 +176,8 @@ bool core_hears_workers(const struct core *core);
  */
 void core_peer_up(struct core *core, core_peer peer, enum core_peer_kind kind, uint32_t pid,
 	bool survivor, const struct core_user *user, struct instant now);
+/* Right behind core_peer_up(): this worker is for suspects, one at a time, and for nothing else. */
+void core_peer_is_solo(struct core *core, core_peer peer);
 void core_peer_down(struct core *core, core_peer peer, struct instant now);
 
 /* A frame of a peer, decoded here. */

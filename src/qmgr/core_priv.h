@@ -108,6 +108,7 @@ struct message {
 	bool is_flushed;                     /* defer_transports does not count (rule R48) */
 	bool revives_sites;                  /* rule F9: its sites are alive again, once */
 	bool has_died;                       /* a worker died with it in this round */
+	bool is_untried;                     /* in this round something was not there */
 	bool is_tried;                       /* something was attempted in this round */
 	bool may_be_parked;                  /* where a site has too much in memory */
 	bool is_looked_at;                   /* it is parked, and has no recipient in a queue */
@@ -244,6 +245,7 @@ struct peer {
 	core_peer number;
 	enum core_peer_kind kind;
 	uint32_t pid;
+	bool is_solo;    /* for suspects only */
 	bool is_leaving; /* it takes no session any more: its process stops */
 	bool is_survivor;        /* its inventory is not complete */
 	bool is_condemned;       /* it came too late, and is to be killed */

@@ -51,11 +51,9 @@ defer_encode(struct message *message, struct change *change)
 	state->attempts = message->attempt;
 	if (message->is_tried)
 		state->last_attempt_us = message->core->now.wall.us;
-	state->flags &= ~(uint32_t)(STATE_HELD | STATE_SUSPECT);
+	state->flags &= ~(uint32_t)STATE_HELD;
 	if (message->is_held)
 		state->flags |= STATE_HELD;
-	if (message->has_died)
-		state->flags |= STATE_SUSPECT;
 	change->due_us = defer_due_us(message->core, message);
 	state->next_attempt_us = change->due_us;
 	change->flags = message->is_held ? RECORD_STATE_HELD : 0;

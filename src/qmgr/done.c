@@ -356,8 +356,12 @@ settle_suspect(struct message *message)
 		active_suspect(message);
 		return true;
 	}
-	if (core->suspect == message)
-		core->suspect = NULL;
+	if (core->suspect != message ||
+		(!refill_is_all(message) && message->wish == WISH_NONE && !message->is_held))
+		return false; /* it is none, or more batches follow */
+	core->suspect = NULL;
+	if (!message->is_untried)
+		message->state.flags &= ~(uint32_t)STATE_SUSPECT;
 	return false;
 }
 

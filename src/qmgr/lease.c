@@ -407,7 +407,7 @@ lease_drop_locks(struct message *message)
 
 /* --- deaths ----------------------------------------------------------------------------------- */
 
-/* What it was transacting is suspect; what only waited behind it is not. */
+/* What it was given is suspect, also what waited behind another: the worker has read it. */
 static void
 lease_died(struct lease *lease)
 {
@@ -422,7 +422,7 @@ lease_died(struct lease *lease)
 		return;
 	}
 	if (lease->entry != NULL) {
-		if (lease->session->lease == lease)
+		if (lease->is_sent)
 			active_mark_suspect(message);
 		if (!(core->options.planted & CORE_PLANT_FORGET_DEATH))
 			sched_entry_return(core->sched, lease->entry);

@@ -131,6 +131,15 @@ out_kill(void *ctx, uint32_t pid)
 	channel_send(&qmgr->role->master, IPC_TYPE_role_kill, &wanted);
 }
 
+static void
+out_want_solo(void *ctx, enum core_peer_kind kind)
+{
+	struct qmgr *qmgr = ctx;
+	struct ipc_role_solo wanted = { .kind = kind == CORE_PEER_LOCAL ? ROLE_LOCAL : ROLE_SMTP };
+
+	channel_send(&qmgr->role->master, IPC_TYPE_role_solo, &wanted);
+}
+
 /*
  * Whoever breaks the protocol is not heard any more. A role has one channel in the life of a queue
  * manager, so its process is ended, and master starts another; what it may be delivering goes out
@@ -247,7 +256,7 @@ find_die_at(const struct role *role)
 #endif
 
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened, out_complete, out_adopted, out_boundary };
+	out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted, out_boundary };
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
@@ -346,6 +355,8 @@ role_peer(struct qmgr *qmgr, const struct ipc_role_peer *announced, int fd)
 		kind == CORE_PEER_SMTP || kind == CORE_PEER_LOCAL);
 	core_peer_up(qmgr->core, peer->number, kind, announced->pid, announced->survivor != 0,
 		kind == CORE_PEER_TOOL ? &admin : NULL, loop_now(qmgr->role->loop));
+	if (announced->solo != 0)
+		core_peer_is_solo(qmgr->core, peer->number);
 }
 
 static void

@@ -222,7 +222,8 @@ is_last(const struct message *message)
 static bool
 is_owed_to_state(const struct message *message, bool is_deferral)
 {
-	return is_deferral && message->owed_attempt == 0 && is_alone(message) &&
+	return is_deferral && message->owed_attempt == 0 && !message->has_died &&
+	       is_alone(message) &&
 	       refill_is_all(message);
 }
 
@@ -261,6 +262,9 @@ record(struct peer *peer, struct lease *lease, const struct ipc_result *result)
 	is_deferral = message->state.class_count[STATE_OPEN] == open;
 	if (result->corrupt)
 		hold_corrupt(message);
+	if (result->helper == IPC_HELPER_DIED && !is_lock)
+		active_mark_suspect(message);
+	message->is_untried |= result->helper == IPC_HELPER_MISSING;
 	message->is_tried = true;
 	if (!is_lock)
 		feed_back(lease, result);

@@ -111,15 +111,41 @@ is_out_of_date(const struct session *session)
 
 /* --- granting --------------------------------------------------------------------------------- */
 
-static struct peer *
-choose_worker(struct core *core, enum transport_kind kind)
+static enum core_peer_kind
+worker_kind(const struct transport *transport)
 {
-	enum core_peer_kind wanted = kind == TRANSPORT_LOCAL ? CORE_PEER_LOCAL : CORE_PEER_SMTP;
+	return transport->kind == TRANSPORT_LOCAL ? CORE_PEER_LOCAL : CORE_PEER_SMTP;
+}
+
+/* It still delivers for the former queue manager, so nothing would be alone in it. */
+static bool
+has_locks(const struct peer *peer)
+{
+	const struct lease *lease;
+
+	LIST_FOREACH (lease, &peer->leases, peer_link)
+		if (lease->session == NULL)
+			return true;
+	return false;
+}
+
+static bool
+may_work(const struct peer *peer, const struct transport *transport)
+{
+	if (peer->kind != worker_kind(transport) || peer->is_solo != transport->is_solo ||
+		peer->is_survivor || peer->is_leaving)
+		return false;
+	return !peer->is_solo || !has_locks(peer);
+}
+
+static struct peer *
+choose_worker(struct core *core, const struct transport *transport)
+{
 	struct peer *peer, *next, *best = NULL;
 
 	HASH_ITER(by_number, core->peers, peer, next)
 	{
-		if (peer->kind == wanted && !peer->is_survivor && !peer->is_leaving &&
+		if (may_work(peer, transport) &&
 			(best == NULL || peer->session_count < best->session_count))
 			best = peer;
 	}
@@ -131,7 +157,7 @@ session_hosts(struct session *session, struct slice hosts)
 {
 	struct core *core = session->core;
 	const struct transport *transport = session->transport;
-	struct peer *peer = choose_worker(core, transport->kind);
+	struct peer *peer = choose_worker(core, transport);
 
 	if (peer == NULL) {
 		/* It died a moment ago; a new grant follows when there is one again. */
@@ -179,6 +205,7 @@ settle_drained(struct core *core, struct sched_entry *entry, const struct sched_
 	bool is_permanent = why->dsn.len > 0 && why->dsn.ptr[0] == '5';
 	uint32_t count;
 
+	message->is_untried = true;
 	settle_recipients(entry, is_permanent ? STATE_BOUNCE_PENDING : STATE_OPEN, why);
 	if (!is_permanent && why->dead != NULL) {
 		(void)sched_entry_recipients(entry, &count);
@@ -533,6 +560,16 @@ session_ready(struct peer *peer, const struct ipc_session_ready *ready)
 	core_mark(peer->core);
 }
 
+/*
+ * A session of local delivery costs nothing to begin and counts against its transport's limit, and
+ * the one session for suspects is wanted by the next of them.
+ */
+static bool
+ends_when_idle(const struct session *session)
+{
+	return session->transport->kind == TRANSPORT_LOCAL || session->transport->is_solo;
+}
+
 static void
 feed_sessions(struct core *core)
 {
@@ -541,8 +578,8 @@ feed_sessions(struct core *core)
 	for (session = TAILQ_FIRST(&core->hungry); session != NULL; session = next) {
 		next = TAILQ_NEXT(session, hungry_link);
 		/* Idle ones first: a prefetch must not take what another could begin. */
-		if (session->lease == NULL)
-			(void)session_feed(session);
+		if (session->lease == NULL && !session_feed(session) && ends_when_idle(session))
+			session_retire(session);
 	}
 	for (session = TAILQ_FIRST(&core->hungry); session != NULL; session = next) {
 		next = TAILQ_NEXT(session, hungry_link);
@@ -619,6 +656,8 @@ worker_missing(struct core *core, struct transport *transport)
 
 	if (!transport->is_missing_worker)
 		transport->missing_since = core->now.mono;
+	if (!transport->is_missing_worker && transport->is_solo)
+		core->options.out->want_solo(core->options.ctx, worker_kind(transport));
 	transport->is_missing_worker = true;
 	until = mono_add_ns(transport->missing_since, MISSING_NS);
 	if (core->now.mono.ns < until.ns) {
@@ -656,7 +695,7 @@ grant_sessions(struct core *core)
 		struct transport *transport =
 			sched_transport_ctx(sched_destination_transport(destination));
 
-		if (choose_worker(core, transport->kind) == NULL) {
+		if (choose_worker(core, transport) == NULL) {
 			sched_session_closed(core->sched, destination, false);
 			worker_missing(core, transport);
 			misses++;

@@ -155,6 +155,16 @@ limits_of(const struct config *config, const struct config_service *service)
 #undef DELAY
 }
 
+/* One suspect is tried at a time; others never wait with it. */
+static void
+limit_to_one(struct sched_limits *limits)
+{
+	limits->session_max = 1;
+	limits->share_max = 0;
+	limits->window.initial = 1;
+	limits->window.limit_max = 1;
+}
+
 static enum transport_kind
 kind_of(const struct config_service *service)
 {
@@ -202,7 +212,10 @@ transport_update(struct core *core, struct transport *transport)
 		struct sched_limits limits = limits_of(config, service);
 
 		feedback_log_values(core, name, &limits.window);
-		transport->sched = sched_transport_set(core->sched, name, &limits, transport);
+		if (transport->is_solo)
+			limit_to_one(&limits);
+		transport->sched = sched_transport_set(
+			core->sched, slice_str(transport->key), &limits, transport);
 	}
 }
 
@@ -235,24 +248,47 @@ transports_close(struct core *core)
 	HASH_ITER(hh, core->transports, transport, next)
 	{
 		HASH_DELETE(hh, core->transports, transport);
+		mem_free(transport->key);
 		mem_free(transport->name);
 		mem_free(transport);
 	}
 	sched_free(core->sched);
 }
 
-struct transport *
-transport_get(struct core *core, struct slice name)
+static struct transport *
+get(struct core *core, struct slice key, struct slice name, bool is_solo)
 {
 	struct transport *transport;
 
-	HASH_FIND(hh, core->transports, name.ptr, name.len, transport);
+	HASH_FIND(hh, core->transports, key.ptr, key.len, transport);
 	if (transport != NULL)
 		return transport;
 	transport = mem_new(sizeof(*transport));
+	transport->key = mem_strndup((const char *)key.ptr, key.len);
 	transport->name = mem_strndup((const char *)name.ptr, name.len);
-	HASH_ADD_KEYPTR(hh, core->transports, transport->name, name.len, transport);
+	transport->is_solo = is_solo;
+	HASH_ADD_KEYPTR(hh, core->transports, transport->key, key.len, transport);
 	transport_update(core, transport);
+	return transport;
+}
+
+struct transport *
+transport_get(struct core *core, struct slice name)
+{
+	return get(core, name, name, false);
+}
+
+struct transport *
+transport_get_solo(struct core *core, struct slice name)
+{
+	struct transport *transport;
+	struct buf key;
+
+	buf_init(&key, 0);
+	buf_add(&key, name);
+	buf_add_str(&key, " (suspects)");
+	transport = get(core, buf_slice(&key), name, true);
+	buf_done(&key);
 	return transport;
 }
 

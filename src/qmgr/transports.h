@@ -1,9 +1,10 @@
 /*
  * transports.h - the transports of master.cf as the queue manager sees them
  *
- * One struct transport per name that routing ever gave, also for names that master.cf does not have
- * (is_missing): mail for these waits. They live until transports_close(); a new configuration
- * changes their limits in place.
+ * One struct transport per name that routing ever gave, also for names that master.cf lacks
+ * (is_missing): mail for these waits. Suspects have transports of their own, `NAME (suspects)`,
+ * with one session and no memory of what else its sites do. They live until transports_close(); a
+ * new configuration changes their limits in place.
  *
  * Threads: one.
  */
@@ -29,7 +30,9 @@ enum transport_kind {
 };
 
 struct transport {
-	char *name;
+	char *key;
+	char *name;        /* in master.cf */
+	bool is_solo;      /* its mail are suspects, one at a time */
 	enum transport_kind kind;
 	enum ipc_protocol protocol;
 	uint16_t port;     /* of next hops that name none */
@@ -48,8 +51,9 @@ void transports_open(struct core *core);
 void transports_update(struct core *core); /* after a change of configuration */
 void transports_close(struct core *core);
 
-/* The transport of a name; never NULL. */
+/* The transport of a name; never NULL. And the one that suspects take. */
 struct transport *transport_get(struct core *core, struct slice name);
+struct transport *transport_get_solo(struct core *core, struct slice name);
 
 /*
  * A next hop of error or retry: "x.y.z text" parted into its status and its words; without a status

@@ -160,6 +160,7 @@ ipc_qmgr_frame(struct role *role, uint16_t type, struct slice payload, int fd)
 	if (ipc_decode(type, payload, &any) != ERR_OK)
 		die(70, "bad frame %s from the queue manager", ipc_type_name(type));
 	if (type == IPC_TYPE_work) {
+		check_poison("smtp", payload.ptr, payload.len);
 		take_work(worker, payload, any.work.session, fd);
 		return;
 	}

@@ -28,6 +28,8 @@ BUILD = pathlib.Path(os.environ.get("OSTLER_BUILD", ROOT / "build"))
 LONG = os.environ.get("OSTLER_LONG") == "1"
 # Memory of a build with AddressSanitizer is several times that of a plain one.
 IS_SANITIZED = (BUILD / "ostlerd").exists() and b"__asan_init" in (BUILD / "ostlerd").read_bytes()
+# Whether OSTLER_POISON makes a role die (base/check.h).
+CHECKS_SLOWLY = (BUILD / "ostlerd").exists() and b"OSTLER_POISON" in (BUILD / "ostlerd").read_bytes()
 
 
 def port_numbers():

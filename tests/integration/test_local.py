@@ -229,3 +229,12 @@ def test_pipe__bad_attributes__defer_and_say_so(make_ostler, sink, box):
     ostler = pipe_service(make_ostler, sink, "chroot=/ user=nobody argv=/bin/cat")
     ostler.send("a@piped.test")
     logged(ostler, r"dsn=4.3.5, status=deferred \(pipe: allowed: user=")
+
+
+def test_sessions__more_users_than_processes__all_get_their_mail(make_ostler, sink):
+    """Each user is a destination of its own; a session that is idle must not keep another one's out."""
+    ostler = start(make_ostler, sink, {"default_process_limit": "3"})
+    users = [f"user{n}" for n in range(8)]
+    for user in users:
+        ostler.send(f"{user}@local.test")
+    wait_for(lambda: all(ostler.maildir(user) for user in users), what="mail of all users")

@@ -4,9 +4,11 @@ Goal: promise 4 of the design. Method: real processes; those that are to hang ar
 or meet a peer that never answers.
 """
 import os
+import re
 import signal
 
-from conftest import wait_for
+import pytest
+from conftest import CHECKS_SLOWLY, wait_for
 from peer import Peer
 
 QUICK = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s"}
@@ -50,3 +52,60 @@ def test_watchdog__worker_that_hangs__is_ended(make_ostler, sink):
     ostler.send("one@dest.test")
     wait_for(lambda: sink.recipients() == ["one@dest.test"], 30, "delivery by another process")
     assert f"process ostlerd/smtp pid {pid} has not answered for 2 s and is killed" in ostler.log()
+
+
+# --- mail that kills -------------------------------------------------------------------------------
+# OSTLER_POISON=ROLE:TEXT makes that role die of the bytes TEXT (base/check.h).
+
+
+def make_poisoned(make_ostler, relayhost, poison, settings=None):
+    ostler = make_ostler(relayhost, {**QUICK, **(settings or {})}, start=False)
+    ostler.environment = dict(os.environ, OSTLER_POISON=poison)
+    ostler.start()
+    return ostler
+
+
+def deaths(ostler, role):
+    return len(re.findall(rf"process ostlerd/{role} pid \d+ killed by signal 6", ostler.log()))
+
+
+def is_held(ostler, recipient):
+    return [m["queue_name"] for m in ostler.queue()
+            if recipient in [r["address"] for r in m["recipients"]]] == ["hold"]
+
+
+# rules: X9a
+@pytest.mark.skipif(not CHECKS_SLOWLY, reason="the switch is in builds with check_slow only")
+@pytest.mark.parametrize("role", ["smtp", "local"])
+def test_suspect__message_that_kills_its_worker__is_held_after_three_deaths(make_ostler, sink, role):
+    ostler = make_poisoned(make_ostler, f"[127.0.0.1]:{sink.port}", f"{role}:killer@")
+    domain = "dest.test" if role == "smtp" else "local.test"
+    arrived = lambda name: (f"{name}@{domain}" in sink.recipients() if role == "smtp"
+                            else len(ostler.maildir(name)) == 1)
+    ostler.send(f"killer@{domain}")
+    for number in range(20):
+        ostler.send(f"good{number}@{domain}")
+    wait_for(lambda: is_held(ostler, f"killer@{domain}"), 40, "the message on hold")
+    wait_for(lambda: all(arrived(f"good{n}") for n in range(20)), 20, "all other mail")
+    assert deaths(ostler, role) <= 3
+    assert ostler.log().count("delivery process died twice; put on hold") == 1
+    if role == "smtp":
+        assert len(sink.recipients()) == len(set(sink.recipients()))
+    # Released it is tried alone again, and found again; others are not concerned.
+    ostler.tool("release", "ALL", "-y")
+    wait_for(lambda: ostler.log().count("died twice; put on hold") == 2, 40, "held again")
+    assert deaths(ostler, role) <= 5
+
+
+# rules: X9a
+@pytest.mark.skipif(not CHECKS_SLOWLY, reason="the switch is in builds with check_slow only")
+def test_suspect__message_that_kills_the_runner__is_held_and_others_are_run(make_ostler, sink):
+    names = ["killer", *(f"good{n}" for n in range(5))]
+    aliases = ", ".join(f"{{ {name} = |/bin/true }}" for name in names)
+    ostler = make_poisoned(make_ostler, f"[127.0.0.1]:{sink.port}", "runner:killer@",
+                           {"alias_maps": f"inline:{{ {aliases} }}"})
+    for name in names:
+        ostler.send(f"{name}@local.test")
+    wait_for(lambda: is_held(ostler, "killer@local.test"), 40, "the message on hold")
+    wait_for(lambda: len(ostler.queue()) == 1, 20, "all other mail")
+    assert deaths(ostler, "runner") <= 3

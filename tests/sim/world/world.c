@@ -3,8 +3,9 @@
  *
  * Disk, clock, clients, operators, workers and resolver are simulated; frames are the real ones. At
  * random moments the queue manager or a worker is killed, or the power of the whole machine fails;
- * workers and the resolver stall, a transaction hangs for ever, one worker delivers locally and
- * forwards some, a worker lies (it tells results that it was not asked for), an
+ * workers and the resolver stall, some messages kill every worker that begins with them, a
+ * transaction hangs for ever, one worker delivers locally and forwards some, a worker lies (it tells
+ * results that it was not asked for), an
  * operator holds, releases, deletes, requeues, expires and flushes; the machine is cloned, or its queue is
  * marked as a copy. Then faults end, time goes on, and the oracle judges:
  *
@@ -20,6 +21,8 @@
  *   - nothing that was in a copied queue is given out before an operator releases it
  *   - no recipient is given out while it is given out: not by the same queue manager, not by the next
  *   - never more sessions to a destination than its limit, never more messages active than theirs
+ *   - what has killed a worker is tried alone, in a worker that has nothing else meanwhile, and kills
+ *     two of these at most before it is on hold
  *   - a liar is found out, an honest peer is not called bad; a worker with which a transaction hangs
  *     is killed, but not while it has another one under way
  *   - nothing waits for ever
@@ -55,7 +58,7 @@ enum {
 	MESSAGES_MAX = 120,
 	RECIPIENTS_MAX = MODEL_RECIPIENTS_MAX,
 	RECIPIENTS_FEW = 4,
-	WORKERS = 3, /* the last one delivers locally */
+	WORKERS = 5, /* two for SMTP, one that delivers locally, and one of each for suspects */
 	SESSIONS_MAX = 128,
 	RESULTS_MAX = 128,
 	LIMIT = 3, /* default_destination_concurrency_limit */
@@ -78,7 +81,13 @@ enum {
 #define OF_RULES 0x80000000U
 
 enum actor { ACTOR_CLIENT, ACTOR_RESOLVER, ACTOR_WORKER, ACTOR_COUNT = ACTOR_WORKER + WORKERS,
-	ACTOR_LOCAL = ACTOR_COUNT - 1 };
+	ACTOR_LOCAL = ACTOR_WORKER + 2, ACTOR_SOLO = ACTOR_WORKER + 3, SOLOS = 2 };
+
+static bool
+is_local(int actor)
+{
+	return actor == ACTOR_LOCAL || actor == ACTOR_SOLO + 1;
+}
 
 /* One frame on its way to an actor. */
 struct frame {
@@ -116,6 +125,9 @@ struct message {
 	bool is_expired; /* an operator has had it returned */
 	bool is_null;	 /* its sender is */
 	bool is_mute;	 /* reports to its sender cannot be made */
+	bool is_poison;	 /* as long as there are faults */
+	bool has_killed; /* a worker that others use */
+	unsigned deaths; /* of workers that were for suspects only */
 	uint64_t arrival_us;
 	uint64_t queue_id;
 	uint64_t txn;
@@ -196,6 +208,8 @@ struct world {
 	uint64_t expiry_second; /* of boot time, and how many messages expired in it */
 	unsigned expired;
 	bool was_commanded; /* this queue manager, by an operator */
+	bool is_solo_wanted[SOLOS]; /* and not there: smtp, local */
+	bool has_solo[SOLOS];       /* it lived when the queue manager died */
 	bool had_survivors; /* this queue manager met workers of the former one */
 	core_peer liar;     /* it has lied: the core must call it bad */
 	unsigned stalled[ACTOR_COUNT]; /* steps for which it does nothing */
@@ -460,6 +474,16 @@ actor_of(const struct world *world, core_peer peer)
 	return -1;
 }
 
+/* What has killed a worker that others use goes to no such worker again. */
+static void
+check_suspect(struct world *world, int actor, const struct ipc_work *work)
+{
+	for (uint32_t i = 0; i < world->message_count && actor < ACTOR_SOLO; i++)
+		if (world->messages[i].queue_id == work->queue_id &&
+			world->messages[i].has_killed && !world->is_calm)
+			fail(world, "a suspect was given to a worker that others use");
+}
+
 static void
 check_ids(struct world *world, const struct ipc_id_block *block)
 {
@@ -477,6 +501,8 @@ out_send(void *ctx, core_peer peer, enum ipc_type type, const void *message)
 	int actor = actor_of(world, peer);
 	struct frame *frame;
 
+	if (type == IPC_TYPE_work)
+		check_suspect(world, actor, message);
 	if (actor < 0)
 		return;
 	if (type == IPC_TYPE_id_block)
@@ -581,8 +607,16 @@ out_adopted(void *ctx)
 		world->origin.mark = 0;
 }
 
+static void
+out_want_solo(void *ctx, enum core_peer_kind kind)
+{
+	struct world *world = ctx;
+
+	world->is_solo_wanted[kind == CORE_PEER_LOCAL] = true;
+}
+
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened, out_complete, out_adopted, NULL };
+	out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted, NULL };
 
 static void
 tell_core(struct world *world, int actor, enum ipc_type type, const void *message)
@@ -676,6 +710,7 @@ send_message(struct world *world)
 	message->is_warned = chance(world, 3);
 	if (message->is_warned)
 		envelope.warn_us = world->now.wall.us + rng_below(&world->rng, 6 * US_PER_S);
+	message->is_poison = chance(world, 40);
 	message->is_held = chance(world, 10);
 	if (message->is_held)
 		envelope.flags = ENVELOPE_HOLD;
@@ -886,8 +921,8 @@ check_limit(struct world *world, const char *nexthop)
 {
 	unsigned count = 0;
 
-	/* A limit of local's is one of each user. */
-	for (int w = 0; w < WORKERS - 1; w++)
+	/* A limit of local's is one of each user; a suspect may come on top. */
+	for (int w = 0; w < ACTOR_LOCAL - ACTOR_WORKER; w++)
 		for (int i = 0; i < SESSIONS_MAX; i++)
 			count += world->workers[w].sessions[i].number != 0 &&
 				 strcmp(world->workers[w].sessions[i].nexthop, nexthop) == 0;
@@ -976,6 +1011,24 @@ check_hosts(struct world *world, const struct worker_session *session, const str
 	}
 }
 
+/* Who tries suspects has nothing else meanwhile. */
+static void
+check_alone(struct world *world, const struct worker *worker, const struct ipc_work *work)
+{
+	if (worker < &world->workers[ACTOR_SOLO - ACTOR_WORKER])
+		return;
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		const struct transaction *other = &worker->transactions[i];
+		struct ipc_work theirs;
+
+		if (!other->is_used)
+			continue;
+		CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&other->work), &theirs) == ERR_OK);
+		if (theirs.queue_id != work->queue_id)
+			fail(world, "a suspect was not alone in its worker");
+	}
+}
+
 static void
 count_one(struct told *told, uint64_t id)
 {
@@ -1024,6 +1077,7 @@ take_work(struct world *world, struct worker *worker, struct slice payload,
 {
 	check_hosts(world, session_find(worker, work->session), work);
 	check_lease(world, work);
+	check_alone(world, worker, work);
 	check_hold(world, work);
 	if (work->queue_id < world->copied_below)
 		fail(world, "mail of a copied queue was given out");
@@ -1449,7 +1503,7 @@ waits(const struct worker *worker, const struct transaction *transaction)
 static void
 session_act(struct world *world, int actor, struct worker_session *session)
 {
-	bool fails = !world->is_calm && actor != ACTOR_LOCAL &&
+	bool fails = !world->is_calm && !is_local(actor) &&
 		     (chance(world, 6) || site_is_down(world, session->nexthop)) &&
 		     !reports_must_arrive(world, slice_str(session->nexthop));
 	struct ipc_session_end end = { .session = session->number,
@@ -1482,6 +1536,39 @@ session_act(struct world *world, int actor, struct worker_session *session)
 	}
 }
 
+/* The message of a transaction, if it kills its worker now. */
+static struct message *
+find_poison(struct world *world, const struct transaction *transaction)
+{
+	struct ipc_work work;
+
+	CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&transaction->work), &work) == ERR_OK);
+	for (uint32_t i = 0; i < world->message_count && !world->is_calm; i++)
+		if (world->messages[i].queue_id == work.queue_id && world->messages[i].is_poison)
+			return &world->messages[i];
+	return NULL;
+}
+
+static void kill_worker(struct world *world, int actor);
+
+/* rules: X9a */
+static bool
+is_killed_by(struct world *world, int actor, struct transaction *transaction)
+{
+	struct message *poison = find_poison(world, transaction);
+
+	/* One of a dead queue manager is known to be under way: that ends it, and proves nothing. */
+	if (poison == NULL || transaction->session == 0)
+		return false;
+	poison->has_killed |= actor < ACTOR_SOLO;
+	poison->deaths += actor >= ACTOR_SOLO;
+	if (poison->deaths > 2)
+		fail(world, "a message killed a third worker for suspects");
+	say("r%u kills its worker\n", (unsigned)(poison - world->messages));
+	kill_worker(world, actor);
+	return true;
+}
+
 static void
 worker_act(struct world *world, int actor)
 {
@@ -1497,6 +1584,8 @@ worker_act(struct world *world, int actor)
 			continue;
 		if (!transaction->is_begun) {
 			transaction->is_begun = true;
+			if (is_killed_by(world, actor, transaction))
+				return;
 			transaction->is_stuck = !world->is_calm && chance(world, 200);
 		} else if (actor != ACTOR_LOCAL || !chance(world, 2) ||
 			   !expand(world, transaction, false)) {
@@ -1552,7 +1641,7 @@ lie(struct world *world, int actor)
 			.reason = SLICE_LIT("believe me") };
 
 		if (!transaction->is_used || transaction->session == 0 ||
-			world->owes_inventory[actor])
+			world->owes_inventory[actor] || world->peers[actor] == 0)
 			continue;
 		if (transaction->expansion != 0)
 			continue;
@@ -1648,8 +1737,8 @@ connect_actor(struct world *world, int actor, bool survivor)
 {
 	static const enum core_peer_kind kinds[] = { CORE_PEER_INTAKE, CORE_PEER_RESOLVER };
 	enum core_peer_kind kind = actor < ACTOR_WORKER	? kinds[actor]
-				   : actor == ACTOR_LOCAL ? CORE_PEER_LOCAL
-							  : CORE_PEER_SMTP;
+				   : is_local(actor)	? CORE_PEER_LOCAL
+							: CORE_PEER_SMTP;
 
 	world->peers[actor] = ++world->next_peer;
 	if (!survivor)
@@ -1658,6 +1747,8 @@ connect_actor(struct world *world, int actor, bool survivor)
 		world->now);
 	if (actor == ACTOR_LOCAL)
 		connect_local(world);
+	if (actor >= ACTOR_SOLO)
+		core_peer_is_solo(world->core, world->peers[actor]);
 }
 
 static void
@@ -1665,6 +1756,8 @@ kill_worker(struct world *world, int actor)
 {
 	core_peer peer = world->peers[actor];
 
+	if (peer == 0)
+		return;
 	say("worker %d is killed\n", actor - ACTOR_WORKER);
 	worker_forget(world, actor);
 	results_forget(world, actor);
@@ -1672,7 +1765,8 @@ kill_worker(struct world *world, int actor)
 	world->peers[actor] = 0;
 	world->owes_inventory[actor] = false;
 	core_peer_down(world->core, peer, world->now);
-	connect_actor(world, actor, false);
+	if (actor < ACTOR_SOLO)
+		connect_actor(world, actor, false);
 }
 
 /* Claims work that it was never given: the name of a lease is easily guessed, its token is not. */
@@ -1818,6 +1912,8 @@ static void
 reconnect(struct world *world, bool survivors)
 {
 	for (int actor = 0; actor < ACTOR_COUNT && world->bug == NULL; actor++) {
+		if (actor >= ACTOR_SOLO && !world->has_solo[actor - ACTOR_SOLO])
+			continue;
 		connect_actor(world, actor, survivors);
 		world->owes_inventory[actor] = actor >= ACTOR_WORKER && survivors;
 	}
@@ -1859,6 +1955,10 @@ become_copy(struct world *world)
 static void
 crash(struct world *world, bool power)
 {
+	for (int i = 0; i < SOLOS; i++) {
+		world->has_solo[i] = !power && world->peers[ACTOR_SOLO + i] != 0;
+		world->is_solo_wanted[i] = false;
+	}
 	/* What lies in sockets is read by those who live on, but for the power. */
 	for (int actor = 0; actor < ACTOR_COUNT; actor++) {
 		if (actor >= ACTOR_WORKER && !power)
@@ -1879,12 +1979,17 @@ crash(struct world *world, bool power)
 		world->drift_ns = 0;
 		say("for thirty days\n");
 	}
+	/* The next queue manager knows of deaths what was written of them. */
+	for (uint32_t i = 0; i < world->message_count; i++) {
+		world->messages[i].has_killed = false;
+		world->messages[i].deaths = 0;
+	}
 	disk_sim_die(&world->disk);
 	if (power)
 		disk_sim_lose_power(&world->disk);
 	if (power && chance(world, 3))
 		become_copy(world);
-	start_core(world, power ? 0 : WORKERS);
+	start_core(world, power ? 0 : WORKERS - SOLOS + world->has_solo[0] + world->has_solo[1]);
 	if (world->bug == NULL)
 		reconnect(world, !power);
 }
@@ -1998,6 +2103,12 @@ static void
 step(struct world *world)
 {
 	survivors_act(world);
+	for (int i = 0; i < SOLOS; i++)
+		if (world->is_solo_wanted[i] && world->peers[ACTOR_SOLO + i] == 0 &&
+			chance(world, 5)) {
+			world->is_solo_wanted[i] = false;
+			connect_actor(world, ACTOR_SOLO + i, false);
+		}
 	for (uint64_t i = rng_below(&world->rng, 4); i > 0; i--)
 		(void)disk_sim_step(&world->disk);
 	for (uint64_t i = rng_below(&world->rng, 6); i > 0; i--)
@@ -2049,8 +2160,10 @@ operate_on(struct world *world, struct message *message)
 		return;
 	if (strcmp(what, "delete") == 0)
 		message->is_removed = true;
-	if (strcmp(what, "release") == 0)
+	if (strcmp(what, "release") == 0) {
 		message->is_held = false;
+		message->deaths = 0;
+	}
 	if (strcmp(what, "expire") == 0)
 		message->is_expired = true;
 	if (strcmp(what, "flush") == 0)
@@ -2081,6 +2194,8 @@ release_held(struct world *world)
 {
 	for (uint32_t i = 0; i < world->message_count; i++)
 		world->messages[i].is_held = false;
+	for (uint32_t i = 0; i < world->message_count; i++)
+		world->messages[i].deaths = 0;
 	world->copied_below = 0;
 	command(world, "release", (const char *const[]){ "ALL", NULL });
 }
@@ -2283,6 +2398,7 @@ static const struct seeds_plant plants[] = {
 	{ "forget-success", CORE_PLANT_FORGET_SUCCESS },
 	{ "report-never", CORE_PLANT_REPORT_NEVER },
 	{ "forget-copy", CORE_PLANT_FORGET_COPY },
+	{ "suspect-among", CORE_PLANT_SUSPECT_AMONG }, /* rules: X9a */
 	{ "no-deadline", CORE_PLANT_NO_DEADLINE }, /* rules: X5 Y19 */
 	{ "batch-again", CORE_PLANT_BATCH_AGAIN }, /* rules: K11 */
 	{ "expand-twice", CORE_PLANT_EXPAND_TWICE },

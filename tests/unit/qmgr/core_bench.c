@@ -16,7 +16,7 @@
 #define GATHER_NS (20 * NS_PER_MS)
 #define SAID "host mx.test said so"
 
-enum { PEER_INTAKE = 1, PEER_RESOLVER, PEER_WORKER, PEER_TOOL, PEER_USER, PEER_OTHER_USER };
+enum { PEER_INTAKE = 1, PEER_RESOLVER, PEER_WORKER, PEER_TOOL, PEER_USER, PEER_OTHER_USER, PEER_SOLO };
 
 struct frame {
 	core_peer peer;
@@ -69,6 +69,15 @@ out_kill(void *ctx, uint32_t pid)
 }
 
 static void
+out_want_solo(void *ctx, enum core_peer_kind kind)
+{
+	struct bench *bench = ctx;
+
+	CHECK(kind == CORE_PEER_SMTP);
+	bench->wants_solo = true;
+}
+
+static void
 out_bad_peer(void *ctx, core_peer peer, const char *why)
 {
 	struct bench *bench = ctx;
@@ -102,7 +111,7 @@ out_adopted(void *ctx)
 }
 
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_bad_peer, out_opened, out_complete, out_adopted, NULL };
+	out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted, NULL };
 
 static void
 tell(struct bench *bench, core_peer peer, enum ipc_type type, const void *message)
@@ -143,7 +152,7 @@ static void
 end_work(struct bench *bench, const struct ipc_work *work, struct slice outcomes, bool site_failed,
 	bool is_corrupt)
 {
-	tell(bench, PEER_WORKER, IPC_TYPE_result,
+	tell(bench, bench->speaker, IPC_TYPE_result,
 		&(struct ipc_result){ .session = work->session, .queue_id = work->queue_id,
 			.attempt = work->attempt, .outcomes = outcomes, .host = SLICE_LIT("mx.test"),
 			.corrupt = is_corrupt,
@@ -160,6 +169,7 @@ hold_work(struct bench *bench, struct slice payload)
 		if (held->is_used)
 			continue;
 		held->is_used = true;
+		held->peer = bench->speaker;
 		buf_init(&held->bytes, 0);
 		buf_add(&held->bytes, payload);
 		return;
@@ -232,6 +242,7 @@ bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt)
 			ipc_recipient_next(&list, &recipient) == ERR_OK;)
 			if (slice_starts(recipient.address, SLICE_LIT("wait")) || !is_corrupt)
 				put_outcome(&outcomes, recipient.number, kind, SLICE_LIT(SAID));
+		bench->speaker = held->peer;
 		end_work(bench, &work, buf_slice(&outcomes), false, is_corrupt);
 		buf_done(&outcomes);
 		buf_done(&held->bytes);
@@ -265,6 +276,21 @@ resolve(struct bench *bench, uint64_t query, struct slice nexthop)
 	buf_done(&name);
 }
 
+static bool
+has_work(const struct bench *bench, uint64_t session)
+{
+	struct ipc_work work;
+
+	for (int i = 0; i < BENCH_WORKS_MAX; i++) {
+		if (!bench->works[i].is_used)
+			continue;
+		CHECK(ipc_decode(IPC_TYPE_work, buf_slice(&bench->works[i].bytes), &work) == ERR_OK);
+		if (work.session == session)
+			return true;
+	}
+	return false;
+}
+
 static void
 take_frame(struct bench *bench, uint16_t type, struct slice payload, const union ipc_any *any)
 {
@@ -278,17 +304,22 @@ take_frame(struct bench *bench, uint16_t type, struct slice payload, const union
 		resolve(bench, any->resolve.query, any->resolve.nexthop);
 	} else if (type == IPC_TYPE_session_open && bench->is_down &&
 		   slice_equal_str(any->session_open.nexthop, "d.test")) {
-		tell(bench, PEER_WORKER, IPC_TYPE_session_end,
+		tell(bench, bench->speaker, IPC_TYPE_session_end,
 			&(struct ipc_session_end){ .session = any->session_open.session,
 				.cause = IPC_SESSION_FAILED, .dsn = SLICE_LIT("4.4.1"),
 				.reason = SLICE_LIT("connect to mx.test: Connection refused") });
 	} else if (type == IPC_TYPE_session_open) {
 		bench->session = any->session_open.session;
-		tell(bench, PEER_WORKER, IPC_TYPE_session_ready,
+		tell(bench, bench->speaker, IPC_TYPE_session_ready,
 			&(struct ipc_session_ready){ .session = any->session_open.session,
 				.host = SLICE_LIT("mx.test") });
 	} else if (type == IPC_TYPE_work) {
+		bench->solo_tried += bench->speaker == PEER_SOLO;
 		do_work(bench, payload, &any->work);
+	} else if (type == IPC_TYPE_session_close && !has_work(bench, any->session_close.session)) {
+		tell(bench, bench->speaker, IPC_TYPE_session_end,
+			&(struct ipc_session_end){ .session = any->session_close.session,
+				.cause = IPC_SESSION_IDLE });
 	} else if (type == IPC_TYPE_control_reply) {
 		buf_add(&bench->answer, any->control_reply.text);
 	}
@@ -303,6 +334,7 @@ read_frame(struct bench *bench)
 	if (frame == NULL)
 		return false;
 	bench->frames = frame->next;
+	bench->speaker = frame->peer;
 	CHECK(ipc_decode(frame->type, buf_slice(&frame->payload), &any) == ERR_OK);
 	take_frame(bench, frame->type, buf_slice(&frame->payload), &any);
 	buf_done(&frame->payload);
@@ -455,6 +487,7 @@ bench_kill(struct bench *bench)
 	bench_run(bench);
 	core_free(bench->core);
 	drop_peers(bench);
+	bench->has_solo = bench->wants_solo = false;
 	start_core(bench);
 }
 
@@ -466,6 +499,17 @@ bench_configure(struct bench *bench, const char *const *overrides)
 	bench->config = compile(overrides);
 	core_config(bench->core, bench->config, bench->now);
 	config_close(old);
+}
+
+static void
+solo_comes(struct bench *bench)
+{
+	if (!bench->wants_solo || bench->has_solo)
+		return;
+	bench->wants_solo = false;
+	bench->has_solo = true;
+	core_peer_up(bench->core, PEER_SOLO, CORE_PEER_SMTP, PEER_SOLO, false, NULL, bench->now);
+	core_peer_is_solo(bench->core, PEER_SOLO);
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -481,6 +525,7 @@ bench_run(struct bench *bench)
 			acts = true;
 		while (read_frame(bench))
 			acts = true;
+		solo_comes(bench);
 		core_step(bench->core, bench->now);
 		/* Records gather for some milliseconds; the wall clock stands still meanwhile. */
 		uint64_t due = core_due(bench->core).ns;
@@ -612,6 +657,15 @@ bench_worker_dies(struct bench *bench)
 {
 	drop_peers(bench);
 	core_peer_down(bench->core, PEER_WORKER, bench->now);
+	bench_run(bench);
+}
+
+void
+bench_solo_dies(struct bench *bench)
+{
+	drop_peers(bench);
+	bench->has_solo = false;
+	core_peer_down(bench->core, PEER_SOLO, bench->now);
 	bench_run(bench);
 }
 

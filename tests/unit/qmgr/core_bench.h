@@ -24,6 +24,7 @@ enum { BENCH_WORKS_MAX = 64 };
 
 struct bench_work {
 	bool is_used;
+	core_peer peer;
 	struct buf bytes;
 };
 
@@ -58,6 +59,10 @@ struct bench {
 	uint64_t session;     /* the last one that came up */
 	bool has_one_host;    /* all next hops have the same */
 	bool is_down;         /* d.test takes no session */
+	core_peer speaker;    /* the worker that the last frame went to */
+	bool has_solo;        /* the worker for suspects is there */
+	bool wants_solo;      /* and is to come */
+	unsigned solo_tried;  /* transactions that it was given */
 	unsigned kill_count;  /* how often a process was to be killed */
 };
 
@@ -93,8 +98,9 @@ void bench_commit(struct bench *bench, uint64_t txn, uint64_t queue_id, const ch
 /* Ends all held back transactions: `kind` for each recipient, and whether the content was damaged. */
 void bench_answer(struct bench *bench, enum ipc_outcome_kind kind, bool is_corrupt);
 
-/* The worker dies with all that it has; and another one comes. */
+/* The worker dies with all that it has; and another one comes. That for suspects comes by itself. */
 void bench_worker_dies(struct bench *bench);
+void bench_solo_dies(struct bench *bench);
 void bench_worker_comes(struct bench *bench);
 
 /* The worker closes the last session, which is idle. */

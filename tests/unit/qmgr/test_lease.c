@@ -114,6 +114,60 @@ test_X1__worker_that_is_there_again_in_a_moment__nothing_is_deferred(void **stat
 	bench_stop(&bench);
 }
 
+/* rules: X9a */
+static void
+test_suspect__kills_two_workers_of_its_own__is_held_until_released(void **state)
+{
+	static const char *const overrides[] = { NULL };
+	uint64_t id;
+
+	(void)state;
+	bench_start(&bench, overrides);
+	id = bench_mail(&bench, "s@x.test", "wait-k@d.test");
+	bench_worker_dies(&bench);
+	bench_worker_comes(&bench);
+	assert_int_equal(bench.solo_tried, 1);
+	/* Others go on, to the same site too. */
+	(void)bench_mail(&bench, "s@x.test", "ok@d.test");
+	assert_int_equal(bench_messages(&bench), 1);
+	bench_solo_dies(&bench);
+	assert_int_equal(bench.solo_tried, 2);
+	bench_solo_dies(&bench);
+	assert_int_equal(bench.solo_tried, 2);
+	assert_int_equal(bench_logged(&bench, ": delivery process died twice; put on hold"), 1);
+	bench_restart(&bench);
+	bench_pass(&bench, 10000);
+	assert_int_equal(bench_tried(&bench, "wait-k@d.test"), 3);
+	/* Whoever releases it has it tried alone. */
+	bench_command(&bench, "release", id);
+	assert_int_equal(bench.solo_tried, 3);
+	bench_answer(&bench, IPC_OUTCOME_DEFERRED, false);
+	/* A result says that it is innocent. */
+	bench_pass(&bench, 5000);
+	assert_int_equal(bench_tried(&bench, "wait-k@d.test"), 5);
+	assert_int_equal(bench.solo_tried, 3);
+	bench_stop(&bench);
+}
+
+/* rules: X9a */
+static void
+test_suspect__its_site_is_not_there__stays_suspect(void **state)
+{
+	static const char *const overrides[] = { NULL };
+
+	(void)state;
+	bench_start(&bench, overrides);
+	(void)bench_mail(&bench, "s@x.test", "wait-k@d.test");
+	bench.is_down = true;
+	bench_worker_dies(&bench);
+	bench_worker_comes(&bench);
+	assert_int_equal(bench_logged(&bench, "status=deferred"), 1);
+	bench.is_down = false;
+	bench_pass(&bench, 1000);
+	assert_int_equal(bench.solo_tried, 1);
+	bench_stop(&bench);
+}
+
 int
 main(void)
 {
@@ -124,6 +178,8 @@ main(void)
 			test_X5__other_transactions_of_the_worker__have_their_time_and_no_new_ones_come),
 		cmocka_unit_test(test_X1__role_without_process__only_its_transport_waits),
 		cmocka_unit_test(test_X1__worker_that_is_there_again_in_a_moment__nothing_is_deferred),
+		cmocka_unit_test(test_suspect__kills_two_workers_of_its_own__is_held_until_released),
+		cmocka_unit_test(test_suspect__its_site_is_not_there__stays_suspect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
