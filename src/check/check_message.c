@@ -183,13 +183,11 @@ check_pinned(struct check *check, store_ref ref)
 {
 	struct slice body = slice_make(NULL, 0);
 	struct store_view view;
-	struct store_info info;
 	struct buf records;
 	const char *why;
 	uint64_t id;
 
 	store_view(check->store, ref, &view);
-	store_info(check->store, ref, &info);
 	if (view.large == 0)
 		(void)!store_body(check->store, ref, &body);
 	why = check_view(check, &view, body);
@@ -198,7 +196,7 @@ check_pinned(struct check *check, store_ref ref)
 	check->message_bytes += view.content_length;
 	buf_init(&records, 0);
 	if (why != NULL && why != check_newer)
-		check_records(&view, &info, body, &records);
+		store_records(check->store, ref, &records);
 	store_unpin(check->store, ref);
 	if (why == check_newer)
 		findings_add(&check->findings, FINDING_ADVICE, NULL, FINDING_NO_OFFSET, id, why,

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
+#include "base/wire.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -116,6 +117,27 @@ role_take_directory(struct role *role, const struct ipc_role_directory *message,
 	role->directories[message->kind] = fd;
 }
 
+static void
+role_take_black_box(struct role *role, int fd)
+{
+	if (black_box_open(fd, &role->black_box) != ERR_OK)
+		die(EX_SOFTWARE, "the black box cannot be mapped");
+	(void)close(fd);
+}
+
+static void
+role_take_deaths(struct role *role, struct slice list)
+{
+	while (list.len >= 12 && role->death_count < ROLE_DEATHS_MAX) {
+		struct wire_reader reader = wire_reader(list);
+		struct role_death *death = &role->deaths[role->death_count++];
+
+		death->queue_id = wire_get_u64(&reader);
+		death->count = wire_get_u32(&reader);
+		list = slice_from(list, 12);
+	}
+}
+
 /* One frame of the start; true: role_start, the last one. */
 static bool
 role_take_frame(struct role *role, uint16_t type, const union ipc_any *any, int fd)
@@ -141,11 +163,15 @@ role_take_frame(struct role *role, uint16_t type, const union ipc_any *any, int 
 	case IPC_TYPE_role_qmgr:
 		role_take_qmgr(role, fd);
 		break;
+	case IPC_TYPE_role_black_box:
+		role_take_black_box(role, fd);
+		break;
 	case IPC_TYPE_role_table:
 		role->table_fd = fd;
 		break;
 	case IPC_TYPE_role_start:
 		role->peers_expected = any->role_start.peers;
+		role_take_deaths(role, any->role_start.deaths);
 		if (any->role_start.machine.len == ROLE_MACHINE_SIZE)
 			memcpy(role->machine, any->role_start.machine.ptr, ROLE_MACHINE_SIZE);
 		if (any->role_start.secret.len == sizeof(role->secret))

@@ -17,6 +17,7 @@
 #include "base/log_file.h"
 #include "base/loop.h"
 #include "base/mac.h"
+#include "ipc/black_box.h"
 #include "ipc/channel.h"
 
 enum role_kind {
@@ -47,6 +48,13 @@ enum { ROLE_LISTENERS_MAX = 32, ROLE_MASTER_FD = 3, ROLE_MACHINE_SIZE = 16 };
 
 /* A file of this name in the journal directory says: this queue is a copy of another one. */
 #define ROLE_COPY_MARK "copy"
+
+/* How many queue managers died with a message in hand. */
+enum { ROLE_DEATHS_MAX = 16 };
+struct role_death {
+	uint64_t queue_id;
+	uint32_t count;
+};
 
 struct role_listener {
 	int fd;
@@ -81,6 +89,9 @@ struct role {
 	struct role_listener listeners[ROLE_LISTENERS_MAX];
 	int listener_count;
 	int log_source_fd; /* log: the lines of all processes; -1: none */
+	struct black_box *black_box; /* qmgr, smtpd: what is in hand; NULL: nobody wants to know */
+	struct role_death deaths[ROLE_DEATHS_MAX]; /* qmgr: of its predecessors */
+	unsigned death_count;
 	int table_fd; /* shared table of connection counts; -1: none */
 	uint32_t peers_expected; /* qmgr: survivors announced by role_start */
 	uint8_t machine[ROLE_MACHINE_SIZE]; /* qmgr: tells this machine from others, or zero */

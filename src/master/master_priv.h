@@ -38,6 +38,8 @@ struct process {
 	struct loop_timer watch; /* asks it whether its loop turns */
 	struct mono asked;       /* when the open question was put */
 	uint64_t pings, pongs;   /* equal: no question is open */
+	struct black_box *black_box; /* qmgr, smtpd; made at the first start */
+	int black_box_fd;
 	bool is_solo;       /* a worker for suspects: started when one is there, and stays */
 	bool is_wanted;     /* solo: there were suspects since it started */
 	bool was_revived;   /* qmgr: once more during the stop */
@@ -81,6 +83,8 @@ struct master {
 	struct bound listeners[LISTENERS_MAX];
 	int listener_count;
 	int client_table; /* shared by the smtpd processes */
+	struct role_death deaths[ROLE_DEATHS_MAX]; /* of queue managers, the newest first */
+	unsigned death_count;
 	uint8_t secret[MAC_KEY_SIZE]; /* of queue managers, one after the other */
 	struct process processes[PROCESSES_MAX];
 	int process_count;

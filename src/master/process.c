@@ -6,9 +6,11 @@
  */
 #include "base/check.h"
 #include "base/num.h"
+#include "base/wire.h"
 #include "ipc/client_table.h"
 #include "master/master_priv.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -311,6 +313,86 @@ join_agent(struct process *process)
 	}
 }
 
+/* --- black boxes ------------------------------------------------------------------------------ */
+
+static bool
+has_black_box(const struct process *process)
+{
+	return process->kind == ROLE_QMGR || process->kind == ROLE_SMTPD;
+}
+
+static void
+give_black_box(struct process *process)
+{
+	if (!has_black_box(process))
+		return;
+	if (process->black_box == NULL)
+		process->black_box = black_box_create(&process->black_box_fd);
+	black_box_note(process->black_box, 0, 0);
+	channel_send_fd(&process->channel, IPC_TYPE_role_black_box,
+		&(struct ipc_role_black_box){ .words = 2 }, process->black_box_fd);
+}
+
+/* Counted by message; of too many those are forgotten whose last death is longest ago. */
+static void
+count_death(struct master *master, uint64_t queue_id)
+{
+	struct role_death death = { .queue_id = queue_id, .count = 1 };
+	unsigned at = 0;
+
+	while (at < master->death_count && master->deaths[at].queue_id != queue_id)
+		at++;
+	if (at < master->death_count)
+		death.count += master->deaths[at].count;
+	else if (at == ROLE_DEATHS_MAX)
+		at--;
+	else
+		master->death_count++;
+	memmove(master->deaths + 1, master->deaths, at * sizeof(death));
+	master->deaths[0] = death;
+}
+
+/* A stranger's bytes may have killed smtpd: who that was is all that can be said. */
+static void
+say_client(struct process *process, uint64_t first, uint64_t second)
+{
+	char text[INET6_ADDRSTRLEN];
+	uint8_t address[16];
+
+	wire_store_u64(address, first);
+	wire_store_u64(address + 8, second);
+	if (inet_ntop(AF_INET6, address, text, sizeof(text)) != NULL)
+		log_event(&process->master->log.log, EV_master_died_with_client,
+			LOG_I(process->pid), LOG_Z(text));
+}
+
+static void
+read_black_box(struct process *process)
+{
+	uint64_t first, second;
+
+	if (process->black_box == NULL)
+		return;
+	black_box_read(process->black_box, &first, &second);
+	if (first == 0 && second == 0)
+		return;
+	if (process->kind == ROLE_QMGR)
+		count_death(process->master, first);
+	else
+		say_client(process, first, second);
+}
+
+static void
+put_deaths(const struct process *process, struct buf *list)
+{
+	const struct master *master = process->master;
+
+	for (unsigned i = 0; i < master->death_count && process->kind == ROLE_QMGR; i++) {
+		wire_put_u64(list, master->deaths[i].queue_id);
+		wire_put_u32(list, master->deaths[i].count);
+	}
+}
+
 /* --- watchdog (rule M2) ----------------------------------------------------------------------- */
 
 static uint64_t
@@ -371,6 +453,7 @@ process_start(struct process *process)
 {
 	struct master *master = process->master;
 	uint32_t survivors = process->kind == ROLE_QMGR ? count_survivors(master) : 0;
+	struct buf deaths;
 	int pair[2];
 	pid_t pid;
 
@@ -395,11 +478,16 @@ process_start(struct process *process)
 	process_send_config(process);
 	process_send_log(process);
 	send_descriptors(process);
+	give_black_box(process);
+	buf_init(&deaths, 0);
+	put_deaths(process, &deaths);
 	channel_send(&process->channel, IPC_TYPE_role_start,
 		&(struct ipc_role_start){ .peers = survivors,
+			.deaths = buf_slice(&deaths),
 			.machine = slice_make(master->machine, master->machine_len),
 			.secret = slice_make(master->secret,
 				process->kind == ROLE_QMGR ? sizeof(master->secret) : 0) });
+	buf_done(&deaths);
 	if (process->kind == ROLE_QMGR)
 		connect_all(master);
 	else if (knows_qmgr(process))
@@ -460,6 +548,8 @@ process_died(struct process *process, int status)
 	channel_close(&process->channel);
 	loop_timer_clear(&process->watch);
 	process->state = PROCESS_DOWN;
+	if (!(WIFEXITED(status) && WEXITSTATUS(status) == 0))
+		read_black_box(process);
 	if (!was_leaving && process->kind == ROLE_QMGR && master->is_stopping &&
 		master->stop_stage < MASTER_LAST_STAGE && !process->was_revived) {
 		process->was_revived = true;

@@ -171,7 +171,11 @@ message_read(struct message *message)
 	struct store_view view;
 	enum err err;
 
+	if (poison_is(message->core, message->queue_id))
+		return ERR_CORRUPT;
+	poison_working(message->core, message->queue_id);
 	store_view(message->core->store, message->ref, &view);
+	check_poison("qmgr", view.recipients.ptr, view.recipients.len);
 	message->envelope_bytes = view.envelope;
 	message->head = view.head;
 	message->content_length = view.content_length;

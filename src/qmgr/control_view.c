@@ -67,6 +67,9 @@ control_view_idle(struct core *core, store_ref ref, struct control_view *view)
 
 	*view = (struct control_view){ 0 };
 	store_view(core->store, ref, &stored);
+	if (poison_is(core, stored.queue_id))
+		return false;
+	poison_working(core, stored.queue_id);
 	store_info(core->store, ref, &info);
 	if (view_open(&stored, view) != ERR_OK)
 		return false;

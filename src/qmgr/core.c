@@ -36,6 +36,7 @@ store_opened(void *ctx, enum err err, const struct fault *fault)
 			core->survivors_waiting = 0;
 		intake_read_floor(core);
 		copy_open(core);
+		poison_open(core);
 		clock_watch_opened(core);
 		intake_open(core);
 		if (appends(core))
@@ -495,6 +496,7 @@ core_frame(struct core *core, core_peer number, uint16_t type, struct slice payl
 	else if (!dispatch(peer, type, &any))
 		core->options.out->bad_peer(
 			core->options.ctx, number, "frame that it may not send");
+	poison_working(core, 0);
 }
 
 /* --- time ------------------------------------------------------------------------------------- */
@@ -512,8 +514,10 @@ core_step(struct core *core, struct instant now)
 	core->now = now;
 	core->is_dirty = false;
 	store_step(core->store, now);
+	poison_working(core, 0);
 	if (!core->is_open)
 		return;
+	poison_step(core);
 	clock_watch_step(core);
 	change_step(core);
 	core->queue_is_full = is_at_queue_limit(core);
@@ -536,8 +540,10 @@ core_step(struct core *core, struct instant now)
 		control_step(core);
 	else
 		control_wait_step(core);
+	poison_working(core, 0);
 	/* What this turn appended is sent to the disk in this turn. */
 	store_step(core->store, now);
+	poison_working(core, 0);
 }
 
 static struct mono

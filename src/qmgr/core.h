@@ -67,6 +67,7 @@ enum {
 	CORE_JOBS_MAX = 64,                 /* control requests at a time */
 	CORE_JOBS_KEPT = 16,                /* of them for those who may change the queue */
 	CORE_JOBS_PER_USER = 16,            /* of any other user */
+	CORE_DEATHS_MAX = 16,               /* messages with which queue managers died */
 };
 
 struct core_out {
@@ -76,6 +77,8 @@ struct core_out {
 		void *ctx, core_peer peer, const struct ipc_work *work, uint64_t large);
 	size_t (*pending)(void *ctx, core_peer peer); /* bytes queued to it, for slow readers */
 	void (*kill)(void *ctx, uint32_t pid);        /* a worker that does not answer */
+	/* From here on this message is in hand, for whoever looks when we are dead; 0: none. */
+	void (*working)(void *ctx, uint64_t queue_id);
 	/* A worker of this kind (SMTP, LOCAL) for suspects is wanted: core_peer_is_solo(). */
 	void (*want_solo)(void *ctx, enum core_peer_kind kind);
 	void (*bad_peer)(void *ctx, core_peer peer, const char *why);
@@ -111,6 +114,7 @@ enum core_plant {
 	CORE_PLANT_ONE_SITE = 1 << 30,   /* all next hops are taken for one site */
 	CORE_PLANT_LOSE_CROWDED = 524288, /* mail that waits for room at its site is forgotten */
 	CORE_PLANT_SUSPECT_AMONG = 2097152, /* suspects are tried in a worker that others use */
+	CORE_PLANT_READ_DEADLY = 4194304, /* what killed queue managers is looked into again */
 	CORE_PLANT_NO_DEADLINE = 1048576, /* a worker may have a transaction for ever */
 	CORE_PLANT_EXPAND_TWICE = 1 << 24, /* expansion and its recipient's end: two batches */
 };
@@ -142,6 +146,12 @@ struct core_origin {
 	uint64_t mark;      /* names the mark that says `this is a copy`; 0: there is none */
 };
 
+struct core_death {
+	uint64_t queue_id;
+	uint32_t count;
+	bool is_seen; /* the core's own */
+};
+
 struct core_options {
 	struct log *log;
 	struct disk *disk;
@@ -152,6 +162,9 @@ struct core_options {
 	struct core_origin origin;
 	bool copies_on_write; /* the queue's file system does (store/file_system.h) */
 	uint8_t secret[MAC_KEY_SIZE]; /* of lease tokens: the former one had the same */
+	/* Messages that former ones had in hand when they died (poison.c). */
+	struct core_death deaths[CORE_DEATHS_MAX];
+	unsigned death_count;
 	uint32_t survivors;       /* workers of the former one that will send inventories */
 	unsigned planted;         /* enum core_plant */
 	unsigned planted_rules;   /* enum core_plant_rule */

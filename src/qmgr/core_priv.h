@@ -324,6 +324,7 @@ struct core {
 	struct sched *sched;
 	bool is_open;     /* new mail may come */
 	bool is_complete; /* all messages are known */
+	bool has_poison;  /* messages to be set aside may still come into the index */
 	STAILQ_HEAD(, query) unanswered; /* about messages that may not be known yet */
 	struct copy copy;
 	struct snapshot *snapshot;   /* that a tool makes now, or NULL */
@@ -453,6 +454,12 @@ enum import_key_fate import_key_claim(struct core *core, struct slice text, uint
 void import_key_keep(struct core *core, struct import_key *key); /* its message is durable */
 void import_key_drop(struct core *core, struct import_key *key); /* its message is not */
 void import_key_free_all(struct core *core);
+
+/* poison.c */
+void poison_open(struct core *core);
+void poison_step(struct core *core);
+void poison_working(struct core *core, uint64_t queue_id);
+bool poison_is(struct core *core, uint64_t queue_id); /* nobody looks into it */
 
 /* copy.c */
 void copy_open(struct core *core); /* before the first queue ID is leased */

@@ -410,6 +410,7 @@ static void
 settle(struct message *message)
 {
 	core_boundary(message->core, "settled");
+	poison_working(message->core, message->queue_id);
 	if (settle_suspect(message) || settle_wish(message))
 		return;
 	if (core_plant_rule_is_on(message->core, CORE_RULE_EXPIRE_FIRST) && stage_age(message))

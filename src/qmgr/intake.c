@@ -673,6 +673,7 @@ step_early(struct core *core)
 void
 intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 {
+	poison_working(peer->core, commit->queue_id);
 	struct core *core = peer->core;
 	struct intake *intake = intake_get(peer, commit->txn, ipc_commit_cost(commit));
 	struct envelope envelope;

@@ -149,14 +149,15 @@ lease_inventory_item(struct peer *peer, const struct ipc_inventory_item *item)
 
 	if (!peer->is_survivor)
 		return;
+	poison_working(core, item->queue_id);
 	peer->inventory_count++;
 	problem = item_problem(peer, item);
 	if (problem != NULL) {
 		core->options.out->bad_peer(core->options.ctx, peer->number, problem);
 		return;
 	}
-	/* Ended long ago: its result will be acknowledged as it comes. */
-	if (ref == 0)
+	/* Ended long ago, or set aside: its result will be acknowledged as it comes. */
+	if (ref == 0 || poison_is(core, item->queue_id))
 		return;
 	message = active_find(core, ref);
 	if (message == NULL)

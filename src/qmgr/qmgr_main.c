@@ -132,6 +132,14 @@ out_kill(void *ctx, uint32_t pid)
 }
 
 static void
+out_working(void *ctx, uint64_t queue_id)
+{
+	const struct qmgr *qmgr = ctx;
+
+	black_box_note(qmgr->role->black_box, queue_id, 0);
+}
+
+static void
 out_want_solo(void *ctx, enum core_peer_kind kind)
 {
 	struct qmgr *qmgr = ctx;
@@ -663,6 +671,13 @@ qmgr_main(struct role *role)
 	};
 
 	memcpy(options.secret, role->secret, sizeof(options.secret));
+	for (; options.death_count < role->death_count; options.death_count++) {
+		const struct role_death *death = &role->deaths[options.death_count];
+
+		options.deaths[options.death_count] =
+			(struct core_death){ .queue_id = death->queue_id, .count = death->count };
+	}
+	_Static_assert((int)ROLE_DEATHS_MAX == (int)CORE_DEATHS_MAX, "all deaths are told");
 	qmgr->core = core_new(&options);
 	open_control(qmgr);
 	loop_timer_init(&qmgr->timer, role->loop, timer_fired, qmgr);

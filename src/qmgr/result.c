@@ -297,6 +297,7 @@ result_frame(struct peer *peer, const struct ipc_result *result)
 		lease_find(peer, result->session, result->queue_id, result->attempt);
 	struct core *core = peer->core;
 
+	poison_working(core, result->queue_id);
 	if (lease == NULL || lease->message->phase == MESSAGE_LOADING) {
 		if (lease != NULL) {
 			lease_keep_result(lease, result);

@@ -407,6 +407,7 @@ send_work(struct lease *lease, struct slice body)
 	struct buf recipients, envelope;
 	bool sent = true;
 
+	poison_working(core, message->queue_id);
 	buf_init(&recipients, 0);
 	buf_init(&envelope, 0);
 	put_recipients(lease, &recipients);

@@ -8,6 +8,7 @@
 #include "smtpd/smtpd_main.h"
 
 #include "base/check.h"
+#include "base/wire.h"
 #include "base/mem.h"
 #include "base/stream.h"
 #include "config/net.h"
@@ -383,6 +384,17 @@ pass_content(struct client *client)
 	list_waiting(client, client->wants_credit);
 }
 
+/* Whose bytes are in hand, should they kill us. */
+static void
+note_client(const struct client *client)
+{
+	const uint8_t *address = client->address;
+
+	black_box_note(client->server->role->black_box, wire_load_u64(address),
+		wire_load_u64(address + 8));
+	check_poison("smtpd", client->in.ptr, client->in.len);
+}
+
 /* False: the core could take nothing. */
 static bool
 feed_core(struct client *client)
@@ -390,6 +402,7 @@ feed_core(struct client *client)
 	struct smtpd_proto *proto = &client->proto;
 	size_t before = client->in.len;
 
+	note_client(client);
 	while (client->in.len > 0 && !client->wants_credit && !proto->must_sleep) {
 		size_t taken = smtpd_proto_input(proto, buf_slice(&client->in));
 
@@ -398,6 +411,7 @@ feed_core(struct client *client)
 		if (taken == 0)
 			break;
 	}
+	black_box_note(client->server->role->black_box, 0, 0);
 	return client->in.len < before;
 }
 

@@ -70,6 +70,67 @@ lost_add(struct store *store, store_ref ref, struct slice bytes, const char *rea
 	STAILQ_INSERT_TAIL(&store->losts, lost, link);
 }
 
+static void
+lost_put_record(struct buf *records, uint16_t type, const struct buf *payload)
+{
+	struct record record = { .type = type, .payload = buf_slice(payload) };
+
+	(void)record_put(records, &record);
+}
+
+static void
+lost_records(const struct store_view *view, const struct store_info *info, struct slice body,
+	struct buf *records)
+{
+	struct record_message message = { .queue_id = view->queue_id,
+		.arrival_us = view->arrival_us,
+		.content_length = view->content_length,
+		.content_hash = view->content_hash,
+		.large = view->large,
+		.parts = view->content_parts,
+		.flags = view->dotted ? RECORD_MESSAGE_DOTTED : 0,
+		.envelope = view->envelope,
+		.recipients = view->recipients,
+		.head = view->head,
+		.body = body };
+	struct record_state state = { .queue_id = view->queue_id,
+		.due_us = info->due_us,
+		.flags = view->flags,
+		.state = view->state };
+	struct buf payload;
+
+	buf_init(&payload, 0);
+	record_message_encode(&payload, &message);
+	lost_put_record(records, RECORD_MESSAGE, &payload);
+	if (view->state.len > 0) {
+		buf_clear(&payload);
+		record_state_encode(&payload, &state);
+		lost_put_record(records, RECORD_STATE, &payload);
+	}
+	for (size_t i = 0; i < view->result_count; i++) {
+		state = (struct record_state) { .queue_id = view->queue_id,
+			.state = view->results[i] };
+		buf_clear(&payload);
+		record_state_encode(&payload, &state);
+		lost_put_record(records, RECORD_RESULT, &payload);
+	}
+	buf_done(&payload);
+}
+
+void
+store_records(struct store *store, store_ref ref, struct buf *records)
+{
+	struct slice body = slice_make(NULL, 0);
+	struct store_view view;
+	struct store_info info;
+
+	store_view(store, ref, &view);
+	store_info(store, ref, &info);
+	if (view.large == 0)
+		(void)!store_body(store, ref, &body);
+	lost_records(&view, &info, body, records);
+}
+
 void
 store_set_aside(struct store *store, store_ref ref, struct slice records, const char *reason)
 {

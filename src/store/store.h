@@ -124,6 +124,8 @@ void store_clean_below(struct store *store, uint64_t lsn);
  * corrupt/message-ID, its large file to corrupt/, then it ends.
  */
 void store_set_aside(struct store *store, store_ref ref, struct slice records, const char *reason);
+/* The records of a message that is pinned with its body, as the journal has them. */
+void store_records(struct store *store, store_ref ref, struct buf *records);
 
 /*
  * Whether these are the `number`th block of a whole checkpoint of that LSN and journal; a shorter

@@ -6,6 +6,7 @@ or meet a peer that never answers.
 import os
 import re
 import signal
+import smtplib
 
 import pytest
 from conftest import CHECKS_SLOWLY, wait_for
@@ -109,3 +110,37 @@ def test_suspect__message_that_kills_the_runner__is_held_and_others_are_run(make
     wait_for(lambda: is_held(ostler, "killer@local.test"), 40, "the message on hold")
     wait_for(lambda: len(ostler.queue()) == 1, 20, "all other mail")
     assert deaths(ostler, "runner") <= 3
+
+
+@pytest.mark.skipif(not CHECKS_SLOWLY, reason="the switch is in builds with check_slow only")
+def test_black_box__record_that_kills_qmgr__is_set_aside_after_two_deaths(make_ostler, sink):
+    ostler = make_poisoned(make_ostler, f"[127.0.0.1]:{sink.port}", "qmgr:killer@")
+    ostler.send("good1@dest.test")
+    wait_for(lambda: sink.recipients() == ["good1@dest.test"], what="mail before")
+    ostler.send("killer@dest.test")
+    wait_for(lambda: "out of the queue" in ostler.log(), 40, "the record set aside")
+    for number in range(2, 6):
+        ostler.send(f"good{number}@dest.test")
+    wait_for(lambda: len(sink.recipients()) == 5, what="mail behind it")
+    assert deaths(ostler, "qmgr") == 2
+    assert ostler.queue() == []
+    listed = ostler.tool("corrupt", "list").stdout
+    assert "the queue manager died twice with it in hand" in listed and "requeue: yes" in listed
+    # Without what kills it is whole: nothing of it was lost.
+    ostler.stop()
+    ostler.environment = None
+    ostler.start()
+    ostler.tool("corrupt", "requeue", "ALL")
+    wait_for(lambda: "killer@dest.test" in sink.recipients(), what="the message")
+
+
+@pytest.mark.skipif(not CHECKS_SLOWLY, reason="the switch is in builds with check_slow only")
+def test_black_box__bytes_that_kill_smtpd__the_client_is_named(make_ostler, sink):
+    ostler = make_poisoned(make_ostler, f"[127.0.0.1]:{sink.port}", "smtpd:killer@")
+    with pytest.raises((OSError, smtplib.SMTPException)):
+        ostler.send("killer@dest.test")
+    wait_for(lambda: re.search(r"smtpd pid \d+ died with bytes of \[::ffff:127.0.0.1\] in hand", ostler.log()),
+             what="the client's address in the log")
+    wait_for(ostler.greets, what="another smtpd")
+    ostler.send("good@dest.test")
+    wait_for(lambda: sink.recipients() == ["good@dest.test"], what="other mail")

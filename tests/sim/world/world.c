@@ -23,6 +23,7 @@
  *   - never more sessions to a destination than its limit, never more messages active than theirs
  *   - what has killed a worker is tried alone, in a worker that has nothing else meanwhile, and kills
  *     two of these at most before it is on hold
+ *   - a message kills two queue managers at most
  *   - a liar is found out, an honest peer is not called bad; a worker with which a transaction hangs
  *     is killed, but not while it has another one under way
  *   - nothing waits for ever
@@ -126,6 +127,8 @@ struct message {
 	bool is_null;	 /* its sender is */
 	bool is_mute;	 /* reports to its sender cannot be made */
 	bool is_poison;	 /* as long as there are faults */
+	bool is_deadly;	 /* to queue managers */
+	unsigned qmgr_deaths;
 	bool has_killed; /* a worker that others use */
 	unsigned deaths; /* of workers that were for suspects only */
 	uint64_t arrival_us;
@@ -210,6 +213,9 @@ struct world {
 	bool was_commanded; /* this queue manager, by an operator */
 	bool is_solo_wanted[SOLOS]; /* and not there: smtp, local */
 	bool has_solo[SOLOS];       /* it lived when the queue manager died */
+	uint64_t dies_with;  /* the queue manager, with this message in hand; 0: it does not */
+	struct core_death deaths[CORE_DEATHS_MAX];
+	unsigned death_count;
 	bool had_survivors; /* this queue manager met workers of the former one */
 	core_peer liar;     /* it has lied: the core must call it bad */
 	unsigned stalled[ACTOR_COUNT]; /* steps for which it does nothing */
@@ -608,6 +614,17 @@ out_adopted(void *ctx)
 }
 
 static void
+out_working(void *ctx, uint64_t queue_id)
+{
+	struct world *world = ctx;
+
+	for (uint32_t i = 0; i < world->message_count && queue_id != 0 && !world->is_calm; i++)
+		if (world->messages[i].queue_id == queue_id && world->messages[i].is_deadly &&
+			world->dies_with == 0)
+			world->dies_with = queue_id;
+}
+
+static void
 out_want_solo(void *ctx, enum core_peer_kind kind)
 {
 	struct world *world = ctx;
@@ -711,6 +728,7 @@ send_message(struct world *world)
 	if (message->is_warned)
 		envelope.warn_us = world->now.wall.us + rng_below(&world->rng, 6 * US_PER_S);
 	message->is_poison = chance(world, 40);
+	message->is_deadly = !message->is_poison && chance(world, 60);
 	message->is_held = chance(world, 10);
 	if (message->is_held)
 		envelope.flags = ENVELOPE_HOLD;
@@ -1892,6 +1910,9 @@ start_core(struct world *world, uint32_t survivors)
 	model_crashed(world->model, model_now(world));
 	model_copied(world->model, 0); /* else the new one says so */
 	world->in_memory_count = 0;
+	memcpy(options.deaths, world->deaths, sizeof(options.deaths));
+	options.death_count = world->death_count;
+	world->dies_with = 0;
 	world->is_open = false;
 	world->expired = 0; /* a new queue manager counts anew */
 	world->had_survivors = survivors > 0;
@@ -1952,6 +1973,16 @@ become_copy(struct world *world)
 	world->copied_below = world->copied_at = world->id_max + 1;
 }
 
+static uint32_t
+count_survivors(const struct world *world)
+{
+	uint32_t count = WORKERS - SOLOS;
+
+	for (int i = 0; i < SOLOS; i++)
+		count += world->has_solo[i];
+	return count;
+}
+
 static void
 crash(struct world *world, bool power)
 {
@@ -1983,15 +2014,44 @@ crash(struct world *world, bool power)
 	for (uint32_t i = 0; i < world->message_count; i++) {
 		world->messages[i].has_killed = false;
 		world->messages[i].deaths = 0;
+		if (power)
+			world->messages[i].qmgr_deaths = 0;
 	}
+	if (power)
+		world->death_count = 0; /* master died too */
 	disk_sim_die(&world->disk);
 	if (power)
 		disk_sim_lose_power(&world->disk);
 	if (power && chance(world, 3))
 		become_copy(world);
-	start_core(world, power ? 0 : WORKERS - SOLOS + world->has_solo[0] + world->has_solo[1]);
+	start_core(world, power ? 0 : count_survivors(world));
 	if (world->bug == NULL)
 		reconnect(world, !power);
+}
+
+/* What master does with the black box. Two deaths are the end of the message, by name. */
+static void
+die_with(struct world *world)
+{
+	uint64_t id = world->dies_with;
+	unsigned at = 0;
+
+	while (at < world->death_count && world->deaths[at].queue_id != id)
+		at++;
+	if (at == world->death_count && at < CORE_DEATHS_MAX)
+		world->deaths[world->death_count++] = (struct core_death){ .queue_id = id };
+	world->deaths[at % CORE_DEATHS_MAX].count++;
+	for (uint32_t i = 0; i < world->message_count; i++) {
+		struct message *message = &world->messages[i];
+
+		if (message->queue_id != id)
+			continue;
+		say("r%u kills the queue manager\n", i);
+		if (++message->qmgr_deaths > 2)
+			fail(world, "a message killed a third queue manager");
+		message->is_removed |= message->qmgr_deaths == 2;
+	}
+	crash(world, false);
 }
 
 /* --- a run ------------------------------------------------------------------------------------ */
@@ -2116,6 +2176,8 @@ step(struct world *world)
 	let_act(world, ACTOR_WORKER + (int)rng_below(&world->rng, WORKERS));
 	pass_time(world);
 	core_step(world->core, world->now);
+	if (world->dies_with != 0)
+		die_with(world);
 	check_active(world);
 	compare(world);
 }
@@ -2399,6 +2461,7 @@ static const struct seeds_plant plants[] = {
 	{ "report-never", CORE_PLANT_REPORT_NEVER },
 	{ "forget-copy", CORE_PLANT_FORGET_COPY },
 	{ "suspect-among", CORE_PLANT_SUSPECT_AMONG }, /* rules: X9a */
+	{ "read-deadly", CORE_PLANT_READ_DEADLY },
 	{ "no-deadline", CORE_PLANT_NO_DEADLINE }, /* rules: X5 Y19 */
 	{ "batch-again", CORE_PLANT_BATCH_AGAIN }, /* rules: K11 */
 	{ "expand-twice", CORE_PLANT_EXPAND_TWICE },

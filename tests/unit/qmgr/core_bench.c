@@ -69,6 +69,13 @@ out_kill(void *ctx, uint32_t pid)
 }
 
 static void
+out_working(void *ctx, uint64_t queue_id)
+{
+	(void)ctx;
+	(void)queue_id;
+}
+
+static void
 out_want_solo(void *ctx, enum core_peer_kind kind)
 {
 	struct bench *bench = ctx;
