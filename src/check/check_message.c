@@ -130,55 +130,6 @@ check_view(struct check *check, const struct store_view *view, struct slice body
 /* --- what is set aside ---------------------------------------- */
 
 static void
-check_put_record(struct buf *records, uint16_t type, const struct buf *payload)
-{
-	struct record record = { .type = type, .payload = buf_slice(payload) };
-
-	(void)record_put(records, &record);
-}
-
-/* The message as records, as the journal has them. */
-static void
-check_records(const struct store_view *view, const struct store_info *info, struct slice body,
-	struct buf *records)
-{
-	struct record_message message = { .queue_id = view->queue_id,
-		.arrival_us = view->arrival_us,
-		.content_length = view->content_length,
-		.content_hash = view->content_hash,
-		.large = view->large,
-		.parts = view->content_parts,
-		.flags = (view->dotted ? RECORD_MESSAGE_DOTTED : 0) |
-			 info->fingerprint << RECORD_FINGERPRINT_AT,
-		.envelope = view->envelope,
-		.recipients = view->recipients,
-		.head = view->head,
-		.body = body };
-	struct record_state state = { .queue_id = view->queue_id,
-		.due_us = info->due_us,
-		.flags = view->flags,
-		.state = view->state };
-	struct buf payload;
-
-	buf_init(&payload, 0);
-	record_message_encode(&payload, &message);
-	check_put_record(records, RECORD_MESSAGE, &payload);
-	if (view->state.len > 0) {
-		buf_clear(&payload);
-		record_state_encode(&payload, &state);
-		check_put_record(records, RECORD_STATE, &payload);
-	}
-	for (size_t i = 0; i < view->result_count; i++) {
-		state = (struct record_state) { .queue_id = view->queue_id,
-			.state = view->results[i] };
-		buf_clear(&payload);
-		record_state_encode(&payload, &state);
-		check_put_record(records, RECORD_RESULT, &payload);
-	}
-	buf_done(&payload);
-}
-
-static void
 check_pinned(struct check *check, store_ref ref)
 {
 	struct slice body = slice_make(NULL, 0);

@@ -131,8 +131,9 @@ bind_site(struct session *session, const struct nexthop *nexthop)
 	struct mono until = mono_add_ns(nexthop->asked_at, BOUND_MIN_S * NS_PER_S);
 	struct buf key;
 
-	/* A user's queue (R52) is there so that he has a window of his own. */
-	bool may_share = slice_equal(sched_destination_name(destination), text);
+	/* A user's queue (R52) is there so that he has a window of his own; suspects are alone. */
+	bool may_share = slice_equal(sched_destination_name(destination), text) &&
+			 !session->transport->is_solo;
 
 	buf_init(&key, 0);
 	if (nexthop->status == IPC_RESOLVE_OK && may_share) {

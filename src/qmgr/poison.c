@@ -12,12 +12,6 @@
 
 enum { POISON_DEATHS = 2 };
 
-void
-poison_working(struct core *core, uint64_t queue_id)
-{
-	core->options.out->working(core->options.ctx, queue_id);
-}
-
 static struct core_death *
 find(struct core *core, uint64_t queue_id)
 {
@@ -32,6 +26,14 @@ bool
 poison_is(struct core *core, uint64_t queue_id)
 {
 	return core->options.death_count > 0 && find(core, queue_id) != NULL;
+}
+
+/* One that is set aside may still be named by others: that touches nothing of it. */
+void
+poison_working(struct core *core, uint64_t queue_id)
+{
+	core->options.out->working(
+		core->options.ctx, poison_is(core, queue_id) ? 0 : queue_id);
 }
 
 void

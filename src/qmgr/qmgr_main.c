@@ -264,7 +264,8 @@ find_die_at(const struct role *role)
 #endif
 
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted, out_boundary };
+	out_working, out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted,
+	out_boundary };
 
 /* --- peers ------------------------------------------------------------------------------------ */
 

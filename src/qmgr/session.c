@@ -571,6 +571,15 @@ ends_when_idle(const struct session *session)
 	return session->transport->kind == TRANSPORT_LOCAL || session->transport->is_solo;
 }
 
+/* A suspect is in one worker at a time, so that one death says which transaction it was. */
+static bool
+waits_for_suspect(const struct session *session)
+{
+	const struct message *suspect = session->core->suspect;
+
+	return session->transport->is_solo && suspect != NULL && suspect->leases > 0;
+}
+
 static void
 feed_sessions(struct core *core)
 {
@@ -579,12 +588,14 @@ feed_sessions(struct core *core)
 	for (session = TAILQ_FIRST(&core->hungry); session != NULL; session = next) {
 		next = TAILQ_NEXT(session, hungry_link);
 		/* Idle ones first: a prefetch must not take what another could begin. */
-		if (session->lease == NULL && !session_feed(session) && ends_when_idle(session))
+		if (session->lease == NULL && !waits_for_suspect(session) &&
+			!session_feed(session) && ends_when_idle(session))
 			session_retire(session);
 	}
 	for (session = TAILQ_FIRST(&core->hungry); session != NULL; session = next) {
 		next = TAILQ_NEXT(session, hungry_link);
-		if (session->lease != NULL && session->prefetch == NULL)
+		if (session->lease != NULL && session->prefetch == NULL &&
+			!session->transport->is_solo)
 			(void)session_feed(session);
 	}
 }

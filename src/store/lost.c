@@ -88,7 +88,8 @@ lost_records(const struct store_view *view, const struct store_info *info, struc
 		.content_hash = view->content_hash,
 		.large = view->large,
 		.parts = view->content_parts,
-		.flags = view->dotted ? RECORD_MESSAGE_DOTTED : 0,
+		.flags = (view->dotted ? RECORD_MESSAGE_DOTTED : 0) |
+			 info->fingerprint << RECORD_FINGERPRINT_AT,
 		.envelope = view->envelope,
 		.recipients = view->recipients,
 		.head = view->head,

@@ -633,7 +633,7 @@ out_want_solo(void *ctx, enum core_peer_kind kind)
 }
 
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted, NULL };
+	out_working, out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted, NULL };
 
 static void
 tell_core(struct world *world, int actor, enum ipc_type type, const void *message)

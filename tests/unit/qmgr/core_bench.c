@@ -118,7 +118,7 @@ out_adopted(void *ctx)
 }
 
 static const struct core_out core_out = { out_send, out_send_large, out_pending, out_kill,
-	out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted, NULL };
+	out_working, out_want_solo, out_bad_peer, out_opened, out_complete, out_adopted, NULL };
 
 static void
 tell(struct bench *bench, core_peer peer, enum ipc_type type, const void *message)
