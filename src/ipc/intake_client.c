@@ -3,6 +3,12 @@
 
 #include "base/check.h"
 
+static bool
+block_has_ids(const struct intake_block *block)
+{
+	return block->next < block->end;
+}
+
 static void
 send(struct intake_client *client, enum ipc_type type, const void *message)
 {
@@ -83,7 +89,8 @@ ask(struct intake_txn *txn)
 
 	stop_waiting(txn);
 	send(client, IPC_TYPE_intake_query,
-		&(struct ipc_intake_query){ .txn = txn->txn, .queue_id = txn->queue_id });
+		&(struct ipc_intake_query){ .txn = txn->txn, .queue_id = txn->queue_id,
+			.token = txn->token });
 	if (!client->query_timer.is_set)
 		loop_timer_set_ns(&client->query_timer, INTAKE_QUERY_S * NS_PER_S);
 }
@@ -98,7 +105,7 @@ intake_client_qmgr_up(struct intake_client *client)
 	client->credit = 0;
 	client->is_asked = false;
 	/* Blocks stay ours: no other qmgr hands them out again. */
-	if (client->spare_next >= client->spare_end)
+	if (!block_has_ids(&client->spare))
 		ask_for_ids(client);
 	HASH_ITER(hh, client->open, txn, next)
 	{
@@ -127,13 +134,9 @@ take_block(struct intake_client *client, const struct ipc_id_block *block)
 		loop_timer_set_ns(&client->ask_timer, INTAKE_ASK_AGAIN_S * NS_PER_S);
 		return;
 	}
-	if (client->id_next >= client->id_end) {
-		client->id_next = block->first;
-		client->id_end = block->first + block->count;
-	} else {
-		client->spare_next = block->first;
-		client->spare_end = block->first + block->count;
-	}
+	struct intake_block *to = block_has_ids(&client->ids) ? &client->spare : &client->ids;
+
+	*to = (struct intake_block){ block->first, block->first + block->count, block->token };
 }
 
 static void
@@ -193,17 +196,19 @@ intake_client_frame(struct intake_client *client, uint16_t type, const union ipc
 }
 
 uint64_t
-intake_client_id(struct intake_client *client)
+intake_client_id(struct intake_client *client, uint64_t *ret_token)
 {
-	if (client->id_next >= client->id_end) {
-		client->id_next = client->spare_next;
-		client->id_end = client->spare_end;
-		client->spare_next = client->spare_end = 0;
-	}
-	uint64_t id = client->id_next < client->id_end ? client->id_next++ : 0;
+	uint64_t id = 0;
 
-	if (client->spare_next >= client->spare_end &&
-		client->id_end - client->id_next < INTAKE_IDS_LOW)
+	if (!block_has_ids(&client->ids)) {
+		client->ids = client->spare;
+		client->spare = (struct intake_block){ 0 };
+	}
+	*ret_token = client->ids.token;
+	if (block_has_ids(&client->ids))
+		id = client->ids.next++;
+	if (!block_has_ids(&client->spare) &&
+		client->ids.end - client->ids.next < INTAKE_IDS_LOW)
 		ask_for_ids(client);
 	return id;
 }
@@ -211,7 +216,7 @@ intake_client_id(struct intake_client *client)
 bool
 intake_client_has_ids(const struct intake_client *client)
 {
-	return client->id_next < client->id_end || client->spare_next < client->spare_end;
+	return block_has_ids(&client->ids) || block_has_ids(&client->spare);
 }
 
 bool
@@ -260,6 +265,7 @@ intake_txn_commit(struct intake_txn *txn, struct ipc_intake_commit *commit)
 
 	register_txn(txn);
 	txn->queue_id = commit->queue_id;
+	txn->token = commit->token;
 	txn->is_committed = true;
 	commit->txn = txn->txn;
 	/* What an old qmgr had in parts is unknown to the new one: the query says so. */

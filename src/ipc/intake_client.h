@@ -29,7 +29,7 @@ struct intake_client;
 struct intake_txn {
 	struct intake_client *client;
 	uint64_t txn; /* 0: nothing was sent */
-	uint64_t queue_id;
+	uint64_t queue_id, token;
 	uint32_t epoch; /* the qmgr that has its parts */
 	bool has_parts;
 	bool is_committed;
@@ -40,10 +40,14 @@ struct intake_txn {
 	UT_hash_handle hh;
 };
 
+/* Queue IDs that nobody else has, and the token that shows it. */
+struct intake_block {
+	uint64_t next, end, token;
+};
+
 struct intake_client {
 	struct role *role;
-	uint64_t id_next, id_end;
-	uint64_t spare_next, spare_end;
+	struct intake_block ids, spare;
 	bool is_asked;
 	enum ipc_intake_status state; /* IPC_INTAKE_DURABLE: new mail is taken */
 	int64_t credit; /* below 0: the last message took more than was left */
@@ -62,8 +66,8 @@ void intake_client_qmgr_down(struct intake_client *client);
 /* False: not a frame of intake. */
 bool intake_client_frame(struct intake_client *client, uint16_t type, const union ipc_any *any);
 
-/* 0: none is there. */
-uint64_t intake_client_id(struct intake_client *client);
+/* 0: none is there. The token goes into the commit. */
+uint64_t intake_client_id(struct intake_client *client, uint64_t *ret_token);
 bool intake_client_has_ids(const struct intake_client *client);
 /* Whether mail may be offered: a queue manager is there that will take it, or says why not. */
 bool intake_client_may_offer(const struct intake_client *client);

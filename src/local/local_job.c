@@ -525,6 +525,7 @@ commit_forward(struct local_job *job)
 	} else {
 		struct ipc_intake_commit commit = {
 			.queue_id = job->forward_id,
+			.token = job->forward_token,
 			.envelope = buf_slice(&bytes),
 			.recipients = buf_slice(&list),
 			.head = buf_slice(&head),
@@ -558,7 +559,7 @@ go_on_forwarding(struct local_job *job)
 static void
 start_forward(struct local_job *job)
 {
-	job->forward_id = intake_client_id(&job->worker->intake);
+	job->forward_id = intake_client_id(&job->worker->intake, &job->forward_token);
 	if (job->forward_id == 0 || !channel_is_open(&job->worker->role->qmgr)) {
 		decide(job, IPC_OUTCOME_DEFERRED, "4.3.0", "forwarding: the queue takes no mail");
 		return;

@@ -71,7 +71,8 @@ struct local_job {
 	/* Forwarding. */
 	struct intake_txn txn;
 	bool is_forwarding;
-	uint64_t forward_id, forward_at; /* queue ID, and how much of large content was sent */
+	uint64_t forward_id, forward_token;
+	uint64_t forward_at; /* queue ID, and how much of large content was sent */
 	LIST_ENTRY(local_job) link;
 };
 

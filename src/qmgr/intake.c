@@ -66,6 +66,27 @@ bad_peer(struct peer *peer, const char *why)
 
 /* --- queue IDs -------------------------------------------------------------------------------- */
 
+/*
+ * Anybody can guess a queue ID, and whether it is in use is another's secret: so a block carries a
+ * keyed hash of itself and of the process that leased it. The key outlives us, so that it holds for
+ * the next queue manager too.
+ */
+static uint64_t
+block_token(const struct peer *peer, uint64_t queue_id)
+{
+	uint8_t bytes[24] = "block";
+
+	wire_store_u64(bytes + 8, queue_id_make(queue_id_time_us(queue_id), 0));
+	wire_store_u32(bytes + 16, peer->pid);
+	return mac_make(peer->core->options.secret, slice_make(bytes, sizeof(bytes)));
+}
+
+static bool
+is_leased(const struct peer *peer, uint64_t queue_id, uint64_t token)
+{
+	return token == block_token(peer, queue_id);
+}
+
 static void
 block_durable(void *ctx, enum journal_outcome outcome)
 {
@@ -88,7 +109,8 @@ block_durable(void *ctx, enum journal_outcome outcome)
 	} else if (wait->peer != 0) {
 		if (peer != NULL)
 			SEND(core, wait->peer, id_block, .first = first,
-				.count = QUEUE_ID_SEQUENCE_MAX + 1);
+				.count = QUEUE_ID_SEQUENCE_MAX + 1,
+				.token = block_token(peer, first));
 	} else {
 		core->own_next = first;
 		core->own_end = first + QUEUE_ID_SEQUENCE_MAX + 1;
@@ -673,14 +695,18 @@ step_early(struct core *core)
 void
 intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 {
-	poison_working(peer->core, commit->queue_id);
 	struct core *core = peer->core;
 	struct intake *intake = intake_get(peer, commit->txn, ipc_commit_cost(commit));
 	struct envelope envelope;
 	const char *problem;
 
+	poison_working(core, commit->queue_id);
 	if (intake == NULL)
 		return;
+	if (!is_leased(peer, commit->queue_id, commit->token)) {
+		bad_peer(peer, "commits under a queue ID that it did not lease");
+		return;
+	}
 	if (intake->is_committed) {
 		bad_peer(peer, "commit twice");
 		return;
@@ -766,6 +792,11 @@ void
 intake_query(struct peer *peer, const struct ipc_intake_query *query)
 {
 	bool was_taken = is_used(peer->core, query->queue_id);
+
+	if (!is_leased(peer, query->queue_id, query->token)) {
+		bad_peer(peer, "asks for a queue ID that it did not lease");
+		return;
+	}
 	uint8_t status = was_taken ? IPC_INTAKE_DURABLE : IPC_INTAKE_UNKNOWN;
 
 	if (!was_taken && !peer->core->is_complete) {

@@ -336,6 +336,7 @@ commit(struct pickup_submission *submission)
 			submission, &envelope, buf_slice(&sender), buf_slice(&recipients));
 		struct ipc_intake_commit frame = {
 			.queue_id = submission->queue_id,
+			.token = submission->id_token,
 			.envelope = buf_slice(&envelope),
 			.recipients = buf_slice(&recipients),
 			.head = buf_slice(&head),
@@ -360,7 +361,8 @@ whole(struct pickup_submission *submission)
 	uint64_t hops = config_int(submission->config, NULL, PARAM_HOPCOUNT_LIMIT);
 
 	header_finish(&submission->header);
-	submission->queue_id = intake_client_id(submission->txn.client);
+	submission->queue_id =
+		intake_client_id(submission->txn.client, &submission->id_token);
 	if (submission->header.hop_count > hops) {
 		answer(submission, EX_UNAVAILABLE, SLICE_LIT("too many hops: mail loops"));
 	} else if (is_import(submission) && !submission->is_there(submission->ctx)) {

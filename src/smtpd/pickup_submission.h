@@ -39,7 +39,7 @@ struct pickup_submission {
 	struct header header;
 	struct hash_stream *hash;
 	uint64_t length;
-	uint64_t queue_id;
+	uint64_t queue_id, id_token;
 	char id_text[QUEUE_ID_TEXT_SIZE];
 	bool is_over; /* answered, or waiting for qmgr */
 };

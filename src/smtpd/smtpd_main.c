@@ -56,6 +56,7 @@ struct client {
 	uint64_t ptr_query;
 	struct smtpd_proto proto;
 	struct intake_txn txn;
+	uint64_t id_token; /* of its queue ID's block */
 	struct buf in;
 	struct buf out; /* taken over from the core, not yet written */
 	bool wants_credit;
@@ -260,7 +261,7 @@ op_queue_id(void *ctx)
 {
 	struct client *client = ctx;
 
-	return intake_client_id(&client->server->intake);
+	return intake_client_id(&client->server->intake, &client->id_token);
 }
 
 static void
@@ -278,6 +279,7 @@ op_commit(void *ctx)
 		LOG_S(header_message_id(&proto->header)));
 	struct ipc_intake_commit commit = {
 		.queue_id = proto->queue_id,
+		.token = client->id_token,
 		.envelope = buf_slice(&envelope),
 		.recipients = buf_slice(&proto->recipients),
 		.head = buf_slice(&head),

@@ -66,6 +66,7 @@ enum {
 	ACTIVE_LIMIT = 25, /* qmgr_message_active_limit */
 	LARGE = 5 * IPC_CONTENT_PART_MAX, /* beyond IPC_CONTENT_INLINE_MAX */
 	STEPS = 1500,
+	BLOCKS_MAX = 256,
 	SETTLE_STEPS = 60000,
 	DOMAINS = 4,
 	LOCAL_DOMAIN = DOMAINS - 1,
@@ -226,6 +227,10 @@ struct world {
 	struct {
 		uint64_t next, end;
 	} ids[ACTOR_COUNT];
+	struct {
+		uint64_t first, token;
+	} blocks[BLOCKS_MAX]; /* of queue IDs, the newest ones */
+	unsigned block_count;
 	uint64_t id_max;       /* the greatest that anybody has seen */
 	uint64_t copied_at;    /* what has a lower ID came with the last copy */
 	uint64_t copied_below; /* mail with lower IDs waits: it came with the copy */
@@ -661,6 +666,18 @@ drop_frames(struct world *world, int actor)
 	}
 }
 
+/* Of the block that a queue ID is from. */
+static uint64_t
+token_of(const struct world *world, uint64_t queue_id)
+{
+	uint64_t first = queue_id_make(queue_id_time_us(queue_id), 0);
+
+	for (unsigned i = 0; i < BLOCKS_MAX; i++)
+		if (world->blocks[i].first == first)
+			return world->blocks[i].token;
+	return 0;
+}
+
 /* --- clients ---------------------------------------------------------------------------------- */
 
 /* Content that becomes a file of its own, in parts; returns it. */
@@ -764,6 +781,7 @@ send_message(struct world *world)
 	tell_core(world, ACTOR_CLIENT, IPC_TYPE_intake_commit,
 		&(struct ipc_intake_commit){ .txn = message->txn,
 			.queue_id = message->queue_id,
+			.token = token_of(world, message->queue_id),
 			.envelope = buf_slice(&bytes),
 			.recipients = buf_slice(&list),
 			.content = rest,
@@ -778,6 +796,8 @@ take_ids(struct world *world, int actor, const struct ipc_id_block *block)
 {
 	if (block->count == 0)
 		return;
+	world->blocks[world->block_count % BLOCKS_MAX].first = block->first;
+	world->blocks[world->block_count++ % BLOCKS_MAX].token = block->token;
 	world->ids[actor].next = block->first;
 	world->ids[actor].end = block->first + block->count;
 	world->id_max = num_max_u64(world->id_max, world->ids[actor].end);
@@ -1457,6 +1477,7 @@ expand(struct world *world, struct transaction *transaction, bool is_lie)
 	tell_core(world, ACTOR_LOCAL, IPC_TYPE_intake_commit,
 		&(struct ipc_intake_commit){ .txn = transaction->expansion,
 			.queue_id = transaction->copy_id,
+			.token = token_of(world, transaction->copy_id),
 			.envelope = buf_slice(&bytes),
 			.recipients = buf_slice(&list),
 			.content = slice_str(content),
@@ -1746,7 +1767,8 @@ connect_local(struct world *world)
 		if (transaction->is_used && transaction->expansion != 0)
 			tell_core(world, ACTOR_LOCAL, IPC_TYPE_intake_query,
 				&(struct ipc_intake_query){ .txn = transaction->expansion,
-					.queue_id = transaction->copy_id });
+					.queue_id = transaction->copy_id,
+					.token = token_of(world, transaction->copy_id) });
 	}
 }
 
@@ -1948,7 +1970,8 @@ reconnect(struct world *world, bool survivors)
 		if (survivors)
 			tell_core(world, ACTOR_CLIENT, IPC_TYPE_intake_query,
 				&(struct ipc_intake_query){
-					.txn = message->txn, .queue_id = message->queue_id });
+					.txn = message->txn, .queue_id = message->queue_id,
+					.token = token_of(world, message->queue_id) });
 		else
 			message->is_answered = true; /* the client heard nothing */
 	}

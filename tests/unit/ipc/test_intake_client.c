@@ -130,22 +130,24 @@ test_no_ids__mail_may_be_offered_if_it_is_refused__and_they_are_asked_for_again(
 	struct bench *bench = *state;
 	struct intake_client *client = &bench->client;
 	union ipc_any none = { .id_block = { .count = 0 } };
-	union ipc_any some = { .id_block = { .first = 1, .count = 10 } };
+	union ipc_any some = { .id_block = { .first = 1, .count = 10, .token = 77 } };
 	union ipc_any refused = { .intake_state = { .status = IPC_INTAKE_TEMPORARY } };
 	union ipc_any taken = { .intake_state = { .status = IPC_INTAKE_DURABLE } };
+	uint64_t token;
 
 	assert_int_equal(sent(bench->peer, IPC_TYPE_id_request), 1);
 	assert_false(intake_client_may_offer(client));
 	assert_true(intake_client_frame(client, IPC_TYPE_intake_state, &refused));
 	assert_true(intake_client_frame(client, IPC_TYPE_id_block, &none));
 	assert_true(intake_client_may_offer(client));
-	assert_int_equal(intake_client_id(client), 0);
+	assert_int_equal(intake_client_id(client, &token), 0);
 	assert_true(client->ask_timer.is_set);
 	assert_true(intake_client_frame(client, IPC_TYPE_intake_state, &taken));
 	assert_false(intake_client_may_offer(client));
 	assert_true(intake_client_frame(client, IPC_TYPE_id_block, &some));
 	assert_true(intake_client_may_offer(client));
-	assert_int_equal(intake_client_id(client), 1);
+	assert_int_equal(intake_client_id(client, &token), 1);
+	assert_int_equal(token, 77);
 }
 
 static void

@@ -16,7 +16,8 @@
 #define GATHER_NS (20 * NS_PER_MS)
 #define SAID "host mx.test said so"
 
-enum { PEER_INTAKE = 1, PEER_RESOLVER, PEER_WORKER, PEER_TOOL, PEER_USER, PEER_OTHER_USER, PEER_SOLO };
+enum { PEER_INTAKE = 1, PEER_RESOLVER, PEER_WORKER, PEER_TOOL, PEER_USER, PEER_OTHER_USER, PEER_SOLO,
+	PEER_OTHER_INTAKE };
 
 struct frame {
 	core_peer peer;
@@ -303,6 +304,8 @@ take_frame(struct bench *bench, uint16_t type, struct slice payload, const union
 {
 	if (type == IPC_TYPE_id_block) {
 		bench->id_next = any->id_block.first;
+		bench->blocks[bench->block_count % BENCH_BLOCKS_MAX].first = any->id_block.first;
+		bench->blocks[bench->block_count++ % BENCH_BLOCKS_MAX].token = any->id_block.token;
 		bench->id_end = any->id_block.first + any->id_block.count;
 	} else if (type == IPC_TYPE_intake_result) {
 		bench->status = (enum ipc_intake_status)any->intake_result.status;
@@ -573,6 +576,30 @@ bench_pass(struct bench *bench, uint64_t seconds)
 
 /* --- what tests do ---------------------------------------------------------------------------- */
 
+uint64_t
+bench_token(const struct bench *bench, uint64_t queue_id)
+{
+	uint64_t first = queue_id_make(queue_id_time_us(queue_id), 0);
+
+	for (unsigned i = 0; i < BENCH_BLOCKS_MAX; i++)
+		if (bench->blocks[i].first == first)
+			return bench->blocks[i].token;
+	return 0;
+}
+
+void
+bench_other_intake(struct bench *bench)
+{
+	core_peer_up(bench->core, PEER_OTHER_INTAKE, CORE_PEER_INTAKE, PEER_OTHER_INTAKE, false,
+		NULL, bench->now);
+}
+
+void
+bench_other_say(struct bench *bench, enum ipc_type type, const void *message)
+{
+	tell(bench, PEER_OTHER_INTAKE, type, message);
+}
+
 void
 bench_say(struct bench *bench, enum ipc_type type, const void *message)
 {
@@ -608,7 +635,7 @@ commit(struct bench *bench, uint64_t txn, uint64_t id, const char *sender, const
 		CHECK(recipient_list_put(&list, &entry) == ERR_OK);
 	}
 	tell(bench, PEER_INTAKE, IPC_TYPE_intake_commit,
-		&(struct ipc_intake_commit){ .txn = txn, .queue_id = id,
+		&(struct ipc_intake_commit){ .txn = txn, .queue_id = id, .token = bench_token(bench, id),
 			.envelope = buf_slice(&bytes), .recipients = buf_slice(&list),
 			.content = slice_str(content), .content_length = sizeof(content) - 1,
 			.content_hash = hash_bytes(slice_str(content)),

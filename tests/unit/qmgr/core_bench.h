@@ -20,7 +20,7 @@
 #include "qmgr/core.h"
 #include "sim/disk_sim.h"
 
-enum { BENCH_WORKS_MAX = 64 };
+enum { BENCH_WORKS_MAX = 64, BENCH_BLOCKS_MAX = 64 };
 
 struct bench_work {
 	bool is_used;
@@ -41,6 +41,10 @@ struct bench {
 	struct buf reports; /* contents of reports that were delivered */
 	unsigned report_count;
 	uint64_t id_next, id_end;
+	struct {
+		uint64_t first, token;
+	} blocks[BENCH_BLOCKS_MAX]; /* of queue IDs, the newest */
+	unsigned block_count;
 	uint64_t durable; /* transactions of the intake that are */
 	enum ipc_intake_status status; /* of the last one */
 	bool is_accusing;  /* a bad peer is no failure of the test */
@@ -90,6 +94,13 @@ uint64_t bench_mail(struct bench *bench, const char *sender, const char *recipie
 
 /* The same, but it may be refused: `status` says so. */
 uint64_t bench_offer(struct bench *bench, const char *sender, const char *recipients);
+
+/* The token of the block that a queue ID is from. */
+uint64_t bench_token(const struct bench *bench, uint64_t queue_id);
+
+/* A second intake, and its frames. */
+void bench_other_intake(struct bench *bench);
+void bench_other_say(struct bench *bench, enum ipc_type type, const void *message);
 
 /* A frame of the intake; nothing runs. And a commit of `queue_id` with one recipient. */
 void bench_say(struct bench *bench, enum ipc_type type, const void *message);

@@ -37,7 +37,8 @@ ask(struct bench *bench, uint64_t queue_id)
 {
 	bench->status = IPC_INTAKE_FULL;
 	bench_say(bench, IPC_TYPE_intake_query,
-		&(struct ipc_intake_query){ .txn = 77, .queue_id = queue_id });
+		&(struct ipc_intake_query){ .txn = 77, .queue_id = queue_id,
+			.token = bench_token(bench, queue_id) });
 	bench_run(bench);
 	return bench->status;
 }
@@ -78,6 +79,51 @@ test_commit__queue_id_is_in_use__is_refused_and_nobody_is_accused(void **state)
 	assert_int_equal(bench->status, IPC_INTAKE_TEMPORARY);
 	assert_null(bench->bad_peer);
 	assert_int_equal(bench_tried(bench, "other@d.test"), 0);
+	bench_answer(bench, IPC_OUTCOME_DELIVERED, false);
+}
+
+/* A token holds for the process that leased the block, and for no other. */
+static void
+test_token__another_process_asks__is_told_nothing_and_is_a_bad_peer(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t id = bench_mail(bench, "s@x.test", "wait@d.test");
+
+	bench_other_intake(bench);
+	bench->status = IPC_INTAKE_FULL;
+	bench_other_say(bench, IPC_TYPE_intake_query,
+		&(struct ipc_intake_query){ .txn = 1, .queue_id = id,
+			.token = bench_token(bench, id) });
+	bench_run(bench);
+	assert_int_equal(bench->status, IPC_INTAKE_FULL);
+	assert_string_equal(bench->bad_peer, "asks for a queue ID that it did not lease");
+	bench_answer(bench, IPC_OUTCOME_DELIVERED, false);
+}
+
+static void
+test_token__another_process_commits__is_a_bad_peer_and_the_id_stays_free(void **state)
+{
+	static const char content[] = "Subject: t\r\n\r\n";
+	struct bench *bench = *state;
+	uint64_t id = bench->id_next;
+
+	bench_other_intake(bench);
+	bench_other_say(bench, IPC_TYPE_intake_commit,
+		&(struct ipc_intake_commit){ .txn = 1, .queue_id = id,
+			.token = bench_token(bench, id), .content = slice_str(content),
+			.content_length = sizeof(content) - 1 });
+	assert_string_equal(bench->bad_peer, "commits under a queue ID that it did not lease");
+	assert_int_equal(bench_mail(bench, "s@x.test", "ok@d.test"), id);
+}
+
+static void
+test_token__guessed__is_a_bad_peer(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t id = bench_mail(bench, "s@x.test", "wait@d.test");
+
+	bench_say(bench, IPC_TYPE_intake_query, &(struct ipc_intake_query){ .queue_id = id });
+	assert_string_equal(bench->bad_peer, "asks for a queue ID that it did not lease");
 	bench_answer(bench, IPC_OUTCOME_DELIVERED, false);
 }
 
@@ -163,6 +209,14 @@ main(void)
 			test_query__message_had_ended_before_the_restart__is_durable, start, stop),
 		cmocka_unit_test_setup_teardown(
 			test_commit__queue_id_is_in_use__is_refused_and_nobody_is_accused, start, stop),
+		cmocka_unit_test_setup_teardown(
+			test_token__another_process_asks__is_told_nothing_and_is_a_bad_peer, start,
+			stop),
+		cmocka_unit_test_setup_teardown(
+			test_token__another_process_commits__is_a_bad_peer_and_the_id_stays_free, start,
+			stop),
+		cmocka_unit_test_setup_teardown(
+			test_token__guessed__is_a_bad_peer, start, stop),
 		cmocka_unit_test_setup_teardown(
 			test_data__more_than_the_credit__is_a_bad_peer, start, stop),
 		cmocka_unit_test_setup_teardown(
