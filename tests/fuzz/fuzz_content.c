@@ -2,13 +2,15 @@
  * fuzz_content.c - any bytes as a message's content, and as strangers' text in fields and reports
  *
  * The header scan must not depend on how content is split; nothing that a stranger wrote breaks a
- * field, a line or a MIME boundary of what we make of it.
+ * field, a line or a MIME boundary of what we make of it, and a notice stays plain ASCII.
  */
 #include "base/check.h"
 #include "local/local_core.h"
 #include "message/header.h"
+#include "message/notice.h"
 #include "message/received.h"
 #include "message/report.h"
+#include "message/transcript.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -102,6 +104,35 @@ fuzz_report(struct slice text, struct slice content)
 	buf_done(&out);
 }
 
+/* What was said in a session, as it is kept and as a mail. */
+static void
+fuzz_notice(struct slice text)
+{
+	struct transcript transcript;
+	struct notice notice = { .side = text.len % NOTICE_SIDE_COUNT,
+		.myhostname = SLICE_LIT("ostler.test"), .mail_name = SLICE_LIT("Ostler"),
+		.to = SLICE_LIT("postmaster@ostler.test"), .notice_id = SLICE_LIT("ABC"),
+		.peer = slice_head(text, 300), .reason = slice_head(text, 300) };
+	struct notice_facts facts;
+	struct buf out;
+
+	transcript_init(&transcript, true);
+	transcript_put_lines(&transcript, "In:  ", text);
+	CHECK(transcript.lines.len <= TRANSCRIPT_BYTES_MAX);
+	CHECK(transcript.line_count <= TRANSCRIPT_LINES_MAX);
+	notice.transcript = text.len % 3 == 0 ? text : buf_slice(&transcript.lines);
+	buf_init(&out, 0);
+	CHECK(notice_format(&notice, &out, &facts) == ERR_OK);
+	check_fields(slice_make(out.ptr, facts.head_length - 2));
+	for (size_t i = 0; i < out.len; i++) {
+		CHECK(out.ptr[i] < 127);
+		CHECK(out.ptr[i] >= ' ' || out.ptr[i] == '\r' || out.ptr[i] == '\n');
+		CHECK(out.ptr[i] != '.' || i == 0 || out.ptr[i - 1] != '\n');
+	}
+	buf_done(&out);
+	transcript_done(&transcript);
+}
+
 static void
 fuzz_alias(struct slice value)
 {
@@ -125,5 +156,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_received(slice_head(all, 2000));
 	fuzz_report(slice_head(all, cut), slice_from(all, cut + 1));
 	fuzz_alias(all);
+	fuzz_notice(all);
 	return 0;
 }
