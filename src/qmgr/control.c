@@ -395,13 +395,14 @@ must_look(const struct job *job)
 static bool
 job_passes_over(struct job *job, store_ref ref)
 {
-	struct store_info info;
+	uint64_t arrival_us;
+	uint32_t fingerprint;
 
 	if (!job->select.is_set)
 		return false;
-	store_info(job->core->store, ref, &info);
-	if (control_select_age(&job->select, info.arrival_us, job->core->now.wall) &&
-		control_select_fingerprint(&job->select, info.fingerprint))
+	store_glance(job->core->store, ref, &arrival_us, &fingerprint);
+	if (control_select_age(&job->select, arrival_us, job->core->now.wall) &&
+		fingerprint_may_fit(fingerprint, &job->select.wanted))
 		return false;
 	job->looked_at += job->kind == JOB_WHY;
 	return true;
@@ -547,14 +548,14 @@ job_step(struct job *job)
 	job->is_blocked = job->again_count > 0;
 	job->is_cut = is_late(job);
 	for (unsigned cost = 0; cost < SLICE_COST && !job->is_cut; cost++) {
-		if (!has_room(job))
-			return;
 		ref = job_next(job);
 		job->is_at_end = ref == 0;
 		if (ref == 0)
 			break;
 		if (!job_passes_over(job, ref)) {
 			cost += LOOK_COST - 1;
+			if (!has_room(job))
+				return;
 			if (!job_one(job, ref)) {
 				job->is_blocked = true;
 				return;

@@ -14,6 +14,7 @@
 #define OSTLER_QMGR_CONTROL_PRIV_H
 
 #include "qmgr/core_priv.h"
+#include "qmgr/fingerprint.h"
 
 #include <jansson.h>
 
@@ -50,6 +51,7 @@ struct control_select {
 	char *reason;      /* a part of its last reply, or its status */
 	uint64_t age_min_s, age_max_s;
 	uint64_t size_min, size_max;
+	struct fingerprint_wanted wanted; /* sender and recipient as the index knows them */
 };
 
 struct job;
@@ -136,8 +138,6 @@ void job_end(struct job *job, uint8_t exit_code, struct slice text);
 bool control_select_age(const struct control_select *select, uint64_t arrival_us, struct wall now);
 /* Whether a next hop has that name: as it is written, or its host (127.0.0.9 of [127.0.0.9]:25). */
 bool control_select_is_site(struct slice nexthop, struct slice name);
-/* False: by what the index knows of it, a message cannot fit. */
-bool control_select_fingerprint(const struct control_select *select, uint32_t fingerprint);
 bool control_select_match(const struct core *core, const struct control_select *select,
 	const struct control_view *view);
 /* Whether a recipient is unfinished and fits as far as recipients count. */

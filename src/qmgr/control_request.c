@@ -86,6 +86,15 @@ take_text(char **text, struct slice value)
 }
 
 static const char *
+take_address(char **text, struct slice value,
+	void (*want)(struct fingerprint_wanted *wanted, struct slice text),
+	struct fingerprint_wanted *wanted)
+{
+	want(wanted, value);
+	return take_text(text, value);
+}
+
+static const char *
 take_number(uint64_t *number, struct slice value)
 {
 	return num_parse_u64(value, 0, INT64_MAX, number) == ERR_OK ? NULL : "bad number";
@@ -99,9 +108,11 @@ take_condition(
 	*problem = NULL;
 	select->needs_bytes |= !slice_equal_str(name, "older") && !slice_equal_str(name, "younger");
 	if (slice_equal_str(name, "sender"))
-		*problem = take_text(&select->sender, value);
+		*problem = take_address(&select->sender, value, fingerprint_want_sender,
+			&select->wanted);
 	else if (slice_equal_str(name, "recipient"))
-		*problem = take_text(&select->recipient, value);
+		*problem = take_address(&select->recipient, value, fingerprint_want_recipient,
+			&select->wanted);
 	else if (slice_equal_str(name, "site"))
 		*problem = take_text(&select->site, value);
 	else if (slice_equal_str(name, "reason"))

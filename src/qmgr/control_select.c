@@ -4,7 +4,6 @@
 #include "qmgr/control_priv.h"
 
 #include "base/mem.h"
-#include "qmgr/fingerprint.h"
 #include "route/resolve.h"
 
 bool
@@ -13,15 +12,6 @@ control_select_age(const struct control_select *select, uint64_t arrival_us, str
 	uint64_t age_s = now.us > arrival_us ? (now.us - arrival_us) / US_PER_S : 0;
 
 	return age_s >= select->age_min_s && age_s <= select->age_max_s;
-}
-
-bool
-control_select_fingerprint(const struct control_select *select, uint32_t fingerprint)
-{
-	return (select->recipient == NULL ||
-		       fingerprint_may_have_recipient(fingerprint, slice_str(select->recipient))) &&
-	       (select->sender == NULL ||
-		       fingerprint_may_have_sender(fingerprint, slice_str(select->sender)));
 }
 
 /* A pattern with an @ behind its first character is an address, else a domain. */

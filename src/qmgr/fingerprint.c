@@ -24,16 +24,13 @@ part_of(struct slice text, unsigned bits)
 	return hash % ((1U << bits) - 1) + 1;
 }
 
-static uint32_t
-get(uint32_t fingerprint, unsigned at, unsigned bits)
-{
-	return fingerprint >> at & ((1U << bits) - 1);
-}
-
+/* A part that says nothing may be anything. */
 static bool
-may_be(uint32_t part, struct slice text, unsigned bits)
+may_be(uint32_t fingerprint, unsigned at, unsigned bits, uint32_t wanted)
 {
-	return part == 0 || part == part_of(text, bits);
+	uint32_t part = fingerprint >> at & ((1U << bits) - 1);
+
+	return wanted == 0 || part == 0 || part == wanted;
 }
 
 static uint32_t
@@ -74,26 +71,32 @@ fingerprint_make(struct slice sender, struct slice recipients)
 	return address | domain << DOMAIN_AT | part_of(sender, SENDER_BITS) << SENDER_AT;
 }
 
-bool
-fingerprint_may_have_recipient(uint32_t fingerprint, struct slice wanted)
+void
+fingerprint_want_recipient(struct fingerprint_wanted *wanted, struct slice text)
 {
-	size_t at = slice_find(wanted, '@');
-	uint32_t domain = get(fingerprint, DOMAIN_AT, DOMAIN_BITS);
+	size_t at = slice_find(text, '@');
+	bool is_domain = at == 0 || at >= text.len;
 
-	if (at == 0)
-		return may_be(domain, slice_from(wanted, 1), DOMAIN_BITS);
-	if (at >= wanted.len)
-		return may_be(domain, wanted, DOMAIN_BITS);
-	return may_be(get(fingerprint, 0, ADDRESS_BITS), wanted, ADDRESS_BITS) &&
-	       (domain == 0 || domain == domain_of(wanted));
+	if (is_domain)
+		wanted->domain = part_of(slice_from(text, at == 0), DOMAIN_BITS);
+	else
+		wanted->domain = domain_of(text);
+	wanted->address = is_domain ? 0 : part_of(text, ADDRESS_BITS);
+}
+
+void
+fingerprint_want_sender(struct fingerprint_wanted *wanted, struct slice text)
+{
+	size_t at = slice_find(text, '@');
+	bool is_domain = text.len > 0 && (at == 0 || at >= text.len);
+
+	wanted->sender = is_domain ? 0 : part_of(text, SENDER_BITS);
 }
 
 bool
-fingerprint_may_have_sender(uint32_t fingerprint, struct slice wanted)
+fingerprint_may_fit(uint32_t fingerprint, const struct fingerprint_wanted *wanted)
 {
-	size_t at = slice_find(wanted, '@');
-
-	if (wanted.len > 0 && (at == 0 || at >= wanted.len))
-		return true;
-	return may_be(get(fingerprint, SENDER_AT, SENDER_BITS), wanted, SENDER_BITS);
+	return may_be(fingerprint, 0, ADDRESS_BITS, wanted->address) &&
+	       may_be(fingerprint, DOMAIN_AT, DOMAIN_BITS, wanted->domain) &&
+	       may_be(fingerprint, SENDER_AT, SENDER_BITS, wanted->sender);
 }

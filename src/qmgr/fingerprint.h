@@ -24,11 +24,15 @@
 /* Of a sender and an encoded list of recipients (message/recipient_list.h). */
 uint32_t fingerprint_make(struct slice sender, struct slice recipients);
 
-/*
- * Whether a message with this fingerprint may have such a recipient or sender: an address, or a
- * domain with or without an @ in front.
- */
-bool fingerprint_may_have_recipient(uint32_t fingerprint, struct slice wanted);
-bool fingerprint_may_have_sender(uint32_t fingerprint, struct slice wanted);
+/* What is looked for; a part that is 0 may be anything. */
+struct fingerprint_wanted {
+	uint32_t address, domain, sender;
+};
+
+/* A recipient or a sender: an address, or a domain with or without an @ in front. */
+void fingerprint_want_recipient(struct fingerprint_wanted *wanted, struct slice text);
+void fingerprint_want_sender(struct fingerprint_wanted *wanted, struct slice text);
+/* Whether a message with this fingerprint may have them. */
+bool fingerprint_may_fit(uint32_t fingerprint, const struct fingerprint_wanted *wanted);
 
 #endif

@@ -744,6 +744,16 @@ store_find(const struct store *store, uint64_t queue_id)
 }
 
 void
+store_glance(const struct store *store, store_ref ref, uint64_t *ret_arrival_us,
+	uint32_t *ret_fingerprint)
+{
+	const struct index_slot *slot = index_slot(&store->index, ref);
+
+	*ret_arrival_us = slot->arrival_us;
+	*ret_fingerprint = index_fingerprint(slot);
+}
+
+void
 store_info(const struct store *store, store_ref ref, struct store_info *ret_info)
 {
 	const struct index_slot *slot = index_slot(&store->index, ref);

@@ -54,6 +54,7 @@ struct model {
 	uint64_t second;      /* and messages that expired in it */
 	unsigned expired;
 	uint64_t copied_below;
+	bool is_flushing;
 	char wrong[200];
 	uint64_t wrong_id;
 };
@@ -500,7 +501,8 @@ model_round(struct model *model, uint64_t queue_id)
 
 	if (message == NULL)
 		return;
-	message->is_tried = message->is_flushed = message->is_clock_set = false;
+	message->is_tried = message->is_clock_set = false;
+	message->is_flushed = model->is_flushing;
 	message->is_refused = false;
 	message->ending = MODEL_NOT_ENDING;
 	for (uint32_t i = 0; i < message->facts.recipient_count; i++)
@@ -643,10 +645,11 @@ model_wish(struct model *model, uint64_t queue_id, enum model_wish wish)
 }
 
 void
-model_flushed(struct model *model)
+model_flushed(struct model *model, bool is_begun)
 {
 	struct message *message, *next;
 
+	model->is_flushing = is_begun;
 	HASH_ITER(hh, model->messages, message, next)
 	{
 		message->is_touched = message->is_flushed = true;

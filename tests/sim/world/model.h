@@ -125,7 +125,8 @@ void model_expired(
 void model_put_on_hold(struct model *model, uint64_t queue_id); /* for what is wrong with it */
 
 void model_wish(struct model *model, uint64_t queue_id, enum model_wish wish);
-void model_flushed(struct model *model);
+/* An operator flushes: all that begins while he does may have the mark. */
+void model_flushed(struct model *model, bool is_begun);
 
 void model_crashed(struct model *model, struct model_time now);
 /* By less than a minute it is drift, not a step. */

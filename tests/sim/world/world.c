@@ -2252,9 +2252,11 @@ operate_on(struct world *world, struct message *message)
 	if (strcmp(what, "expire") == 0)
 		message->is_expired = true;
 	if (strcmp(what, "flush") == 0)
-		model_flushed(world->model);
+		model_flushed(world->model, true);
 	say("operator: %s %s\n", what, is_all ? "" : id);
 	command(world, what, (const char *const[]){ is_all ? NULL : id, NULL });
+	if (strcmp(what, "flush") == 0)
+		model_flushed(world->model, false);
 }
 
 /* Half the time it is one of the last, which may be in flight; and then he may think better of it. */

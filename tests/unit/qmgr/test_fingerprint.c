@@ -37,13 +37,19 @@ make(const char *sender, const char *addresses, const char *original)
 static bool
 has(uint32_t fingerprint, const char *wanted)
 {
-	return fingerprint_may_have_recipient(fingerprint, slice_str(wanted));
+	struct fingerprint_wanted query = { 0 };
+
+	fingerprint_want_recipient(&query, slice_str(wanted));
+	return fingerprint_may_fit(fingerprint, &query);
 }
 
 static bool
 is_from(uint32_t fingerprint, const char *wanted)
 {
-	return fingerprint_may_have_sender(fingerprint, slice_str(wanted));
+	struct fingerprint_wanted query = { 0 };
+
+	fingerprint_want_sender(&query, slice_str(wanted));
+	return fingerprint_may_fit(fingerprint, &query);
 }
 
 static void
