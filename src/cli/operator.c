@@ -8,6 +8,7 @@
 #include "cli/json_text.h"
 #include "cli/queue_list.h"
 #include "cli/site_list.h"
+#include "cli/trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -259,6 +260,8 @@ operator_show(struct cli *cli, const char *id, bool with_content)
 		(void)cli_complain(cli, exit_code, "%s: no such message", id);
 	if (exit_code == EX_OK && request.file.len > 0)
 		exit_code = operator_copy(cli, id, (const char *)request.file.ptr);
+	if (exit_code == EX_OK && !with_content)
+		trace_attempts(cli, id);
 	operator_done(&request);
 	return exit_code;
 }

@@ -39,6 +39,7 @@ struct trace {
 	const char *subject;
 	bool is_address; /* else a queue ID or a message ID */
 	bool is_json;
+	bool is_history; /* attempts only */
 	bool prints;     /* the last pass */
 	bool has_grown;
 	struct trace_id *ids;
@@ -143,12 +144,22 @@ trace_names_subject(const struct trace *trace, struct slice line)
 
 /* --- one line --------------------------------------------------------------------------------- */
 
+static bool
+trace_is_attempt(struct slice line)
+{
+	return memmem(line.ptr, line.len, ": to=<", 6) != NULL &&
+	       memmem(line.ptr, line.len, ", status=", 9) != NULL;
+}
+
 static void
 trace_print(struct trace *trace, struct slice id, struct slice line)
 {
 	json_t *object;
 
-	trace->lines++;
+	if (trace->is_history && !trace_is_attempt(line))
+		return;
+	if (trace->lines++ == 0 && trace->is_history)
+		(void)puts("attempts, as the log has them:");
 	if (!trace->is_json) {
 		for (size_t i = 0; i < line.len; i++)
 			(void)putchar(line.ptr[i] < ' ' || line.ptr[i] == 127 ? '?' : line.ptr[i]);
@@ -306,14 +317,10 @@ trace_pass(struct trace *trace)
 		trace_read(trace, trace->files[i].path);
 }
 
-/* --- the command ------------------------------------------------------------------------------ */
-
-static int
-trace_log(struct trace *trace, const char *log)
+/* Of the files: who belongs together, then their lines. */
+static void
+trace_search(struct trace *trace, const char *log)
 {
-	struct trace_id *id, *next;
-	int exit_code = EX_OK;
-
 	trace->files = mem_array(TRACE_FILES_MAX, sizeof(*trace->files));
 	trace_find_files(trace, log);
 	/* What a line relates may stand in front of it. */
@@ -321,14 +328,13 @@ trace_log(struct trace *trace, const char *log)
 		trace_pass(trace);
 	trace->prints = true;
 	trace_pass(trace);
-	if (trace->read_count == 0)
-		exit_code = cli_complain(trace->cli,
-			trace->file_count == 0 ? EX_NOINPUT : EX_NOPERM,
-			"trace: no log can be read at %s", log);
-	else if (trace->lines == 0)
-		exit_code = cli_complain(trace->cli, EX_NOINPUT,
-			"trace: nothing about %s in %zu files at %s", trace->subject,
-			trace->file_count, log);
+}
+
+static void
+trace_done(struct trace *trace)
+{
+	struct trace_id *id, *next;
+
 	for (size_t i = 0; i < trace->file_count; i++)
 		mem_free(trace->files[i].path);
 	mem_free(trace->files);
@@ -337,6 +343,39 @@ trace_log(struct trace *trace, const char *log)
 		HASH_DELETE(hh, trace->ids, id);
 		mem_free(id);
 	}
+}
+
+void
+trace_attempts(struct cli *cli, const char *id)
+{
+	struct trace trace = { .cli = cli, .subject = id, .is_history = true };
+	char *log = cli_load(cli) == EX_OK ? cli_value(cli, PARAM_MAILLOG_FILE) : NULL;
+
+	if (log != NULL && log[0] == '/' && strncmp(log, "/dev/", 5) != 0) {
+		trace_add(&trace, slice_str(id));
+		trace_search(&trace, log);
+		trace_done(&trace);
+	}
+	mem_free(log);
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+static int
+trace_log(struct trace *trace, const char *log)
+{
+	int exit_code = EX_OK;
+
+	trace_search(trace, log);
+	if (trace->read_count == 0)
+		exit_code = cli_complain(trace->cli,
+			trace->file_count == 0 ? EX_NOINPUT : EX_NOPERM,
+			"trace: no log can be read at %s", log);
+	else if (trace->lines == 0)
+		exit_code = cli_complain(trace->cli, EX_NOINPUT,
+			"trace: nothing about %s in %zu files at %s", trace->subject,
+			trace->file_count, log);
+	trace_done(trace);
 	return exit_code;
 }
 

@@ -15,4 +15,10 @@
 
 int trace_run(struct cli *cli, int argc, char **argv);
 
+/*
+ * Prints the attempts to deliver a message, and what it was before it was requeued, that the log
+ * has: when, to whom, by which host, with which reply. Nothing if there are none.
+ */
+void trace_attempts(struct cli *cli, const char *id);
+
 #endif

@@ -91,3 +91,17 @@ def test_trace__id_address_message_id__also_of_rotated_logs(make_ostler, sink):
     assert rows[0]["queue_id"] == queue_id
     assert ostler.tool("trace", "nobody@x.test", check=False).returncode == 66
     assert ostler.tool("trace", "--log", "/nonexistent/log", "x@y", check=False).returncode == 66
+
+
+def test_show__attempts__with_times_hosts_and_replies(make_ostler, sink):
+    ostler = make_ostler(f"[127.0.0.1]:{sink.port}", {"minimal_backoff_time": "1s", "maximal_backoff_time": "1s"})
+    sink.rcpt_replies["a@one.test"] = ["450 4.2.0 later", "450 4.2.1 later still"]
+    ostler.send("a@one.test")
+    wait_for(lambda: "later still" in ostler.log(), what="two attempts")
+    ostler.tool("hold", ostler.queue()[0]["queue_id"])
+    out = ostler.tool("show", ostler.queue()[0]["queue_id"]).stdout
+    before, attempts = out.split("attempts, as the log has them:\n")
+    rows = attempts.splitlines()
+    assert "a@one.test" in before and len(rows) >= 2
+    assert "dsn=4.2.0, status=deferred" in rows[0] and "said: 450 4.2.0 later" in rows[0]
+    assert "dsn=4.2.1" in rows[1] and all(f"]:{sink.port}, " in row and "to=<a@one.test>" in row for row in rows)
