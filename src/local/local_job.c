@@ -388,6 +388,23 @@ intake_answer(struct intake_txn *txn, enum ipc_intake_status status, struct slic
 	job_next(job);
 }
 
+/*
+ * What the sender asked for holds for the members, but for success, which is told of the recipient
+ * itself; failures of a list with an owner are the owner's (RFC 3461 5.2.7).
+ */
+static void
+inherit_dsn(const struct local_job *job, struct recipient_entry *member)
+{
+	const struct ipc_recipient *recipient = &job->recipients[job->recipient];
+
+	if (job->plan.owner != NULL)
+		return;
+	member->orcpt = recipient->orcpt;
+	member->notify = (uint8_t)(recipient->notify & ~DSN_NOTIFY_SUCCESS);
+	if (member->notify == 0 && recipient->notify != 0)
+		member->notify = DSN_NOTIFY_NEVER;
+}
+
 static enum err
 forward_recipient(struct local_job *job, struct slice address, struct recipient_filter *filter,
 	struct buf *list)
@@ -403,6 +420,7 @@ forward_recipient(struct local_job *job, struct slice address, struct recipient_
 	buf_init(&expanded, 0);
 	err = rewrite_complete(config, address, &complete);
 	entry.address = buf_slice(&complete);
+	inherit_dsn(job, &entry);
 	if (err == ERR_OK)
 		err = rewrite_recipient(config, &entry, &expanded, &result);
 	if (err == ERR_OK)

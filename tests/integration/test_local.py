@@ -169,6 +169,18 @@ def test_include__list_in_a_file__is_one_message_from_its_owner(make_ostler, sin
         logged(ostler, rf"to=<{user}@.* dsn=4.3.5, status=deferred \(the file of :include:{box}/{user} could not be read")
 
 
+def test_alias__notify__holds_for_members_but_not_of_a_list_with_an_owner(make_ostler, sink):
+    sink.rcpt_replies["bad@dest.test"] = ["550 5.1.1 no"]
+    ostler = start(make_ostler, sink, {"alias_maps": aliases(**{
+        "one": "bad@dest.test", "many": "bad@dest.test", "owner-many": "boss@client.test"})})
+    for user, notify in (("one", "NEVER"), ("one", "SUCCESS"), ("many", "NEVER"), ("one", "FAILURE")):
+        ostler.send(f"{user}@local.test", rcpt_options=[f"NOTIFY={notify}"])
+    wait_for(lambda: ostler.log().count("dsn=5.1.1, status=bounced") == 4 and ostler.queue() == [], what="end")
+    told = [(m[1], re.search(rb"^Action: (\w+)", m[2], re.M)[1]) for m in sink.messages]
+    assert sorted(told) == [(["boss@client.test"], b"failed"), (["sender@client.test"], b"delivered"),
+                            (["sender@client.test"], b"failed")]
+
+
 @pytest.mark.parametrize("roles", [["local"], ["qmgr"], ["local", "qmgr"]])
 def test_alias__killed_again_and_again__each_member_gets_one_copy(make_ostler, sink, roles):
     """The copies and the end of what they are of are one batch. They wait here, to be counted."""
