@@ -82,6 +82,8 @@ FAULTS = [("flush-eio", FLUSH, EIO), ("write-eio", WRITE, EIO), ("write-full", W
           ("new-segments", OPEN | FSYNC, ENOSPC)]
 
 
+# Results, states and ends are refused too while mail is being delivered: they are kept and tried again.
+# rules: F8 Q4 Q7 D64
 @pytest.mark.parametrize("calls,error", [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS])
 def test_journal_fails__nothing_acknowledged_is_lost(failing, sink, faults, calls, error):
     loads = [Load(failing.port, f"f{n}") for n in range(3)]

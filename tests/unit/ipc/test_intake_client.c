@@ -150,6 +150,7 @@ test_no_ids__mail_may_be_offered_if_it_is_refused__and_they_are_asked_for_again(
 	assert_int_equal(token, 77);
 }
 
+/* rules: M12 */
 static void
 test_commit__without_credit__waits_for_it(void **state)
 {

@@ -57,7 +57,7 @@ test_O2__flush_of_a_site__overrides_defer_transports_for_its_mail_only(void **st
 	assert_int_equal(bench_logged(bench, "flush by bench (uid 7): 1 message\n"), 1);
 }
 
-/* rules: X13 O3 F9 */
+/* rules: X13 O3 F9 R9 */
 static void
 test_X13__flush_of_one__leaves_other_dead_sites_alone(void **state)
 {
@@ -99,7 +99,7 @@ test_D41__expire__returns_open_recipients_with_their_last_reasons(void **state)
 	assert_int_equal(bench_messages(bench), 0);
 }
 
-/* rules: R46 O45 L4 */
+/* rules: R46 O45 L4 N12 */
 static void
 test_R46__expire_of_what_was_never_tried__says_so_and_on_hold_it_waits(void **state)
 {

@@ -196,6 +196,7 @@ put_critical(struct bench *bench, uint64_t id)
 	buf_done(&list);
 }
 
+/* rules: R4 C1 */
 static void
 test_envelope__unknown_critical_attribute__holds_the_message(void **state)
 {
