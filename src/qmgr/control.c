@@ -519,11 +519,20 @@ job_retry(struct job *job)
 	job->again_count = kept;
 }
 
+/* What is read only to be counted, until the time is over, keeps new mail waiting for nothing. */
+static uint32_t
+reads_max(const struct job *job)
+{
+	return job->kind == JOB_WHY && job->select.site != NULL && job->stop_at.ns != 0
+		       ? JOB_READS_AT_EASE
+		       : JOB_READS;
+}
+
 static bool
 has_room(const struct job *job)
 {
 	return job->outstanding + job->read_count < OUTSTANDING_MAX &&
-	       job->read_count + job->again_count < JOB_READS && !reader_is_slow(job);
+	       job->read_count + job->again_count < reads_max(job) && !reader_is_slow(job);
 }
 
 /* Answers of `why` about many messages come in time, and say how far they go. */

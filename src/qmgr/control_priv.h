@@ -18,7 +18,7 @@
 
 #include <jansson.h>
 
-enum { JOB_READS = 16, JOB_REVIVED_MAX = 10000 };
+enum { JOB_READS = 16, JOB_READS_AT_EASE = 1, JOB_REVIVED_MAX = 10000 };
 
 enum job_kind {
 	JOB_QUEUE,
