@@ -736,6 +736,16 @@ intake_commit(struct peer *peer, const struct ipc_intake_commit *commit)
 }
 
 static void
+query_answer(struct peer *peer, uint64_t txn, uint64_t queue_id)
+{
+	bool was_taken = is_used(peer->core, queue_id);
+
+	SEND(peer->core, peer->number, intake_result, .txn = txn, .queue_id = queue_id,
+		.status = was_taken ? IPC_INTAKE_DURABLE : IPC_INTAKE_UNKNOWN,
+		.text = slice_str(was_taken ? "" : "Error: queue file write error"));
+}
+
+static void
 query_keep(struct peer *peer, const struct ipc_intake_query *query)
 {
 	struct query *kept;
@@ -763,8 +773,7 @@ intake_complete(struct core *core)
 		STAILQ_REMOVE_HEAD(&core->unanswered, link);
 		if (peer != NULL) {
 			peer->query_count--;
-			intake_query(peer, &(struct ipc_intake_query){
-						   .txn = kept->txn, .queue_id = kept->queue_id });
+			query_answer(peer, kept->txn, kept->queue_id);
 		}
 		mem_free(kept);
 	}
@@ -791,21 +800,12 @@ intake_forget(struct core *core)
 void
 intake_query(struct peer *peer, const struct ipc_intake_query *query)
 {
-	bool was_taken = is_used(peer->core, query->queue_id);
-
-	if (!is_leased(peer, query->queue_id, query->token)) {
+	if (!is_leased(peer, query->queue_id, query->token))
 		bad_peer(peer, "asks for a queue ID that it did not lease");
-		return;
-	}
-	uint8_t status = was_taken ? IPC_INTAKE_DURABLE : IPC_INTAKE_UNKNOWN;
-
-	if (!was_taken && !peer->core->is_complete) {
+	else if (!is_used(peer->core, query->queue_id) && !peer->core->is_complete)
 		query_keep(peer, query);
-		return;
-	}
-	SEND(peer->core, peer->number, intake_result, .txn = query->txn,
-		.queue_id = query->queue_id, .status = status,
-		.text = slice_str(was_taken ? "" : "Error: queue file write error"));
+	else
+		query_answer(peer, query->txn, query->queue_id);
 }
 
 /* A block of our own is there: reports that waited for an ID go on. */
