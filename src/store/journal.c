@@ -104,6 +104,17 @@ journal_sum_up(struct journal_segment *segment, uint64_t lsn, const struct recor
 		summary_put(&segment->footer, &entries[i]);
 }
 
+/* Hints alone, as many as fill blocks: one more would only begin another block. */
+static bool
+journal_item_is_full(const struct journal_item *item)
+{
+	size_t room = (RECORD_BLOCK - item->bytes.len % RECORD_BLOCK) % RECORD_BLOCK;
+
+	return item->later_count == item->txn_count
+		&& (item->bytes.len >= JOURNAL_LATER_MAX
+			|| (item->bytes.len > JOURNAL_LATER_MIN && room < JOURNAL_LATER_ROOM));
+}
+
 /* How long what is appended at once may be. */
 static size_t
 journal_append_max(const struct journal *journal)
@@ -156,6 +167,8 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 		txn->ctx = ctx;
 		STAILQ_INSERT_TAIL(&item->txns, txn, link);
 	}
+	if (journal_item_is_full(item))
+		journal_item_close(item);
 	return ERR_OK;
 }
 
@@ -378,15 +391,6 @@ journal_step(struct journal *journal, struct instant now)
 		journal_writer_step(journal);
 }
 
-/* A batch of hints that would only grow by another block. */
-static bool
-journal_item_is_full(const struct journal_item *item)
-{
-	size_t room = RECORD_BLOCK - item->bytes.len % RECORD_BLOCK;
-
-	return item->bytes.len >= JOURNAL_LATER_MAX || room % RECORD_BLOCK < JOURNAL_LATER_ROOM;
-}
-
 /*
  * Until when an open batch waits for company. A client that waits is kept only while others are
  * likely to come: fewer are here than the last batch had, and that one had several.
@@ -395,9 +399,7 @@ uint64_t
 journal_gather_until_ns(const struct journal *journal, const struct journal_item *item)
 {
 	if (item->later_count == item->txn_count)
-		return journal->is_stopping || journal_item_is_full(item)
-			? 0
-			: item->since.ns + JOURNAL_LATER_NS;
+		return journal->is_stopping ? 0 : item->since.ns + JOURNAL_LATER_NS;
 	if (item->urgent_count == 0)
 		return item->soon_since.ns + JOURNAL_SOON_NS;
 	return journal->last_urgent_count >= JOURNAL_GATHER_MIN

@@ -67,6 +67,7 @@ enum journal_urgency {
 #define JOURNAL_LATER_IDLE_NS (2 * NS_PER_S)
 enum {
 	JOURNAL_LATER_ROOM = 64, /* less is left of its last block: a batch of hints is full */
+	JOURNAL_LATER_MIN = RECORD_BLOCK, /* bytes; its header is nothing beside them */
 	JOURNAL_LATER_MAX = 32 * 1024, /* bytes of a batch of hints; then it is full in any case */
 	JOURNAL_GATHER_MIN = 4,
 	/* segments that new mail may not have; fewer in small journals */

@@ -299,6 +299,8 @@ size_t journal_nodes_size(const struct journal *journal);
 size_t journal_nodes_max(const struct journal *journal);
 /* When an idle journal gets the empty batch that proves the one before it. */
 uint64_t journal_prove_at_ns(const struct journal *journal);
+/* No more is appended to it. */
+void journal_item_close(struct journal_item *item);
 uint64_t journal_gather_until_ns(
 	const struct journal *journal, const struct journal_item *item);
 

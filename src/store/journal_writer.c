@@ -102,7 +102,7 @@ journal_item_end(const struct journal_item *item)
 }
 
 /* No more appends: the place of what follows is fixed. */
-static void
+void
 journal_item_close(struct journal_item *item)
 {
 	item->open = false;
