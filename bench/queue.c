@@ -282,10 +282,10 @@ flight_new(struct queue *queue, store_ref ref, bool is_relayed)
 static bool
 queue_has_room(struct queue *queue)
 {
-	struct store_stats stats;
+	struct journal_space space;
 
-	store_stats(queue->store, &stats);
-	return store_accepts(queue->store) && stats.space.free_segments > 0;
+	journal_space(store_journal(queue->store), &space);
+	return store_accepts(queue->store) && space.free_segments > 0;
 }
 
 static bool

@@ -11,8 +11,11 @@
  * pass: then it is loaded and appended anew in one piece, MESSAGE and state and results, when
  * nothing of it is
  * in the making: a copy must contain every record that stands before it. So is what has records of
- * a later release, which follow their message unchanged, and a state in a BRIEF, which counts only
- * where it lies.
+ * a later release, which follow their message unchanged.
+ *
+ * A BRIEF counts only where it lies: it becomes a whole STATE. Those that it may name stand in
+ * front of it, so the STATEs of the segment are kept during a pass, up to CLEAN_ENDS_MAX; where
+ * one is not among them, the message is left for the end, too.
  *
  * What cannot be read is kept under corrupt/ and ended (lost.c); its segment is never used again.
  */
@@ -34,7 +37,16 @@ enum {
 	CLEAN_RECORDS = JOURNAL_RECORDS_MAX,
 	/* over what was left, before the whole index is looked through */
 	CLEAN_ROUNDS = 4,
+	CLEAN_ENDS_MAX = 8 * 1024 * 1024, /* bytes of states that BRIEFs of a segment may name */
 	CLEAN_FAILURES = 5, /* passes over one segment before a read error is final */
+};
+
+/* A state in the segment that is emptied. */
+struct clean_end {
+	UT_hash_handle hh;
+	uint32_t place; /* as in struct record_brief */
+	size_t len;
+	uint8_t bytes[];
 };
 
 struct clean_copy {
@@ -92,8 +104,9 @@ clean_is_dire(const struct store *store)
 }
 
 /*
- * Bytes of copies per flush: in a busy journal about as much as there is of all else. A log of 2.4
- * times what lives in it wants 1 / 1.4 of that.
+ * Bytes of copies under way, which are those in the batch that is being written and in the one that
+ * gathers. Where the log outgrows its target they make half of each: a log of 2.4 times what lives
+ * in it wants 1 / 1.4 as much as there is of all else, and more while it is full of what lives.
  */
 static uint64_t
 clean_most(const struct store *store)
@@ -101,7 +114,7 @@ clean_most(const struct store *store)
 	uint64_t flushed = journal_flushed_bytes(store->journal);
 
 	if (clean_is_dire(store))
-		return num_max_u64(flushed / 2, CLEAN_FLIGHT_MAX);
+		return num_max_u64(flushed, CLEAN_FLIGHT_MAX);
 	return num_max_u64(num_min_u64(flushed / 2, CLEAN_FLIGHT_MAX), CLEAN_FLIGHT);
 }
 
@@ -170,9 +183,23 @@ store_clean_below(struct store *store, uint64_t lsn)
 	store->clean.next.ns = 0;
 }
 
+static void
+clean_ends_clear(struct store_clean *clean)
+{
+	struct clean_end *end, *next;
+
+	HASH_ITER(hh, clean->ends, end, next)
+	{
+		HASH_DELETE(hh, clean->ends, end);
+		mem_free(end);
+	}
+	clean->ends_size = 0;
+}
+
 void
 clean_free(struct store *store)
 {
+	clean_ends_clear(&store->clean);
 	mem_free(store->clean.rest);
 	buf_done(&store->clean.op.list);
 }
@@ -207,6 +234,57 @@ struct clean_move {
 	uint64_t lsns[2];
 };
 
+/* Others may end as this one does. */
+static void
+clean_end_note(struct store_clean *clean, uint64_t lsn, const struct record *record)
+{
+	struct record_state state;
+	struct clean_end *end;
+
+	if (record->type != RECORD_STATE || clean->ends_size > CLEAN_ENDS_MAX
+		|| record_size(record->payload.len) > STORE_SHARED_MAX
+		|| lsn - clean->place.base >= RECORD_BRIEF_REACH
+		|| record_state_decode(record->payload, &state) < 0)
+		return;
+	end = mem_new(sizeof(*end) + state.state.len);
+	end->place = (uint32_t)(lsn - clean->place.base);
+	end->len = state.state.len;
+	if (end->len > 0)
+		memcpy(end->bytes, state.state.ptr, end->len);
+	clean->ends_size += sizeof(*end) + end->len;
+	HASH_ADD(hh, clean->ends, place, sizeof(end->place), end);
+}
+
+/* The whole STATE that a BRIEF stands for; false: its end is not known. */
+static bool
+clean_brief_whole(struct store_clean *clean, const struct record *record, struct buf *payload)
+{
+	struct record_state whole;
+	struct record_brief brief;
+	struct clean_end *end;
+	struct slice tail;
+	struct buf state;
+
+	if (record_brief_decode(record->payload, &brief) < 0)
+		return false;
+	HASH_FIND(hh, clean->ends, &brief.place, sizeof(brief.place), end);
+	if (end == NULL || end->len < brief.tail_len)
+		return false;
+	tail = slice_make(end->bytes + end->len - brief.tail_len, brief.tail_len);
+	if (record_brief_sum(tail) != brief.tail_sum)
+		return false;
+	buf_init(&state, 0);
+	buf_add(&state, brief.own);
+	buf_add(&state, tail);
+	whole = (struct record_state) { .queue_id = brief.queue_id,
+		.due_us = brief.due_s * US_PER_S,
+		.flags = brief.flags,
+		.state = buf_slice(&state) };
+	record_state_encode(payload, &whole);
+	buf_done(&state);
+	return true;
+}
+
 static void
 clean_moved(void *ctx, enum journal_outcome outcome)
 {
@@ -227,8 +305,9 @@ clean_moved(void *ctx, enum journal_outcome outcome)
 		slot->message_lsn = move->lsns[0] & INDEX_WORD_MASK;
 	} else if (is_there && move->type == RECORD_STATE && slot->state_lsn == move->old_lsn) {
 		store_hold(store, move->lsns[0], move->size);
-		store_release(store, move->old_lsn, move->size);
+		store_release(store, move->old_lsn, slot->state_size);
 		slot->state_lsn = move->lsns[0];
+		slot->state_size = move->size & INDEX_SIZE_MASK;
 		if (entry != NULL && entry->state_from == move->old_lsn)
 			entry->state_from = move->lsns[0];
 	}
@@ -256,11 +335,14 @@ clean_copy_record(struct store *store, store_ref ref, uint64_t lsn, const struct
 		.queue_id = slot->queue_id,
 		.old_lsn = lsn,
 		.type = record->type == RECORD_MESSAGE ? RECORD_MESSAGE : RECORD_STATE,
-		.size = record->type == RECORD_MESSAGE ? slot->message_size : slot->state_size,
+		.size = record->type == RECORD_MESSAGE ? slot->message_size
+						       : store_size(record->payload.len),
 		.bytes = record_size(record->payload.len) };
 	HASH_FIND(hh, store->clean.states, &ref, sizeof(ref), state);
-	if (state != NULL && state->old_lsn == slot->state_lsn)
+	if (state != NULL && state->old_lsn == slot->state_lsn) {
 		place.state_lsn = state->lsns[0];
+		place.size = state->size;
+	}
 	buf_init(&payload, 0);
 	record_place_encode(&payload, &place);
 	records[0].message = record->type == RECORD_MESSAGE ? 0 : slot->message_lsn;
@@ -291,17 +373,34 @@ clean_is_simple(const struct store *store, store_ref ref)
 }
 
 static void
+clean_copy_brief(struct store *store, store_ref ref, uint64_t lsn, const struct record *record)
+{
+	struct record whole = { .type = RECORD_STATE };
+	struct buf payload;
+
+	buf_init(&payload, 0);
+	if (store_plant_is_on(store, JOURNAL_PLANT_MOVE_BRIEF)) {
+		clean_copy_record(store, ref, lsn, record);
+	} else if (clean_brief_whole(&store->clean, record, &payload)) {
+		whole.payload = buf_slice(&payload);
+		clean_copy_record(store, ref, lsn, &whole);
+	} else {
+		clean_leave(&store->clean, ref);
+	}
+	buf_done(&payload);
+}
+
+static void
 clean_record(struct store *store, uint64_t lsn, const struct record *record)
 {
 	struct summary_entry entries[SUMMARY_PER_RECORD];
 	const struct index_slot *slot;
 	struct clean_move *under_way = NULL;
 	bool is_part = record->type == RECORD_RESULT || !record_is_known(record->type), lives;
-	bool is_brief = record->type == RECORD_BRIEF
-			&& !store_plant_is_on(store, JOURNAL_PLANT_MOVE_BRIEF);
 	bool is_state = record->type == RECORD_STATE || record->type == RECORD_BRIEF;
 	store_ref ref;
 
+	clean_end_note(&store->clean, lsn, record);
 	if ((record->type != RECORD_MESSAGE && !is_state && !is_part)
 		|| summary_of_record(lsn, record, entries) == 0)
 		return;
@@ -320,8 +419,10 @@ clean_record(struct store *store, uint64_t lsn, const struct record *record)
 		HASH_FIND(hh, store->clean.states, &ref, sizeof(ref), under_way);
 	if (under_way != NULL)
 		return;
-	if (is_part || is_brief || !clean_is_simple(store, ref))
+	if (is_part || !clean_is_simple(store, ref))
 		clean_leave(&store->clean, ref);
+	else if (record->type == RECORD_BRIEF)
+		clean_copy_brief(store, ref, lsn, record);
 	else
 		clean_copy_record(store, ref, lsn, record);
 }
@@ -599,6 +700,7 @@ clean_begin(struct store *store)
 		|| !journal_can_copy(store->journal, clean->place.file_size))
 		return;
 	journal_hold(store->journal, clean->place.base); /* it stays until the pass ends */
+	clean_ends_clear(clean);
 	clean->phase = CLEAN_READING;
 	clean->at = clean->place.base + RECORD_BLOCK;
 	clean->chunk = CLEAN_CHUNK;
@@ -717,6 +819,7 @@ clean_end(struct store *store)
 	journal_release(store->journal, clean->place.base);
 	clean->failures = clean->is_walking && !clean->has_moved ? clean->failures + 1 : 0;
 	clean->phase = CLEAN_IDLE;
+	clean_ends_clear(clean);
 	buf_done(&clean->op.list);
 	buf_init(&clean->op.list, 0);
 	clean->next = mono_add_ns(store->now.mono, clean->has_moved ? 0 : CLEAN_PAUSE_NS);

@@ -61,6 +61,8 @@ struct store_clean {
 	size_t rest_count, rest_room, rest_next;
 	store_ref cursor;
 	struct clean_move *states; /* copies of STATEs under way, by ref */
+	struct clean_end *ends;    /* of states in the segment, by place */
+	size_t ends_size;
 	unsigned reading;    /* messages being read */
 	uint64_t flight;     /* bytes of copies being written */
 	uint64_t flight_most; /* when it is as much, no more is begun */
