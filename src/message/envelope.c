@@ -31,6 +31,19 @@ is_known(uint16_t id)
 	}
 }
 
+enum err
+envelope_priority_parse(struct slice text, uint8_t *ret_priority)
+{
+	bool is_low = text.len > 0 && text.ptr[0] == '-';
+	struct slice digit = slice_from(text, is_low ? 1 : 0);
+
+	if (digit.len != 1 || digit.ptr[0] < '0' || digit.ptr[0] > '9')
+		return ERR_SYNTAX;
+	*ret_priority = (uint8_t)(is_low ? ENVELOPE_PRIORITY_ZERO - (digit.ptr[0] - '0')
+					 : ENVELOPE_PRIORITY_ZERO + (digit.ptr[0] - '0'));
+	return ERR_OK;
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void

@@ -35,6 +35,9 @@ enum envelope_smtputf8 {
 	ENVELOPE_SMTPUTF8_ASKED = 2,  /* it is needed only if an address is not ASCII */
 };
 
+/* envelope.priority of MT-PRIORITY=0; -9 to 9 are around it. */
+enum { ENVELOPE_PRIORITY_ZERO = 10 };
+
 enum envelope_rewrite {
 	ENVELOPE_REWRITE_LOCAL = 0,  /* completed with myorigin and mydomain */
 	ENVELOPE_REWRITE_REMOTE = 1, /* a stranger's: header addresses stay as they are */
@@ -48,6 +51,9 @@ struct envelope {
 #undef BYTES
 	struct slice source; /* the bytes this was decoded from, for their unknown attributes */
 };
+
+/* A digit, with or without a minus (RFC 6710), as envelope.priority has it; ERR_SYNTAX. */
+MUST_USE enum err envelope_priority_parse(struct slice text, uint8_t *ret_priority);
 
 /* Everything at its default. */
 void envelope_init(struct envelope *envelope);

@@ -3,7 +3,11 @@
  */
 #include "message/header.h"
 
+#include "message/envelope.h"
+
 #include <string.h>
+
+enum { URGENT = 4 };
 
 static const struct {
 	const char *name;
@@ -24,6 +28,10 @@ static const struct {
 	{ "resent-message-id", HEADER_RESENT_MESSAGE_ID },
 	{ "return-path", HEADER_RETURN_PATH },
 	{ "auto-submitted", HEADER_AUTO_SUBMITTED },
+	{ "priority", HEADER_PRIORITY },
+	{ "precedence", HEADER_PRIORITY },
+	{ "importance", HEADER_PRIORITY },
+	{ "x-priority", HEADER_PRIORITY },
 };
 
 void
@@ -78,6 +86,8 @@ name_byte(struct header *header, uint8_t byte)
 		/* Only the first Message-ID is kept. */
 		if (header->field == HEADER_MESSAGE_ID && (header->fields & HEADER_MESSAGE_ID))
 			header->field = HEADER_OTHER;
+		if (header->field == HEADER_PRIORITY && (header->fields & HEADER_PRIORITY))
+			header->field = HEADER_OTHER;
 		header->fields |= header->field;
 		header->state = HEADER_STATE_VALUE;
 	} else if (byte == ' ' || byte == '\t') {
@@ -89,9 +99,47 @@ name_byte(struct header *header, uint8_t byte)
 	}
 }
 
+/* Its first word is enough: "1 (Highest)". */
+static void
+priority_byte(struct header *header, uint8_t byte)
+{
+	bool is_blank = byte == ' ' || byte == '\t' || byte == '\r';
+
+	if (header->priority_len == 0 && is_blank)
+		return;
+	if (header->priority_len < HEADER_PRIORITY_MAX)
+		header->priority[header->priority_len++] = is_blank ? ' ' : byte;
+}
+
+static bool
+is_one_of(struct slice word, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (slice_equal_nocase_str(word, *words))
+			return true;
+	return false;
+}
+
+uint8_t
+header_priority(const struct header *header, bool may_hurry)
+{
+	static const char *const urgent[] = { "urgent", "high", "1", "2", NULL };
+	static const char *const lazy[] = { "non-urgent", "low", "bulk", "list", "junk", "4", "5",
+		NULL };
+	struct slice text = slice_make(header->priority, header->priority_len), word;
+
+	if (!slice_word(&text, " ", &word))
+		return 0;
+	if (is_one_of(word, urgent))
+		return may_hurry ? ENVELOPE_PRIORITY_ZERO + URGENT : 0;
+	return is_one_of(word, lazy) ? ENVELOPE_PRIORITY_ZERO - URGENT : 0;
+}
+
 static void
 value_byte(struct header *header, uint8_t byte)
 {
+	if (header->field == HEADER_PRIORITY)
+		priority_byte(header, byte);
 	if (header->field != HEADER_MESSAGE_ID || byte == '\r')
 		return;
 	if (byte == '\t')

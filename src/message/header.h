@@ -18,6 +18,8 @@
 enum { HEADER_NAME_MAX = 64, HEADER_MESSAGE_ID_MAX = 512 };
 
 /* Bits of header.fields: which were seen. */
+enum { HEADER_PRIORITY_MAX = 12 };
+
 enum header_field {
 	HEADER_FROM = 1,
 	HEADER_SENDER = 2,
@@ -34,6 +36,7 @@ enum header_field {
 	HEADER_RESENT_MESSAGE_ID = 4096,
 	HEADER_RETURN_PATH = 8192,
 	HEADER_AUTO_SUBMITTED = 16384,
+	HEADER_PRIORITY = 32768,   /* Priority, Precedence, Importance, X-Priority */
 	HEADER_OTHER = 1 << 30,
 };
 
@@ -51,6 +54,8 @@ struct header {
 	uint64_t length;       /* bytes fed */
 	uint64_t head_length;  /* where the body begins: behind the empty line, if there is one */
 	uint64_t line_longest; /* without its line end */
+	size_t priority_len;
+	uint8_t priority[HEADER_PRIORITY_MAX]; /* how the first such field begins */
 	size_t message_id_len;
 	uint8_t message_id[HEADER_MESSAGE_ID_MAX];
 
@@ -74,5 +79,12 @@ void header_finish(struct header *header);
 
 /* The first Message-ID's value without blanks at its ends, or empty. */
 struct slice header_message_id(const struct header *header);
+
+/*
+ * What Priority (RFC 2156), Precedence, Importance or X-Priority say, the first of them, as
+ * envelope.priority: urgent is 4 (RFC 6710, appendix B) and counts with may_hurry only, non-urgent
+ * or bulk -4; 0: nothing, or what says nothing.
+ */
+uint8_t header_priority(const struct header *header, bool may_hurry);
 
 #endif

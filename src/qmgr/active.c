@@ -14,6 +14,7 @@
 #include "message/verp.h"
 #include "base/num.h"
 #include "qmgr/transports.h"
+#include "route/address_map.h"
 #include "route/resolve.h"
 
 static const struct mono NOW = { 0 };
@@ -565,6 +566,37 @@ sender_class(const struct message *message)
 	return hash_bytes_seeded(local, hash_bytes_seeded(domain, seed));
 }
 
+/* Of a sender whose mail says nothing of its own. */
+static uint8_t
+priority_of_sender(const struct message *message)
+{
+	const struct core *core = message->core;
+	struct slice sender = message->envelope.sender;
+	struct address_map_result found;
+	uint8_t priority = 0;
+
+	if (address_map_find(core->config, PARAM_SENDER_PRIORITY_MAPS, sender, &found) != ERR_OK)
+		return 0;
+	if (envelope_priority_parse(slice_trim(found.value), &priority) != ERR_OK)
+		log_event(core->log, EV_qmgr_bad_priority, LOG_S(sender), LOG_S(found.value));
+	return priority;
+}
+
+/* What it came with, else what its sender's mail has. Classic: the order of admission is all. */
+static enum sched_level
+level_of(const struct message *message)
+{
+	uint8_t priority = message->envelope.priority;
+
+	if (config_enum(message->core->config, NULL, PARAM_SCHEDULER_CONCURRENCY_POLICY) == 0)
+		return SCHED_NORMAL;
+	if (priority == 0)
+		priority = priority_of_sender(message);
+	if (priority == 0 || priority == ENVELOPE_PRIORITY_ZERO)
+		return SCHED_NORMAL;
+	return priority > ENVELOPE_PRIORITY_ZERO ? SCHED_URGENT : SCHED_BULK;
+}
+
 /* W21: which setting is the nearest. */
 static const char *
 clog_hint(const struct sched_status *status, uint64_t active_max, bool has_others)
@@ -618,6 +650,7 @@ active_release(struct message *message)
 		LOG_U(message->recipients.count));
 	sched_message_add(&message->sched, message, core->now.mono.ns / 1000);
 	sched_message_set_class(&message->sched, sender_class(message));
+	sched_message_set_level(&message->sched, level_of(message));
 	refill_begin(message);
 	warn_of_clog(core);
 	core_mark(core);

@@ -49,6 +49,7 @@ struct sched_message {
 	void *owner;
 	uint64_t admitted;  /* jobs of one destination and class stand in this order */
 	uint64_t class;
+	uint8_t level;      /* enum sched_level */
 	uint32_t unread;
 	uint32_t refs;      /* entries that are not gone */
 	uint32_t recipients; /* in these */
@@ -132,6 +133,13 @@ void sched_message_add(struct sched_message *message, void *owner, uint64_t admi
  * are of class 0.
  */
 void sched_message_set_class(struct sched_message *message, uint64_t class);
+
+/*
+ * Behind that: at a destination URGENT mail goes first and BULK mail last, though never all of the
+ * time: of eight turns in a row where all wait normal mail has one at least, and bulk mail one.
+ */
+enum sched_level { SCHED_NORMAL, SCHED_URGENT, SCHED_BULK };
+void sched_message_set_level(struct sched_message *message, enum sched_level level);
 
 /* So many of its recipients may still be assigned: it is larger than it looks (P13). */
 void sched_message_set_unread(struct sched_message *message, uint32_t recipients);

@@ -4,7 +4,7 @@
  * The mail of one sender at one destination is a flow. One that has just come stands in `fresh`
  * until it was served once, then in `steady`; the two lists take turns, and flows take turns in
  * each. So who sends seldom is served at once, and whoever else waits gets at least half of what
- * there is.
+ * there is. Urgent mail has a list of its own before these two, bulk mail one behind them.
  *
  * Within a flow jobs stand by admission, but for those that pre-empt: each entry that is taken
  * earns its job a slot, and k slots buy a small job one entry before it. The candidate is the job
@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "sched/sched_priv.h"
 
-enum { SIZES_MAX = 32 };
+enum { SIZES_MAX = 32, TURNS = 8, NORMAL_TURN = 3, BULK_TURN = 7 };
 
 /* --- flows ------------------------------------------------------------------------------------ */
 
@@ -36,33 +36,42 @@ flow_find(struct sched_destination *destination, uint64_t class)
 	return flow;
 }
 
+static struct flow_list *
+list_of(const struct flow *flow)
+{
+	struct sched_destination *destination = flow->key.destination;
+
+	switch ((enum sched_level)flow->level) {
+	case SCHED_URGENT:
+		return &destination->urgent;
+	case SCHED_BULK:
+		return &destination->bulk;
+	case SCHED_NORMAL:
+		break;
+	}
+	return flow->is_fresh ? &destination->fresh : &destination->steady;
+}
+
 /* The usual destination has one flow at a time: that costs no allocation. */
 static struct flow *
-flow_new(struct sched_destination *destination, uint64_t class)
+flow_new(struct sched_destination *destination, const struct sched_message *message)
 {
+	uint64_t class = message->class;
 	struct flow *flow = &destination->own;
 	bool is_own = TAILQ_EMPTY(&flow->jobs);
 
 	if (!is_own)
 		flow = MEM_NEW(struct flow);
 	*flow = (struct flow){ .key = { destination, class }, .is_own = is_own,
-		.is_fresh = true };
+		.level = message->level, .is_fresh = true };
 	TAILQ_INIT(&flow->jobs);
 	TAILQ_INIT(&flow->sizes);
 	if (!is_own) {
 		HASH_ADD(hh, destination->sched->flows, key, sizeof(flow->key), flow);
 		destination->flow_count++;
 	}
-	TAILQ_INSERT_TAIL(&destination->fresh, flow, link);
+	TAILQ_INSERT_TAIL(list_of(flow), flow, link);
 	return flow;
-}
-
-static struct flow_list *
-list_of(const struct flow *flow)
-{
-	struct sched_destination *destination = flow->key.destination;
-
-	return flow->is_fresh ? &destination->fresh : &destination->steady;
 }
 
 /* Its last job waits no more. */
@@ -86,14 +95,16 @@ flow_served(struct flow *flow)
 {
 	struct sched_destination *destination = flow->key.destination;
 
-	destination->is_steady_turn = flow->is_fresh;
+	destination->turn++;
+	if (flow->level == SCHED_NORMAL)
+		destination->is_steady_turn = flow->is_fresh;
 	TAILQ_REMOVE(list_of(flow), flow, link);
 	flow->is_fresh = false;
-	TAILQ_INSERT_TAIL(&destination->steady, flow, link);
+	TAILQ_INSERT_TAIL(list_of(flow), flow, link);
 }
 
 static struct flow *
-flow_next(const struct sched_destination *destination)
+normal_next(const struct sched_destination *destination)
 {
 	struct flow *fresh = TAILQ_FIRST(&destination->fresh);
 	struct flow *steady = TAILQ_FIRST(&destination->steady);
@@ -103,11 +114,29 @@ flow_next(const struct sched_destination *destination)
 	return destination->is_steady_turn ? steady : fresh;
 }
 
+/* One turn of eight is normal mail's whatever is urgent, and one bulk mail's: none starves. */
+static struct flow *
+flow_next(const struct sched_destination *destination)
+{
+	struct flow *urgent = TAILQ_FIRST(&destination->urgent);
+	struct flow *bulk = TAILQ_FIRST(&destination->bulk);
+	struct flow *normal = normal_next(destination);
+	unsigned turn = destination->turn % TURNS;
+
+	if (bulk != NULL && ((urgent == NULL && normal == NULL) || turn == BULK_TURN))
+		return bulk;
+	if (urgent != NULL && (normal == NULL || turn != NORMAL_TURN))
+		return urgent;
+	return normal;
+}
+
 void
 flow_init(struct sched_destination *destination)
 {
 	TAILQ_INIT(&destination->fresh);
 	TAILQ_INIT(&destination->steady);
+	TAILQ_INIT(&destination->urgent);
+	TAILQ_INIT(&destination->bulk);
 	TAILQ_INIT(&destination->own.jobs);
 }
 
@@ -314,7 +343,7 @@ flow_list_job(struct sched_job *job)
 	if (flow == NULL) {
 		flow = flow_find(destination, job->message->class);
 		is_new = flow == NULL;
-		job->flow = is_new ? flow_new(destination, job->message->class) : flow;
+		job->flow = is_new ? flow_new(destination, job->message) : flow;
 		insert_by_admission(job->flow, job);
 	}
 	/* It may be larger than it was. */
@@ -423,7 +452,7 @@ check_list(const struct sched_destination *destination, const struct flow_list *
 		uint64_t admitted = 0;
 
 		CHECK(flow->key.destination == destination && !TAILQ_EMPTY(&flow->jobs));
-		CHECK(flow->is_fresh == (flows == &destination->fresh));
+		CHECK(flows == list_of(flow));
 		TAILQ_FOREACH (job, &flow->jobs, link) {
 			waiting += check_job(job, flow);
 			if (job->has_overtaken)
@@ -439,5 +468,7 @@ uint32_t
 flow_check(const struct sched_destination *destination)
 {
 	return check_list(destination, &destination->fresh) +
-	       check_list(destination, &destination->steady);
+	       check_list(destination, &destination->steady) +
+	       check_list(destination, &destination->urgent) +
+	       check_list(destination, &destination->bulk);
 }

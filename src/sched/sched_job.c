@@ -14,6 +14,7 @@ sched_message_add(struct sched_message *message, void *owner, uint64_t admitted_
 	message->admitted = admitted_us;
 	message->is_removed = false;
 	message->class = 0;
+	message->level = SCHED_NORMAL;
 	message->unread = 0;
 	LIST_INIT(&message->jobs);
 }
@@ -23,6 +24,15 @@ sched_message_set_class(struct sched_message *message, uint64_t class)
 {
 	CHECK(message->refs == 0);
 	message->class = class;
+}
+
+/* What a sender has of each level is a line of its own. */
+void
+sched_message_set_level(struct sched_message *message, enum sched_level level)
+{
+	CHECK(message->refs == 0 && message->level == SCHED_NORMAL);
+	message->level = (uint8_t)level;
+	message->class += level;
 }
 
 void

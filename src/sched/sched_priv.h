@@ -89,11 +89,12 @@ struct job_size {
 struct flow {
 	struct flow_key key;
 	bool is_own;   /* destination->own */
+	uint8_t level; /* enum sched_level */
 	bool is_fresh; /* it was not served yet */
 	bool is_sized; /* jobs that may pre-empt are in `sizes` */
 	struct job_list jobs;                /* the first one is the current one (S10) */
 	TAILQ_HEAD(, job_size) sizes;        /* the smallest first */
-	TAILQ_ENTRY(flow) link;              /* destination->fresh or ->steady */
+	TAILQ_ENTRY(flow) link;              /* the destination's list of its level */
 	UT_hash_handle hh;                   /* sched->flows, unless is_own */
 };
 
@@ -146,11 +147,13 @@ struct sched_destination {
 	uint32_t opening, ready;      /* sessions */
 	bool in_want, in_work, in_drain, in_timers, in_wake, in_recall, in_paced;
 	bool is_steady_turn;
+	uint8_t turn;                 /* counts what is taken */
 	bool is_stale;                /* its mail waits here although it is a member */
 	bool is_held;                 /* until paced_until, by sched_destination_suspend() */
 	struct window window;
 	struct group_list groups;     /* of parked mail; senders take turns */
-	struct flow_list fresh, steady;
+	struct flow_list fresh, steady; /* of normal mail */
+	struct flow_list urgent, bulk;
 	struct flow own;              /* the only one, as a rule; else others are in sched->flows */
 	uint32_t flow_count;          /* of those */
 	struct learner learner;       /* adaptive only */

@@ -57,14 +57,19 @@ static void
 move_waiting(struct sched_destination *from, struct sched_destination *to,
 	const struct sched_destination *home)
 {
-	unsigned count = count_jobs(&from->fresh, home) + count_jobs(&from->steady, home), listed;
+	struct flow_list *const lists[] = { &from->fresh, &from->steady, &from->urgent,
+		&from->bulk };
+	enum { LISTS = sizeof(lists) / sizeof(lists[0]) };
+	unsigned count = 0, listed = 0;
 	struct sched_job **jobs;
 
+	for (unsigned i = 0; i < LISTS; i++)
+		count += count_jobs(lists[i], home);
 	if (count == 0)
 		return;
 	jobs = mem_array(count, sizeof(*jobs));
-	listed = list_jobs(&from->fresh, home, jobs);
-	listed += list_jobs(&from->steady, home, jobs + listed);
+	for (unsigned i = 0; i < LISTS; i++)
+		listed += list_jobs(lists[i], home, jobs + listed);
 	CHECK(listed == count);
 	for (unsigned i = 0; i < count; i++)
 		job_move_waiting(jobs[i], to);

@@ -180,6 +180,7 @@ take_capability(struct smtp_proto *proto)
 		{ "SIZE", SMTP_CAP_SIZE },
 		{ "8BITMIME", SMTP_CAP_8BITMIME },
 		{ "SMTPUTF8", SMTP_CAP_SMTPUTF8 },
+		{ "MT-PRIORITY", SMTP_CAP_PRIORITY },
 		{ "DSN", SMTP_CAP_DSN },
 	};
 	struct slice line = smtp_reply_line(&proto->reply), word, value;
@@ -251,6 +252,8 @@ put_mail(struct smtp_proto *proto)
 		buf_add_str(out, " BODY=8BITMIME");
 	if ((proto->caps & SMTP_CAP_SMTPUTF8) && job->smtputf8)
 		buf_add_str(out, " SMTPUTF8");
+	if ((proto->caps & SMTP_CAP_PRIORITY) && job->priority != 0)
+		buf_addf(out, " MT-PRIORITY=%d", job->priority);
 	if ((proto->caps & SMTP_CAP_DSN) && job->ret != DSN_RET_NONE)
 		buf_add_str(out, job->ret == DSN_RET_FULL ? " RET=FULL" : " RET=HDRS");
 	if ((proto->caps & SMTP_CAP_DSN) && job->envid.len > 0) {

@@ -59,6 +59,7 @@ enum smtp_cap {
 	SMTP_CAP_8BITMIME = 4,
 	SMTP_CAP_SMTPUTF8 = 8,
 	SMTP_CAP_DSN = 16,
+	SMTP_CAP_PRIORITY = 32,
 };
 
 /* A transaction to be made. */
@@ -72,6 +73,7 @@ struct smtp_job {
 	bool is_whatif; /* nothing behind RCPT: its replies are the outcomes (Y16) */
 	uint8_t ret;
 	struct slice envid;
+	int priority; /* MT-PRIORITY; 0, as if there were none: not passed on */
 };
 
 struct smtp_outcome {

@@ -59,6 +59,9 @@ read_work(struct work *work)
 		.is_whatif = (work->envelope.flags & ENVELOPE_WHATIF) != 0,
 		.ret = work->envelope.ret,
 		.envid = work->envelope.envid,
+		.priority = work->envelope.priority == 0
+				    ? 0
+				    : work->envelope.priority - ENVELOPE_PRIORITY_ZERO,
 	};
 	work->job.needs_smtputf8 = needs_smtputf8(work);
 	work->job.smtputf8 = work->envelope.smtputf8 != 0 || work->job.needs_smtputf8;

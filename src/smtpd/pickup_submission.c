@@ -167,6 +167,7 @@ put_envelope(struct pickup_submission *submission, struct buf *bytes, struct sli
 		(given->flags & SUBMISSION_8BIT) != 0 || submission->header.eight_bit;
 	envelope.message_id = header_message_id(&submission->header);
 	envelope.hop_count = submission->header.hop_count;
+	envelope.priority = header_priority(&submission->header, true);
 	envelope.rewrite = ENVELOPE_REWRITE_LOCAL;
 	envelope.head_length = submission->header.head_length;
 	envelope.verp = given->verp;

@@ -1,4 +1,4 @@
-/* smtpd_envelope.c - what goes with the message: envelope and Received field (smtpd_proto.h) */
+/* smtpd_envelope.c - what goes with the message: its options, envelope, Received (smtpd_proto.h) */
 #include "base/check.h"
 #include "message/envelope.h"
 #include "message/received.h"
@@ -9,6 +9,31 @@ static const char *
 protocol(const struct smtpd_proto *proto)
 {
 	return proto->smtputf8 ? "UTF8SMTP" : proto->is_esmtp ? "ESMTP" : "SMTP";
+}
+
+const char *
+smtpd_proto_verp(struct smtpd_proto *proto, struct slice word, struct slice value)
+{
+	const struct config *config = proto->config;
+	struct slice filter = config_str(config, proto->service, PARAM_VERP_DELIMITER_FILTER);
+	bool has_value = slice_find(word, '=') < word.len;
+
+	if (!has_value)
+		value = config_str(config, proto->service, PARAM_DEFAULT_VERP_DELIMITERS);
+	if (proto->sender.len == 0)
+		return "503 5.5.4 Error: XVERP requires non-null sender";
+	if (verp_check(value, filter) != NULL)
+		return "501 5.5.4 Error: XVERP needs two characters of verp_delimiter_filter";
+	memcpy(proto->verp, value.ptr, VERP_DELIMITERS);
+	return NULL;
+}
+
+const char *
+smtpd_proto_priority(struct smtpd_proto *proto, struct slice value)
+{
+	if (proto->priority == 0 && envelope_priority_parse(value, &proto->priority) == ERR_OK)
+		return NULL;
+	return "501 5.5.4 Bad MT-PRIORITY parameter syntax";
 }
 
 void
@@ -36,6 +61,9 @@ smtpd_proto_envelope(const struct smtpd_proto *proto, struct buf *bytes)
 	envelope.body_8bit = proto->body_8bit || proto->header.eight_bit;
 	envelope.message_id = header_message_id(&proto->header);
 	envelope.hop_count = proto->header.hop_count;
+	envelope.priority = proto->priority != 0
+				    ? proto->priority
+				    : header_priority(&proto->header, proto->may_hurry);
 	envelope.rewrite = ENVELOPE_REWRITE_REMOTE;
 	envelope.head_length = proto->header.head_length;
 	CHECK(envelope_encode(&envelope, bytes) == ERR_OK);

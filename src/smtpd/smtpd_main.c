@@ -659,6 +659,8 @@ client_new(struct listener *listener, int fd, const struct sockaddr_storage *add
 	proto->rewrites_header = rewrites_header(client, fd);
 	proto->may_verp = config_net_match(
 		server->config, listener->service, PARAM_SMTPD_AUTHORIZED_VERP_CLIENTS, plain);
+	proto->may_hurry = config_net_match(
+		server->config, listener->service, PARAM_SMTPD_PRIORITY_CLIENTS, plain);
 	proto->bare_newline = (enum config_bare_newline)config_enum(
 		server->config, listener->service, PARAM_SMTPD_FORBID_BARE_NEWLINE);
 	if (config_net_match(server->config, listener->service,

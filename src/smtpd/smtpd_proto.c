@@ -59,6 +59,7 @@ smtpd_proto_reset(struct smtpd_proto *proto)
 	proto->recipient_count = proto->stored_count = proto->overshoot = 0;
 	proto->ret = DSN_RET_NONE;
 	proto->verp[0] = '\0';
+	proto->priority = 0;
 	proto->queue_id = 0;
 	proto->id_text[0] = '\0';
 	proto->refusal[0] = '\0';
@@ -273,9 +274,10 @@ do_helo(struct smtpd_proto *proto, struct slice argument, bool is_esmtp)
 	buf_addf(&proto->out,
 		"250-%" SLICE_FMT "\r\n250-PIPELINING\r\n250-SIZE %llu\r\n"
 		"250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n"
-		"%s250 CHUNKING\r\n",
+		"%s%s250 CHUNKING\r\n",
 		SLICE_ARG(myhostname(proto)), (unsigned long long)limit,
-		proto->may_verp ? "250-XVERP\r\n" : "");
+		proto->may_verp ? "250-XVERP\r\n" : "",
+		proto->may_hurry ? "250-MT-PRIORITY\r\n" : "");
 	return true;
 }
 
@@ -289,24 +291,6 @@ split_parameter(struct slice word, struct slice *name, struct slice *value)
 
 	*name = slice_head(word, equals);
 	*value = slice_from(word, equals + 1);
-}
-
-/* XVERP or XVERP=ab (rules V1, V2). NULL: fine; else the reply. */
-static const char *
-verp_parameter(struct smtpd_proto *proto, struct slice word, struct slice value)
-{
-	const struct config *config = proto->config;
-	struct slice filter = config_str(config, proto->service, PARAM_VERP_DELIMITER_FILTER);
-	bool has_value = slice_find(word, '=') < word.len;
-
-	if (!has_value)
-		value = config_str(config, proto->service, PARAM_DEFAULT_VERP_DELIMITERS);
-	if (proto->sender.len == 0)
-		return "503 5.5.4 Error: XVERP requires non-null sender";
-	if (verp_check(value, filter) != NULL)
-		return "501 5.5.4 Error: XVERP needs two characters of verp_delimiter_filter";
-	memcpy(proto->verp, value.ptr, VERP_DELIMITERS);
-	return NULL;
 }
 
 /* NULL: fine; else the reply. */
@@ -336,8 +320,10 @@ mail_parameter(struct smtpd_proto *proto, struct slice word)
 	} else if (slice_equal_nocase_str(name, "ENVID")) {
 		if (proto->envid.len > 0 || dsn_parse_envid(value, &proto->envid) != ERR_OK)
 			return "501 5.5.4 Bad ENVID parameter syntax";
+	} else if (slice_equal_nocase_str(name, "MT-PRIORITY") && proto->may_hurry) {
+		return smtpd_proto_priority(proto, value);
 	} else if (slice_equal_nocase_str(name, "XVERP") && proto->may_verp) {
-		return verp_parameter(proto, word, value);
+		return smtpd_proto_verp(proto, word, value);
 	} else {
 		return "555 5.5.4 Unsupported option";
 	}

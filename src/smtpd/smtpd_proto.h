@@ -90,6 +90,7 @@ struct smtpd_proto {
 	uint16_t port;
 	bool is_trusted; /* in mynetworks */
 	bool may_verp;   /* in smtpd_authorized_verp_clients */
+	bool may_hurry;  /* in smtpd_priority_clients */
 	enum config_bare_newline bare_newline;
 	bool rewrites_header; /* in local_header_rewrite_clients */
 
@@ -115,6 +116,7 @@ struct smtpd_proto {
 	uint8_t ret;
 	bool body_8bit, smtputf8;
 	char verp[2]; /* delimiters; verp[0] == 0: no VERP */
+	uint8_t priority; /* as in the envelope; 0: none */
 	uint64_t queue_id;
 	char id_text[QUEUE_ID_TEXT_SIZE];
 
@@ -158,6 +160,10 @@ void smtpd_proto_close(struct smtpd_proto *proto, const char *reply);
 void smtpd_proto_reset(struct smtpd_proto *proto);
 
 /* The envelope, and the fields in front of the content, of the message in WAIT. */
+/* XVERP or XVERP=ab (rules V1, V2); MT-PRIORITY (RFC 6710). NULL: fine; else the reply. */
+const char *smtpd_proto_verp(struct smtpd_proto *proto, struct slice word, struct slice value);
+const char *smtpd_proto_priority(struct smtpd_proto *proto, struct slice value);
+
 void smtpd_proto_envelope(const struct smtpd_proto *proto, struct buf *envelope);
 void smtpd_proto_head(const struct smtpd_proto *proto, struct buf *head);
 

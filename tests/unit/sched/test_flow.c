@@ -320,6 +320,52 @@ test_fairness__one_class__order_of_admission(void **state)
 	assert_string_equal(carry(bench, 99), "112233");
 }
 
+/* --- levels ----------------------------------------------------------------------------------- */
+
+static struct sched_message *
+add_level(struct bench *bench, char name, uint32_t entries, enum sched_level level)
+{
+	struct sched_message *message = &bench->messages[bench->count];
+
+	assert_true(bench->count < MESSAGES_MAX);
+	bench->names[bench->count++] = name;
+	sched_message_add(message, bench, bench->now.ns / 1000);
+	sched_message_set_class(message, 1);
+	sched_message_set_level(message, level);
+	for (uint32_t i = 0; i < entries; i++) {
+		struct sched_assign to = { .transport = bench->transport,
+			.nexthop = SLICE_LIT("a.test"), .number = i };
+		struct sched_reason dead;
+
+		assert_true(sched_recipient_assign(bench->sched, message, &to, &dead));
+	}
+	return message;
+}
+
+/* All of one sender: urgent mail goes first, bulk mail last, and nobody starves. */
+static void
+test_level__urgent_normal_and_bulk__share_turns_as_promised(void **state)
+{
+	struct bench *bench = *state;
+
+	(void)add_level(bench, 'b', 20, SCHED_BULK);
+	(void)add_level(bench, 'n', 20, SCHED_NORMAL);
+	(void)add_level(bench, 'u', 20, SCHED_URGENT);
+	assert_string_equal(carry(bench, 16), "uuunuuubuuunuuub");
+}
+
+static void
+test_level__one_urgent_message_behind_many__is_next(void **state)
+{
+	struct bench *bench = *state;
+
+	(void)add_level(bench, 'n', 30, SCHED_NORMAL);
+	(void)carry(bench, 4);
+	(void)add_level(bench, 'u', 1, SCHED_URGENT);
+	(void)add_level(bench, 'b', 1, SCHED_BULK);
+	assert_string_equal(carry(bench, 5), "unnbn");
+}
+
 /* --- share of memory -------------------------------------------------------------------------- */
 
 static bool
@@ -496,6 +542,8 @@ main(void)
 		TEST(test_fairness__a_long_job_of_one_sender__the_next_turn_is_anothers),
 		TEST(test_fairness__ever_new_senders__leave_half_to_those_who_wait),
 		TEST(test_fairness__one_class__order_of_admission),
+		TEST(test_level__urgent_normal_and_bulk__share_turns_as_promised),
+		TEST(test_level__one_urgent_message_behind_many__is_next),
 		TEST(test_share__a_slow_site_is_full__its_mail_waits_outside_and_comes_in_turn),
 		TEST(test_W21__a_destination_that_clogs__is_told_once_in_a_while),
 		TEST(test_recall__a_new_sender_behind_prefetched_mail__gets_one_back),

@@ -128,6 +128,22 @@ test_pipelining__envelope_is_one_write__then_body_then_idle(void **state)
 	expect(world, "");
 }
 
+/* RFC 6710: told to the next hop, if that knows what it is. */
+static void
+test_mt_priority__offered_or_not__is_passed_on_or_kept(void **state)
+{
+	struct world *world = *state;
+
+	world->job.priority = -4;
+	begin(world, HELLO "250 MT-PRIORITY MIXER\r\n");
+	expect(world, "MAIL FROM:<s@client.test> MT-PRIORITY=-4\r\n");
+	assert_int_equal(stop(state), 0);
+	assert_int_equal(start(state), 0);
+	world->job.priority = 9;
+	begin(world, HELLO "250 DSN\r\n");
+	expect(world, "MAIL FROM:<s@client.test>\r\n");
+}
+
 static void
 test_no_pipelining__each_command_waits_for_its_reply(void **state)
 {
@@ -346,6 +362,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_greeting_5xx__skipped_or_bounced),
 		TEST(test_pipelining__envelope_is_one_write__then_body_then_idle),
+		TEST(test_mt_priority__offered_or_not__is_passed_on_or_kept),
 		TEST(test_no_pipelining__each_command_waits_for_its_reply),
 		TEST(test_recipients__each_has_its_own_fate),
 		TEST(test_nobody_left__pipelined_data_gets_an_empty_message),

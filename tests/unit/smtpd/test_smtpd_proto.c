@@ -257,6 +257,88 @@ test_virtual__is_expanded_once_and_unknown_refused(void **state)
 		      "alias table\r\n");
 }
 
+static uint8_t
+priority_of(struct world *world, const char *parameter, const char *field)
+{
+	struct envelope envelope;
+	struct buf bytes;
+	char text[300];
+
+	buf_init(&bytes, 0);
+	(void)snprintf(text, sizeof(text), "MAIL FROM:<>%s\r\nRCPT TO:<a@d.test>\r\nDATA\r\n",
+		parameter);
+	(void)say(world, text);
+	(void)say(world, field);
+	(void)say(world, "\r\nx\r\n");
+	smtpd_proto_envelope(&world->proto, &bytes);
+	assert_int_equal(envelope_decode(buf_slice(&bytes), &envelope), ERR_OK);
+	(void)say(world, ".\r\n");
+	smtpd_proto_result(&world->proto, IPC_INTAKE_DURABLE, slice_make(NULL, 0));
+	buf_clear(&world->proto.out);
+	uint8_t priority = envelope.priority;
+
+	buf_done(&bytes);
+	return priority;
+}
+
+/* RFC 6710: offered to whom it is allowed; else it is an option like any other unknown one. */
+static void
+test_mt_priority__allowed_or_not__counts_or_is_refused(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	(void)say(world, "MAIL FROM:<> MT-PRIORITY=3\r\n");
+	expect(world, "555 5.5.4 Unsupported option\r\n");
+	world->proto.may_hurry = true;
+	(void)say(world, "EHLO client.test\r\n");
+	expect(world, "250-me.test\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-ENHANCEDSTATUSCODES\r\n"
+		      "250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250-MT-PRIORITY\r\n"
+		      "250 CHUNKING\r\n");
+	static const char *const bad[] = { "MT-PRIORITY", "MT-PRIORITY=", "MT-PRIORITY=10",
+		"MT-PRIORITY=+1", "MT-PRIORITY=--1", "MT-PRIORITY=1 MT-PRIORITY=1" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char line[80];
+
+		/* Each in a session of its own: many errors are answered slowly. */
+		assert_int_equal(stop(state), 0);
+		assert_int_equal(start(state), 0);
+		world = *state;
+		hello(world);
+		world->proto.may_hurry = true;
+		(void)snprintf(line, sizeof(line), "MAIL FROM:<> %s\r\n", bad[i]);
+		(void)say(world, line);
+		expect(world, "501 5.5.4 Bad MT-PRIORITY parameter syntax\r\n");
+	}
+	assert_int_equal(priority_of(world, " MT-PRIORITY=9", ""), ENVELOPE_PRIORITY_ZERO + 9);
+	assert_int_equal(priority_of(world, " MT-PRIORITY=-9", ""), ENVELOPE_PRIORITY_ZERO - 9);
+	assert_int_equal(priority_of(world, " MT-PRIORITY=0", "Priority: urgent\r\n"),
+		ENVELOPE_PRIORITY_ZERO);
+	assert_int_equal(priority_of(world, "", ""), 0);
+}
+
+/* Whoever may say MT-PRIORITY is believed in the header; anybody may ask for less. */
+static void
+test_priority_in_the_header__first_field_counts__urgent_from_friends_only(void **state)
+{
+	struct world *world = *state;
+
+	hello(world);
+	assert_int_equal(priority_of(world, "", "Priority: urgent\r\n"), 0);
+	assert_int_equal(priority_of(world, "", "Precedence: bulk\r\n"), ENVELOPE_PRIORITY_ZERO - 4);
+	world->proto.may_hurry = true;
+	assert_int_equal(priority_of(world, "", "Subject: a\r\nPRIORITY:  Urgent\r\n"),
+		ENVELOPE_PRIORITY_ZERO + 4);
+	assert_int_equal(priority_of(world, "", "X-Priority: 1 (Highest)\r\nPrecedence: bulk\r\n"),
+		ENVELOPE_PRIORITY_ZERO + 4);
+	assert_int_equal(
+		priority_of(world, "", "Importance: low\r\n"), ENVELOPE_PRIORITY_ZERO - 4);
+	assert_int_equal(priority_of(world, "", "X-Priority: 3\r\n"), 0);
+	assert_int_equal(priority_of(world, "", "Priority:\r\n"), 0);
+	assert_int_equal(priority_of(world, "", "Precedence: urgently-needed-by-all\r\n"), 0);
+}
+
 static void
 test_limits__recipients_size_hops(void **state)
 {
@@ -602,6 +684,8 @@ main(void)
 		TEST(test_order__what_is_missing_is_named),
 		TEST(test_relay__strangers_reach_only_our_domains),
 		TEST(test_virtual__is_expanded_once_and_unknown_refused),
+		TEST(test_mt_priority__allowed_or_not__counts_or_is_refused),
+		TEST(test_priority_in_the_header__first_field_counts__urgent_from_friends_only),
 		TEST(test_limits__recipients_size_hops),
 		TEST(test_line__too_long__ends_the_session),
 		TEST(test_local_recipient_maps__unknown_names_are_refused),
