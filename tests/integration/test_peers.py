@@ -1,4 +1,5 @@
 """Real peers and tools of the field: MX sets of a name server, LMTP, swaks, curl, pflogsumm."""
+import json
 import shutil
 import subprocess
 import time
@@ -65,6 +66,50 @@ def test_mx__best_first__the_next_when_it_refuses(make_ostler, sink, names):
     wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
     assert "relay=good.dest.test[127.0.0.1]" in wait_for(lambda: "status=sent" in ostler.log() and ostler.log())
     assert "connect to bad.dest.test[127.0.0.9]" in ostler.log()
+
+
+class CountingSink(Sink):
+    """Knows how many sessions there were."""
+
+    def __init__(self):
+        super().__init__()
+        self.sessions = 0
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        self.sessions += 1
+        return responses
+
+
+@pytest.fixture
+def counting_sink():
+    sink = CountingSink()
+    sink.start()
+    yield sink
+    sink.stop()
+
+
+def test_site__two_domains_with_the_same_hosts__share_a_session_until_dns_or_settings_part_them(make_ostler, counting_sink, names):
+    sink = counting_sink
+    mx, own = [MX("mx.provider.test", 10)], [MX("mx.two.test", 10)]
+    records = {("one.test", "MX"): mx, ("two.test", "MX"): mx, ("three.test", "MX"): mx,
+               ("mx.provider.test", "A"): [A("127.0.0.1")], ("mx.two.test", "A"): [A("127.0.0.1")]}
+    ostler = make_ostler("", {**settings(sink, names(records, ttl=1)),
+                              "destination_settings_maps": "inline:{ {three.test=sessions=7} }"})
+    for domain in ("one.test", "two.test", "three.test"):
+        ostler.send(f"a@{domain}")
+        wait_for(lambda: f"a@{domain}" in sink.recipients(), what="delivery")
+    # three.test has settings of its own, so a session of its own.
+    assert sink.sessions == 2
+    rows = {row["name"]: row for row in map(json.loads, ostler.tool("sites", "--json").stdout.splitlines())}
+    assert rows["one.test"]["serves"] == ["two.test"] and "two.test" not in rows
+    records[("two.test", "MX")] = own
+    time.sleep(6)  # answers hold 5 s at least, idle sessions 2 s
+    for domain in ("one.test", "two.test"):
+        ostler.send(f"b@{domain}")
+        wait_for(lambda: f"b@{domain}" in sink.recipients(), what="delivery")
+    assert "relay=mx.two.test[127.0.0.1]" in wait_for(lambda: ostler.log().count("status=sent") == 5 and ostler.log())
+    assert sink.sessions == 4
 
 
 def test_ttl__an_answer_that_changed__counts_when_the_old_one_has_expired(make_ostler, sink, names):
