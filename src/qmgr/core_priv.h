@@ -27,6 +27,7 @@ struct lease;
 struct intake;
 struct change;
 struct job;
+struct host;
 struct nexthop;
 struct transport;
 struct ptr_query;
@@ -372,6 +373,7 @@ struct core {
 	TAILQ_HEAD(, intake) early;  /* mail of recipients whose message is still being read */
 	struct session_queue recalls; /* those with a prefetch that was not asked for again */
 	struct transport *transports; /* hash by name */
+	struct host *hosts;          /* host_health.c: hash of those that failed lately */
 	struct nexthop *nexthops;    /* hash by key */
 	struct nexthop *queries;     /* those with an open question, hash by its number */
 	uint64_t query_next;
@@ -527,6 +529,12 @@ struct mono refill_due(const struct core *core);
 void feedback_log(struct core *core, const struct sched_destination *destination);
 void feedback_log_values(
 	struct core *core, struct slice transport, const struct window_options *options);
+
+/* host_health.c */
+void host_health_failed(struct core *core, struct slice list); /* of ipc_host */
+/* Those that failed lately stand last, and are tried after all others. */
+void host_health_sort(const struct core *core, struct slice list, struct buf *to);
+void host_health_forget(struct core *core);
 
 /* nexthop.c */
 void nexthop_want(struct session *session);

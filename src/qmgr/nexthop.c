@@ -371,6 +371,7 @@ nexthop_flush(struct core *core)
 {
 	struct nexthop *nexthop, *next;
 
+	host_health_forget(core);
 	HASH_ITER(hh, core->nexthops, nexthop, next)
 	{
 		nexthop->is_known = false;
@@ -394,6 +395,7 @@ nexthop_free_all(struct core *core)
 {
 	struct nexthop *nexthop, *next;
 
+	host_health_forget(core);
 	nexthop_resolver_gone(core);
 	HASH_ITER(hh, core->nexthops, nexthop, next)
 	{

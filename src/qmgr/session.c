@@ -158,6 +158,7 @@ session_hosts(struct session *session, struct slice hosts)
 	struct core *core = session->core;
 	const struct transport *transport = session->transport;
 	struct peer *peer = choose_worker(core, transport);
+	struct buf sorted;
 
 	if (peer == NULL) {
 		/* It died a moment ago; a new grant follows when there is one again. */
@@ -169,10 +170,13 @@ session_hosts(struct session *session, struct slice hosts)
 	session->phase = SESSION_OPENING;
 	peer->session_count++;
 	LIST_INSERT_HEAD(&peer->sessions, session, peer_link);
+	buf_init(&sorted, 0);
+	host_health_sort(core, hosts, &sorted);
 	SEND(core, peer->number, session_open, .session = session->number,
 		.transport = slice_str(transport->name), .protocol = (uint8_t)transport->protocol,
-		.nexthop = sched_destination_nexthop(session->destination), .hosts = hosts,
-		.config_number = config_number(core->config));
+		.nexthop = sched_destination_nexthop(session->destination),
+		.hosts = buf_slice(&sorted), .config_number = config_number(core->config));
+	buf_done(&sorted);
 }
 
 /* Its destination's mail waits elsewhere by now (nexthop.c). */
@@ -311,6 +315,7 @@ session_ended(struct peer *peer, const struct ipc_session_end *end)
 
 	if (session == NULL)
 		return;
+	host_health_failed(peer->core, end->failed);
 	/* Hosts that its site has no more say nothing about it. */
 	if (session->phase == SESSION_OPENING && end->cause == IPC_SESSION_FAILED &&
 		!is_out_of_date(session)) {
@@ -555,6 +560,7 @@ session_ready(struct peer *peer, const struct ipc_session_ready *ready)
 
 	if (session == NULL || session->phase != SESSION_OPENING)
 		return;
+	host_health_failed(peer->core, ready->failed);
 	session->phase = SESSION_IDLE;
 	sched_session_ready(peer->core->sched, session->destination);
 	enter_list(session);

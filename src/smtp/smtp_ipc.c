@@ -43,10 +43,12 @@ report_ready(struct smtp_session *session)
 	struct ipc_session_ready ready = {
 		.session = session->number,
 		.host = slice_str(session->host->text),
+		.failed = buf_slice(&session->failed_hosts),
 	};
 
 	if (session->number != 0)
 		channel_send(&session->worker->role->qmgr, IPC_TYPE_session_ready, &ready);
+	buf_clear(&session->failed_hosts);
 }
 
 void
@@ -76,6 +78,7 @@ report_end(struct smtp_session *session, enum ipc_session_cause cause)
 		.dsn = slice_str(failed ? session->fail_dsn : ""),
 		.reason = slice_str(failed ? session->fail_reason : ""),
 		.host = slice_str(session->host != NULL ? session->host->text : ""),
+		.failed = buf_slice(&session->failed_hosts),
 	};
 
 	if (session->number == 0)

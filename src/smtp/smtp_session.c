@@ -178,6 +178,7 @@ session_free(struct smtp_session *session)
 	body_done(session);
 	buf_done(&session->piece);
 	buf_done(&session->host_bytes);
+	buf_done(&session->failed_hosts);
 	mem_free(session->hosts);
 	mem_free(session->transport);
 	mem_free(session);
@@ -219,6 +220,7 @@ session_open(struct worker *worker, const struct ipc_session_open *open)
 	session->started_at = loop_now(worker->role->loop);
 	session->opened_at = session->started_at.mono;
 	buf_init(&session->host_bytes, 0);
+	buf_init(&session->failed_hosts, 0);
 	buf_init(&session->piece, 0);
 	loop_timer_init(&session->timer, worker->role->loop, session_timeout, session);
 	LIST_INSERT_HEAD(&worker->all, session, link);
@@ -276,6 +278,7 @@ bind_source(const struct smtp_session *session, int family)
 static void
 connect_failed(struct smtp_session *session, int error)
 {
+	ipc_host_put(&session->failed_hosts, &session->host->ipc);
 	(void)snprintf(session->fail_dsn, sizeof(session->fail_dsn), "4.4.1");
 	(void)snprintf(session->fail_reason, sizeof(session->fail_reason),
 		"connect to %s:%u: %s", session->host->text, session->host->ipc.port,
@@ -540,6 +543,7 @@ static void
 over(struct smtp_session *session)
 {
 	if (!session->is_greeted) {
+		ipc_host_put(&session->failed_hosts, &session->host->ipc);
 		memcpy(session->fail_dsn, session->proto.site_dsn, sizeof(session->fail_dsn));
 		memcpy(session->fail_reason, session->proto.site_reason,
 			sizeof(session->fail_reason));

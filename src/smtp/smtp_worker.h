@@ -76,6 +76,7 @@ struct smtp_session {
 	char *transport;
 	bool is_lmtp;
 	struct buf host_bytes;
+	struct buf failed_hosts; /* list of ipc_host, not told yet */
 	struct smtp_host *hosts;
 	unsigned host_count, host_next;
 	const struct smtp_host *host; /* the one in use */

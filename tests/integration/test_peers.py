@@ -66,6 +66,11 @@ def test_mx__best_first__the_next_when_it_refuses(make_ostler, sink, names):
     wait_for(lambda: sink.recipients() == ["a@dest.test"], what="delivery")
     assert "relay=good.dest.test[127.0.0.1]" in wait_for(lambda: "status=sent" in ostler.log() and ostler.log())
     assert "connect to bad.dest.test[127.0.0.9]" in ostler.log()
+    # What one session has found out all know: the bad one is the last for a while.
+    time.sleep(2.5)
+    ostler.send("b@dest.test")
+    wait_for(lambda: len(sink.recipients()) == 2, what="delivery")
+    assert ostler.log().count("connect to bad.dest.test[127.0.0.9]") == 1
 
 
 class CountingSink(Sink):

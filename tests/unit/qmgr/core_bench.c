@@ -276,6 +276,7 @@ resolve(struct bench *bench, uint64_t query, struct slice nexthop)
 	bench->resolve_count++;
 	if (bench->resolve_status == IPC_RESOLVE_OK)
 		ipc_host_put(&hosts, &host);
+	buf_add(&hosts, bench->more_hosts);
 	tell(bench, PEER_RESOLVER, IPC_TYPE_resolved,
 		&(struct ipc_resolved){ .query = query, .status = (uint8_t)bench->resolve_status, .ttl_s = 60,
 			.hosts = buf_slice(&hosts), .dsn = SLICE_LIT("5.4.4"),
@@ -320,9 +321,11 @@ take_frame(struct bench *bench, uint16_t type, struct slice payload, const union
 				.reason = SLICE_LIT("connect to mx.test: Connection refused") });
 	} else if (type == IPC_TYPE_session_open) {
 		bench->session = any->session_open.session;
+		buf_clear(&bench->hosts);
+		buf_add(&bench->hosts, any->session_open.hosts);
 		tell(bench, bench->speaker, IPC_TYPE_session_ready,
 			&(struct ipc_session_ready){ .session = any->session_open.session,
-				.host = SLICE_LIT("mx.test") });
+				.host = SLICE_LIT("mx.test"), .failed = bench->failed_hosts });
 	} else if (type == IPC_TYPE_work) {
 		bench->solo_tried += bench->speaker == PEER_SOLO;
 		do_work(bench, payload, &any->work);
@@ -426,6 +429,7 @@ bench_start(struct bench *bench, const char *const *overrides)
 	buf_init(&bench->lines, 0);
 	buf_init(&bench->answer, 0);
 	buf_init(&bench->attempts, 0);
+	buf_init(&bench->hosts, 0);
 	buf_init(&bench->senders, 0);
 	buf_init(&bench->reports, 0);
 	disk_sim_init(&bench->disk, 7);
@@ -462,6 +466,7 @@ bench_stop(struct bench *bench)
 	buf_done(&bench->lines);
 	buf_done(&bench->answer);
 	buf_done(&bench->attempts);
+	buf_done(&bench->hosts);
 	buf_done(&bench->senders);
 	buf_done(&bench->reports);
 }

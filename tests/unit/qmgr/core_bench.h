@@ -61,6 +61,9 @@ struct bench {
 	unsigned resolve_count; /* how often a next hop was asked for */
 	enum ipc_resolve_status resolve_status; /* the answer, for 60 s */
 	uint64_t session;     /* the last one that came up */
+	struct buf hosts;     /* list of ipc_host: those of the last session */
+	struct slice failed_hosts; /* of the next sessions */
+	struct slice more_hosts; /* all next hops have these, too */
 	bool has_one_host;    /* all next hops have the same */
 	bool is_down;         /* d.test takes no session */
 	core_peer speaker;    /* the worker that the last frame went to */

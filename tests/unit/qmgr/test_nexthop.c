@@ -99,6 +99,60 @@ test_dead_site__domain_that_moves_away__is_delivered(void **state)
 	assert_int_equal(bench_tried(bench, "ok@d.test"), 0);
 }
 
+/* The port of the host that a session is to try first. */
+static unsigned
+first_port(struct bench *bench)
+{
+	struct slice list = buf_slice(&bench->hosts);
+	struct ipc_host host;
+
+	assert_int_equal(ipc_host_next(&list, &host), ERR_OK);
+	return host.port;
+}
+
+static unsigned
+port_of_next_session(struct bench *bench)
+{
+	bench_end_session(bench);
+	(void)bench_mail(bench, "s@x.test", "ok@d.test");
+	return first_port(bench);
+}
+
+/* A host that failed is the last one for 30 s, then for 60 s, and then as good as any. */
+static void
+test_host__that_failed__is_tried_last_for_a_time(void **state)
+{
+	static const uint8_t address[4] = { 10, 0, 0, 1 };
+	struct bench *bench = *state;
+	struct ipc_host second = { .name = SLICE_LIT("mx2.test"), .family = 2, .port = 26,
+		.preference = 20, .address = { address, sizeof(address) } };
+	struct ipc_host first = second;
+	struct buf more, bad;
+
+	buf_init(&more, 0);
+	buf_init(&bad, 0);
+	first.port = 25;
+	ipc_host_put(&more, &second);
+	ipc_host_put(&bad, &first);
+	bench->more_hosts = buf_slice(&more);
+	bench->failed_hosts = buf_slice(&bad);
+	(void)bench_mail(bench, "s@x.test", "ok@d.test");
+	assert_int_equal(first_port(bench), 25);
+	bench->failed_hosts = slice_make(NULL, 0);
+	bench_pass(bench, 20);
+	assert_int_equal(port_of_next_session(bench), 26);
+	bench_pass(bench, 11);
+	bench->failed_hosts = buf_slice(&bad);
+	assert_int_equal(port_of_next_session(bench), 25);
+	bench->failed_hosts = slice_make(NULL, 0);
+	bench_pass(bench, 50);
+	assert_int_equal(port_of_next_session(bench), 26);
+	bench_pass(bench, 11);
+	assert_int_equal(port_of_next_session(bench), 25);
+	buf_done(&more);
+	buf_done(&bad);
+}
+
 int
 main(void)
 {
@@ -112,6 +166,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 			test_same_hosts__one_session_for_two_domains__unless_settings_differ, bench_setup,
 			bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_host__that_failed__is_tried_last_for_a_time, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_dead_site__domain_that_moves_away__is_delivered, bench_setup,
 			bench_teardown),
