@@ -95,6 +95,7 @@ active_forget(struct message *message)
 		sched_unparked(core->sched, message->queue_id);
 	refill_forget(message);
 	forget_site(message);
+	core->list_bytes -= message->list_bytes;
 	HASH_DELETE(by_ref, core->messages, message);
 	core->active_count--;
 	state_done(&message->state);
@@ -188,6 +189,9 @@ message_read(struct message *message)
 	if (err == ERR_OK)
 		err = recipient_index_init(&message->recipients, view.recipients);
 	message->unread = message->recipients.count;
+	message->list_bytes = view.recipients.len +
+			      message->recipients.count * sizeof(struct state_recipient);
+	message->core->list_bytes += message->list_bytes;
 	if (err == ERR_OK)
 		err = read_state(message, &view);
 	if (err != ERR_OK)
@@ -244,12 +248,17 @@ set_aside(struct message *message, enum err err)
 
 /* --- admission -------------------------------------------------------------------------------- */
 
-/* Recipients do not count: each message may have some in memory (rules K1, K3). */
+/*
+ * Recipients that the scheduler has do not count: each message may have some (rules K1, K3). The
+ * lists themselves do, which are in memory whole.
+ */
 static bool
 has_room(const struct core *core)
 {
 	return core->active_count <
-	       config_int(core->config, NULL, PARAM_QMGR_MESSAGE_ACTIVE_LIMIT);
+		       config_int(core->config, NULL, PARAM_QMGR_MESSAGE_ACTIVE_LIMIT) &&
+	       core->list_bytes <
+		       config_int(core->config, NULL, PARAM_QMGR_RECIPIENT_MEMORY_LIMIT);
 }
 
 /* Out of the schedule at once; a STATE that says so is not needed, the envelope does. */

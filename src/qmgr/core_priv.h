@@ -120,6 +120,7 @@ struct message {
 	bool body_loading;
 	bool body_missing;                   /* it could not be read (rule N33) */
 	bool has_large_header;
+	uint64_t list_bytes;                 /* what it counts in those of the core */
 	struct buf large_header;             /* front of large content, for a report */
 	/* A result that changed only reasons: the next change makes it durable. */
 	core_peer owed_peer;
@@ -354,6 +355,7 @@ struct core {
 	struct message *messages;    /* hash by ref */
 	uint32_t active_count;       /* in memory, whatever their phase */
 	uint32_t loading_count;
+	uint64_t list_bytes;         /* of their lists of recipients, and of what became of those */
 	struct message_list unread;  /* more recipients are to come, those read longest ago first */
 	uint32_t read_budget;        /* recipients that may still be read in this step */
 	struct message_list suspects;

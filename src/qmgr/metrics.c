@@ -130,6 +130,8 @@ control_metrics(struct core *core, struct buf *out)
 	sched_counts(core->sched, &sched);
 	metric(out, "messages", "gauge", "Messages in the queue.", counts.messages);
 	metric(out, "messages_active", "gauge", "Messages in memory.", counts.active);
+	metric(out, "messages_list_bytes", "gauge",
+		"Memory of the recipient lists of messages in memory.", core->list_bytes);
 	metric(out, "transactions", "gauge", "Deliveries in progress.", counts.leases);
 	metric(out, "sessions", "gauge", "Sessions granted to workers.", counts.sessions);
 	metric(out, "destinations", "gauge", "Destinations known.", sched.destinations);

@@ -303,6 +303,32 @@ test_K30__same_recipient_twice_in_the_queue__is_delivered_twice(void **state)
 	assert_int_equal(bench_tried(bench, "ok@d.test"), 2);
 }
 
+/* Some 45 KB each: the third does not become active before one of the others is gone. */
+static void
+test_lists__more_bytes_than_their_limit__further_messages_wait(void **state)
+{
+	static const char *const tight[] = { "qmgr_recipient_memory_limit=65536",
+		"qmgr_message_recipient_limit=6", "qmgr_message_active_limit=4",
+		"qmgr_message_recipient_minimum=2", "default_destination_recipient_limit=50", NULL };
+	struct bench *bench = *state;
+	struct buf list;
+
+	bench_configure(bench, tight);
+	for (unsigned i = 0; i < 3; i++) {
+		(void)bench_mail(bench, "s@x.test",
+			make_list(&list, i == 0 ? "waita" : i == 1 ? "waitb" : "okc", 1500));
+		buf_done(&list);
+	}
+	assert_true(bench->core->list_bytes > 65536 && bench->core->list_bytes < 150000);
+	assert_int_equal(bench->core->active_count, 2);
+	assert_int_equal(bench_tried(bench, "okc0@"), 0);
+	for (unsigned i = 0; i < 2000 && bench_messages(bench) > 0; i++)
+		bench_answer(bench, IPC_OUTCOME_DELIVERED, false);
+	assert_int_equal(bench_messages(bench), 0);
+	assert_int_equal(bench_tried(bench, "okc1499@"), 1);
+	assert_int_equal(bench->core->list_bytes, 0);
+}
+
 int
 main(void)
 {
@@ -320,6 +346,7 @@ main(void)
 		TEST(test_K16__killed_half_way__nobody_finished_is_tried_again),
 		TEST(test_K13__held_or_expired_half_way__no_more_is_read),
 		TEST(test_K30__same_recipient_twice_in_the_queue__is_delivered_twice),
+		TEST(test_lists__more_bytes_than_their_limit__further_messages_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
