@@ -56,6 +56,26 @@ buf_reserve(struct buf *buf, size_t more)
 	return ERR_OK;
 }
 
+void
+buf_reserve_aligned(struct buf *buf, size_t more, size_t align)
+{
+	size_t cap = buf->cap > 0 ? buf->cap : align;
+	uint8_t *ptr;
+
+	CHECK((uintptr_t)buf->ptr % align == 0 && cap % align == 0);
+	CHECK(more <= buf_max(buf) - buf->len);
+	if (more <= buf->cap - buf->len)
+		return;
+	while (cap - buf->len < more)
+		cap *= 2;
+	ptr = mem_aligned(align, cap);
+	if (buf->len > 0)
+		memcpy(ptr, buf->ptr, buf->len);
+	mem_free(buf->ptr);
+	buf->ptr = ptr;
+	buf->cap = cap;
+}
+
 enum err
 buf_append(struct buf *buf, struct slice bytes)
 {

@@ -32,6 +32,13 @@ void buf_clear(struct buf *buf);
 /* Room for `more` bytes behind the end. */
 MUST_USE enum err buf_reserve(struct buf *buf, size_t more);
 
+/*
+ * Room for `more` bytes behind the end, their bound proven, in memory that begins at a multiple of
+ * `align`: for those who hand it to the disk itself. It stays so until something is added for which
+ * there is no room. Starts from an empty buffer, or one that was made so.
+ */
+void buf_reserve_aligned(struct buf *buf, size_t more, size_t align);
+
 MUST_USE enum err buf_append(struct buf *buf, struct slice bytes);
 MUST_USE enum err buf_append_str(struct buf *buf, const char *text);
 MUST_USE enum err buf_append_byte(struct buf *buf, uint8_t byte);

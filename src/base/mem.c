@@ -44,6 +44,12 @@ mem_resize(void *old, size_t count, size_t size)
 }
 
 void *
+mem_aligned(size_t align, size_t size)
+{
+	return mem_need(aligned_alloc(align, size), size);
+}
+
+void *
 mem_try(size_t size)
 {
 	return mem_must_fail() ? NULL : malloc(size > 0 ? size : 1);

@@ -22,6 +22,9 @@ void *mem_array(size_t count, size_t size) __attribute__((malloc, returns_nonnul
 /* Grows or shrinks an array made by mem_array(); new elements are not zeroed. Never NULL. */
 void *mem_resize(void *old, size_t count, size_t size) __attribute__((returns_nonnull));
 
+/* Memory that is not zeroed, `size` a multiple of `align`, a power of two. Never NULL. */
+void *mem_aligned(size_t align, size_t size) __attribute__((malloc, returns_nonnull));
+
 /* Memory that is not zeroed, or NULL. */
 void *mem_try(size_t size) __attribute__((malloc));
 

@@ -9,6 +9,8 @@
  * Completion: exactly once per submitted operation, on the core's thread, never inside submit().
  * Ownership:  the operation and the bytes it points to belong to the submitter and must stay
  *             until the completion; operations are embedded in what waits for them.
+ * Memory:     a WRITE whose bytes and offset lie at multiples of DISK_ALIGN goes to the device as
+ *             it lies, past the page cache, where the file system can.
  * Order:      writer operations (WRITE, with or without flush) run one at a time in order of
  *             submission; the others run in any order beside them.
  * Errors:     err is ERR_OK, ERR_NOSPACE, ERR_NOTFOUND or ERR_IO with sys_errno.
@@ -54,7 +56,7 @@ enum disk_area {
 	DISK_AREA_INDEX, /* journal/index-NAME: checkpoints; names are without the prefix */
 };
 
-enum { DISK_NAME_SIZE = 64 };
+enum { DISK_NAME_SIZE = 64, DISK_ALIGN = 4096 };
 #define DISK_TEMPORARY ".tmp"
 
 struct disk_op {

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/wire.h"
+#include "store/disk_direct.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,7 +27,6 @@ enum {
 	DISK_FILE_SHORTEN = 1 << 20,
 	DISK_FILE_EASE = 4, /* after a piece of a file was freed, rest so many times as long */
 	DISK_FILE_SERIES = 8,
-	DISK_FILE_ALIGN = 4096,
 	DISK_FILE_NAME = 24,
 };
 
@@ -61,6 +61,7 @@ struct disk_file {
 	unsigned series_next;
 	struct disk_op *finished, **finished_tail;
 	int *fds; /* by slot; -1: not open */
+	struct disk_direct direct;
 	atomic_bool hurried;
 	bool stopping;
 	pthread_t writer, slow_one;
@@ -228,6 +229,8 @@ disk_file_forget(struct disk_file *file, uint32_t slot)
 	if (file->fds[slot] >= 0)
 		(void)close(file->fds[slot]);
 	file->fds[slot] = -1;
+	if (file->direct.slot == slot)
+		disk_direct_close(&file->direct);
 	(void)pthread_mutex_unlock(&file->lock);
 }
 
@@ -358,6 +361,8 @@ disk_file_fill(struct disk_file *file, int fd, uint64_t from, uint64_t length,
 	mem_free(zeroes);
 	if (sys_errno == 0 && fsync(fd) != 0)
 		sys_errno = errno;
+	/* What is in the page cache would be thrown out of it write by write (disk_direct.h). */
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	return sys_errno;
 }
 
@@ -388,24 +393,44 @@ disk_file_zero(struct disk_file *file, struct disk_op *op)
 {
 	int fd = disk_file_fd(file, op->slot, 0);
 	int sys_errno = fd < 0 ? errno
-			       : disk_file_fill(file, fd, DISK_FILE_ALIGN, op->length, &op->calm);
+			       : disk_file_fill(file, fd, DISK_ALIGN, op->length, &op->calm);
 
 	if (sys_errno == 0)
-		sys_errno = disk_file_fill(file, fd, 0, DISK_FILE_ALIGN, &op->calm);
+		sys_errno = disk_file_fill(file, fd, 0, DISK_ALIGN, &op->calm);
 	if (sys_errno != 0)
 		disk_op_fail(op, sys_errno);
+}
+
+/* The writer's, past the page cache. Most writes go to the same slot as the one before. */
+static int
+disk_file_direct(struct disk_file *file, uint32_t slot)
+{
+	char name[DISK_FILE_NAME];
+	int fd;
+
+	disk_file_name(slot, name);
+	(void)pthread_mutex_lock(&file->lock);
+	fd = disk_direct_open(&file->direct, file->journal_dir, name, slot);
+	(void)pthread_mutex_unlock(&file->lock);
+	return fd;
 }
 
 static void
 disk_file_write(struct disk_file *file, struct disk_op *op)
 {
 	int fd = disk_file_fd(file, op->slot, 0), sys_errno;
+	struct slice rest = op->bytes;
+	uint64_t offset = op->offset;
 
 	if (fd < 0) {
 		disk_op_fail(op, errno);
 		return;
 	}
-	sys_errno = disk_file_pwrite(fd, op->bytes, op->offset);
+	sys_errno = disk_direct_is_possible(rest, offset)
+		? disk_direct_write(disk_file_direct(file, op->slot), &rest, &offset)
+		: 0;
+	if (sys_errno == 0)
+		sys_errno = disk_file_pwrite(fd, rest, offset);
 	if (sys_errno == 0 && op->flush && fdatasync(fd) != 0)
 		sys_errno = errno;
 	if (sys_errno != 0)
@@ -492,21 +517,23 @@ disk_file_pread_op(
 		if ((size_t)done < piece)
 			break;
 	}
+	if (op->calm) /* as in disk_file_fill(): nobody reads it twice */
+		(void)posix_fadvise(fd, (off_t)op->offset, (off_t)got, POSIX_FADV_DONTNEED);
 	return (ssize_t)got;
 }
 
 static void
 disk_file_read(struct disk_file *file, struct disk_op *op)
 {
-	size_t len = num_align_u64(op->length, DISK_FILE_ALIGN);
+	size_t len = num_align_u64(op->length, DISK_ALIGN);
 	int fd = disk_file_open_read(file, op);
-	uint8_t *memory = mem_try(len + DISK_FILE_ALIGN), *aligned;
+	uint8_t *memory = mem_try(len + DISK_ALIGN), *aligned;
 	ssize_t got = -1;
 
 	if (fd < 0 || memory == NULL) {
 		disk_op_fail(op, fd < 0 ? errno : ENOMEM);
 	} else {
-		aligned = memory + (DISK_FILE_ALIGN - (uintptr_t)memory % DISK_FILE_ALIGN);
+		aligned = memory + (DISK_ALIGN - (uintptr_t)memory % DISK_ALIGN);
 		disk_file_advise(file, op, fd);
 		got = disk_file_pread_op(file, op, fd, aligned, len);
 		if (got < 0)
@@ -884,6 +911,7 @@ disk_file_new(
 		.corrupt_dir = corrupt_dir, .large_dir = large_dir, .wake = wake, .ctx = ctx };
 	file->finished_tail = &file->finished;
 	file->fds = mem_array(DISK_FILE_SLOTS, sizeof(*file->fds));
+	disk_direct_init(&file->direct);
 	for (size_t i = 0; i < DISK_FILE_SLOTS; i++)
 		file->fds[i] = -1;
 	CHECK(pthread_mutex_init(&file->lock, NULL) == 0);
@@ -923,6 +951,7 @@ disk_file_free(struct disk_file *file)
 	for (size_t i = 0; i < DISK_FILE_SLOTS; i++)
 		if (file->fds[i] >= 0)
 			(void)close(file->fds[i]);
+	disk_direct_close(&file->direct);
 	mem_free(file->fds);
 	(void)pthread_cond_destroy(&file->writes.ready);
 	(void)pthread_cond_destroy(&file->others.ready);
