@@ -51,6 +51,7 @@ journal_free(struct journal *journal)
 		return;
 	CHECK(!journal->writing && !journal->preparing && !journal->dropping);
 	CHECK(!journal->room.is_looking);
+	CHECK(journal->landed == NULL);
 	journal_writer_abandon(journal);
 	while (journal->bytes_count > 0)
 		buf_done(&journal->bytes[--journal->bytes_count]);
@@ -160,13 +161,8 @@ journal_append(struct journal *journal, const struct record *records, size_t cou
 	item->txn_count++;
 	item->urgent_count += urgency == JOURNAL_NOW;
 	item->later_count += urgency == JOURNAL_LATER;
-	if (done != NULL) {
-		struct journal_txn *txn = MEM_NEW(struct journal_txn);
-
-		txn->done = done;
-		txn->ctx = ctx;
-		STAILQ_INSERT_TAIL(&item->txns, txn, link);
-	}
+	if (done != NULL)
+		journal_item_tell(item, done, ctx);
 	if (journal_item_is_full(item))
 		journal_item_close(item);
 	return ERR_OK;
@@ -380,13 +376,17 @@ journal_replayed(const struct journal *journal)
 }
 
 void
-journal_step(struct journal *journal, struct instant now)
+journal_settle(struct journal *journal, struct instant now)
 {
 	journal->now = now;
-	if (journal->has_flushed)
-		flush_log_add(&journal->flushes, mono_since_ns(now.mono, journal->sent_at),
-			journal->flushed.transactions, journal->flushed.bytes);
-	journal->has_flushed = false;
+	if (journal->landed != NULL)
+		journal_writer_settle(journal);
+}
+
+void
+journal_step(struct journal *journal, struct instant now)
+{
+	journal_settle(journal, now);
 	if (journal->state == JOURNAL_OPEN || journal->state == JOURNAL_FAULTED)
 		journal_writer_step(journal);
 }
@@ -429,6 +429,8 @@ journal_due(const struct journal *journal)
 	const struct journal_item *item = TAILQ_FIRST(&journal->items);
 	uint64_t due = journal_room_due_ns(journal);
 
+	if (journal->landed != NULL)
+		return (struct mono){ 0 };
 	if (journal->writing || journal->state == JOURNAL_CLOSED
 		|| journal->state == JOURNAL_RECOVERING)
 		return (struct mono){ UINT64_MAX };
@@ -467,7 +469,7 @@ journal_durable(const struct journal *journal)
 uint64_t
 journal_flushed_bytes(const struct journal *journal)
 {
-	return journal->flushed.bytes;
+	return journal->flushed_bytes;
 }
 
 uint64_t
@@ -529,8 +531,8 @@ journal_is_idle(const struct journal *journal)
 
 	if (journal->is_stopping && journal->state == JOURNAL_OPEN && !journal->proven)
 		return false;
-	return !journal->writing && !journal->preparing && !journal->dropping
-		&& !journal->room.is_looking
+	return !journal->writing && journal->landed == NULL && !journal->preparing
+		&& !journal->dropping && !journal->room.is_looking
 		&& (item == NULL || (item->open && item->count == 0));
 }
 

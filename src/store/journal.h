@@ -24,7 +24,8 @@
  *
  * Ownership: journal_new() borrows the disk; payloads are copied by journal_append().
  * Errors:    journal_append() gives ERR_NOSPACE (full: nothing appended) or ERR_FAULTED.
- * Callbacks: called from journal_step() or a disk completion, never inside journal_append().
+ * Callbacks: called from journal_settle(), journal_step() or a disk completion, never inside
+ *            journal_append().
  * Threads:   one; the disk hides its own.
  */
 #ifndef OSTLER_STORE_JOURNAL_H
@@ -70,6 +71,9 @@ enum {
 	JOURNAL_LATER_MIN = RECORD_BLOCK, /* bytes; its header is nothing beside them */
 	JOURNAL_LATER_MAX = 32 * 1024, /* bytes of a batch of hints; then it is full in any case */
 	JOURNAL_GATHER_MIN = 4,
+	/* A batch takes company up to so many bytes. More would save little of a flush that takes
+	 * long by then; so the next batch fills, from caches, while this one is written. */
+	JOURNAL_JOIN_MAX = 2 * 1024 * 1024,
 	/* segments that new mail may not have; fewer in small journals */
 	JOURNAL_RESERVE = 3,
 	JOURNAL_SPARES_MIN = 4,    /* or 2 % of the log */
@@ -292,6 +296,13 @@ uint64_t journal_replayed(const struct journal *journal);
 
 /* Acts on time: sends batches, recycles, retries. Call once per loop turn. */
 void journal_step(struct journal *journal, struct instant now);
+
+/*
+ * The first part of a step, soon after a completion and before other work: if a flush has ended,
+ * the next batch goes out if it is complete, and then the transactions of the one that is durable
+ * are told.
+ */
+void journal_settle(struct journal *journal, struct instant now);
 
 /* When journal_step() must be called at the latest; ns = UINT64_MAX: not before an event. */
 struct mono journal_due(const struct journal *journal);

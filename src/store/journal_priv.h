@@ -45,11 +45,9 @@ struct journal_spare {
 TAILQ_HEAD(journal_spares, journal_spare);
 
 struct journal_txn {
-	STAILQ_ENTRY(journal_txn) link;
 	journal_done_fn *done;
 	void *ctx;
 };
-STAILQ_HEAD(journal_txns, journal_txn);
 
 enum journal_item_kind { JOURNAL_ITEM_BATCH, JOURNAL_ITEM_HEADER };
 
@@ -71,7 +69,8 @@ struct journal_item {
 	struct mono since;  /* of the first append */
 	struct mono soon_since; /* of the first one that is not JOURNAL_LATER */
 	struct buf bytes;
-	struct journal_txns txns;
+	struct journal_txn *txns; /* those that want to be told, in their order */
+	uint32_t told_count, told_room;
 };
 TAILQ_HEAD(journal_items, journal_item);
 
@@ -132,7 +131,8 @@ struct journal_room {
 };
 
 enum { JOURNAL_SLOTS_FREE = 64 };
-enum { JOURNAL_BYTES_KEPT = 2 }; /* one is being written, one gathers */
+/* One is being written, one gathers, the others wait: as much as two of RECORD_BATCH_SHORT. */
+enum { JOURNAL_BYTES_KEPT = 4 };
 
 struct journal {
 	struct journal_options options;
@@ -164,8 +164,8 @@ struct journal {
 	struct journal_stats stats;
 	struct flush_log flushes;
 	struct mono sent_at; /* the batch in flight */
-	struct flush flushed; /* one that has ended since the last step, which will time it */
-	bool has_flushed;
+	struct journal_item *landed; /* it is on stable storage, journal_settle() tells of it */
+	uint64_t flushed_bytes; /* of the last one that was told of */
 	uint64_t durable_first; /* greatest `first` in a durable batch */
 	uint64_t written_first; /* `first` of the batch in flight */
 	uint64_t previous_sum;  /* checksum of the last durable batch */
@@ -246,7 +246,9 @@ void journal_salvage(struct journal *journal, struct slice bytes, uint64_t lsn);
 /* journal_writer.c */
 void journal_writer_start(struct journal *journal, uint64_t cut);
 void journal_writer_step(struct journal *journal);
+void journal_writer_settle(struct journal *journal);
 void journal_writer_abandon(struct journal *journal);
+void journal_item_tell(struct journal_item *item, journal_done_fn *done, void *ctx);
 struct journal_item *journal_writer_open_item(
 	struct journal *journal, size_t bytes, size_t count, enum journal_class class);
 

@@ -26,9 +26,16 @@ static void journal_write_done(void *ctx, struct disk_op *op);
 
 /* --- items ------------------------------------------------------------------------------------ */
 
+/* Room for `more` bytes of an item, which the disk can take as they lie (disk.h). */
+static void
+journal_item_room(struct journal_item *item, size_t more)
+{
+	buf_reserve_aligned(&item->bytes, more, RECORD_BLOCK);
+}
+
 /*
- * Memory of a batch that was written before: it has grown already, and its pages are there. A fresh
- * one of 4 MiB costs more than filling it. One that was longer goes.
+ * Memory of a batch that was written before: it has grown already, and its pages are there. Fresh
+ * memory costs more than filling it. One that was longer than most goes.
  */
 static struct buf
 journal_bytes_take(struct journal *journal)
@@ -44,7 +51,7 @@ journal_bytes_take(struct journal *journal)
 static void
 journal_bytes_put(struct journal *journal, struct buf *bytes)
 {
-	if (journal->bytes_count == JOURNAL_BYTES_KEPT || bytes->cap > RECORD_BATCH_SHORT) {
+	if (journal->bytes_count == JOURNAL_BYTES_KEPT || bytes->cap > JOURNAL_JOIN_MAX) {
 		buf_done(bytes);
 		return;
 	}
@@ -62,7 +69,7 @@ journal_item_add(struct journal *journal, enum journal_item_kind kind,
 	item->segment = segment;
 	item->lsn = lsn;
 	item->bytes = journal_bytes_take(journal);
-	STAILQ_INIT(&item->txns);
+	journal_item_room(item, RECORD_BLOCK);
 	if (kind == JOURNAL_ITEM_BATCH)
 		batch_begin(&item->bytes);
 	TAILQ_INSERT_TAIL(&journal->items, item, link);
@@ -72,27 +79,31 @@ journal_item_add(struct journal *journal, enum journal_item_kind kind,
 static void
 journal_item_free(struct journal *journal, struct journal_item *item)
 {
-	struct journal_txn *txn;
-
-	while ((txn = STAILQ_FIRST(&item->txns)) != NULL) {
-		STAILQ_REMOVE_HEAD(&item->txns, link);
-		mem_free(txn);
-	}
 	journal_bytes_put(journal, &item->bytes);
+	mem_free(item->txns);
 	mem_free(item);
 }
 
-/* Tells every transaction of an item its fate; the item is out of the queue already. */
+/* A batch has many of these: they are an array, for want of time to allocate each. */
+void
+journal_item_tell(struct journal_item *item, journal_done_fn *done, void *ctx)
+{
+	if (item->told_count == item->told_room) {
+		item->told_room = item->told_room > 0 ? 2 * item->told_room : 8;
+		item->txns = mem_resize(item->txns, item->told_room, sizeof(*item->txns));
+	}
+	item->txns[item->told_count++] = (struct journal_txn) { .done = done, .ctx = ctx };
+}
+
+/* Tells every transaction of an item its fate, once; the item takes no more by now. */
 static void
 journal_item_settle(struct journal_item *item, enum journal_outcome outcome)
 {
-	struct journal_txn *txn;
+	uint32_t count = item->told_count;
 
-	while ((txn = STAILQ_FIRST(&item->txns)) != NULL) {
-		STAILQ_REMOVE_HEAD(&item->txns, link);
-		txn->done(txn->ctx, outcome);
-		mem_free(txn);
-	}
+	item->told_count = 0;
+	for (uint32_t i = 0; i < count; i++)
+		item->txns[i].done(item->txns[i].ctx, outcome);
 }
 
 static uint64_t
@@ -139,7 +150,7 @@ journal_item_fits(const struct journal_item *item, size_t bytes, size_t count)
 {
 	uint64_t len = item->bytes.len + bytes;
 
-	return len <= (item->txn_count == 0 ? RECORD_BATCH_MAX : RECORD_BATCH_SHORT)
+	return len <= (item->txn_count == 0 ? RECORD_BATCH_MAX : JOURNAL_JOIN_MAX)
 		&& item->lsn + num_align_u64(len, RECORD_BLOCK)
 		<= journal_segment_limit(item->segment, count);
 }
@@ -152,6 +163,7 @@ journal_nodes_put(struct journal *journal, struct journal_item *item)
 {
 	const struct journal_node *node;
 
+	journal_item_room(item, journal_nodes_size(journal));
 	TAILQ_FOREACH(node, &journal->nodes, link) {
 		struct record_node value = { buf_slice(&node->key), buf_slice(&node->value) };
 		struct record record = { .type = RECORD_NODE };
@@ -227,6 +239,7 @@ journal_footer_put(struct journal *journal, struct journal_segment *segment)
 		struct journal_item *item =
 			journal_item_add(journal, JOURNAL_ITEM_BATCH, segment, segment->end);
 
+		journal_item_room(item, record_size(record.payload.len));
 		(void)record_put(&item->bytes, &record);
 		item->count = 1;
 		journal_item_close(item);
@@ -268,8 +281,10 @@ journal_writer_open_item(
 	uint64_t need = num_align_u64(RECORD_BATCH_HEADER + bytes, RECORD_BLOCK);
 
 	if (item != NULL && item->open) {
-		if (journal_item_fits(item, bytes, count))
+		if (journal_item_fits(item, bytes, count)) {
+			journal_item_room(item, bytes);
 			return item;
+		}
 		journal_item_close(item);
 	}
 	if (segment->end + need > journal_segment_limit(segment, count)) {
@@ -279,7 +294,9 @@ journal_writer_open_item(
 		CHECK(segment->end + need + journal_nodes_size(journal) + RECORD_BLOCK
 			<= journal_segment_limit(segment, count));
 	}
-	return journal_batch_begin(journal, segment);
+	item = journal_batch_begin(journal, segment);
+	journal_item_room(item, bytes);
+	return item;
 }
 
 uint64_t
@@ -428,14 +445,10 @@ journal_fault(struct journal *journal, const struct disk_op *op)
 	}
 }
 
-/* A batch is on stable storage. */
+/* What is durable is known, before anybody is told. */
 static void
-journal_batch_durable(struct journal *journal, struct journal_item *item)
+journal_batch_durable(struct journal *journal, const struct journal_item *item)
 {
-	enum journal_state before = journal->state;
-
-	if ((item->flags & BATCH_LAST) != 0)
-		return;
 	journal->durable = journal_item_end(item);
 	journal->previous_sum = journal->written_sum;
 	journal->durable_first = num_max_u64(journal->durable_first, journal->written_first);
@@ -443,17 +456,17 @@ journal_batch_durable(struct journal *journal, struct journal_item *item)
 	journal->proven = item->txn_count == 0;
 	journal->is_hint = item->txn_count > 0 && item->later_count == item->txn_count;
 	journal->idle_since = journal->now.mono;
-	journal->state = JOURNAL_OPEN;
-	if (before == JOURNAL_FAULTED) {
+	if (journal->state == JOURNAL_FAULTED) {
 		journal->retry_ns = 0;
 		journal->retry_at.ns = 0;
 		journal_notice(journal, "journal: writing again, in a new segment");
 	}
-	journal_item_settle(item, JOURNAL_DURABLE);
-	if (before == JOURNAL_RECOVERING)
-		journal->options.callbacks->opened(journal->options.ctx, ERR_OK, NULL);
+	journal->state = JOURNAL_OPEN;
 }
 
+/*
+ * A write that recovery waits for is settled as it ends; the next step tells of the others.
+ */
 static void
 journal_write_done(void *ctx, struct disk_op *op)
 {
@@ -461,7 +474,7 @@ journal_write_done(void *ctx, struct disk_op *op)
 	struct journal_item *item = TAILQ_FIRST(&journal->items);
 	enum err err = op->err;
 
-	CHECK(journal->writing && item != NULL);
+	CHECK(journal->writing && journal->landed == NULL && item != NULL);
 	journal->writing = false;
 	if (journal_plant_is_on(journal, JOURNAL_PLANT_IGNORE_ERROR))
 		err = ERR_OK;
@@ -476,20 +489,49 @@ journal_write_done(void *ctx, struct disk_op *op)
 		return;
 	}
 	TAILQ_REMOVE(&journal->items, item, link);
+	journal->landed = item;
+	if (journal->state == JOURNAL_RECOVERING)
+		journal_writer_settle(journal);
+}
+
+/* Whether what comes next is complete: the disk need not stand still while callbacks run. */
+static bool
+journal_is_next_closed(const struct journal *journal)
+{
+	const struct journal_item *next = TAILQ_FIRST(&journal->items);
+
+	return next != NULL && (!next->open || journal->state == JOURNAL_RECOVERING);
+}
+
+void
+journal_writer_settle(struct journal *journal)
+{
+	struct journal_item *item = journal->landed;
+	enum journal_state before = journal->state;
+	bool is_batch = item->kind == JOURNAL_ITEM_BATCH;
+	bool is_told = is_batch && (item->flags & BATCH_LAST) == 0;
+
+	journal->landed = NULL;
 	journal->stats.written += item->bytes.len;
 	journal_spend(journal, item->bytes.len);
-	item->segment->file_size = num_max_u64(
-		item->segment->file_size, op->offset + item->bytes.len);
+	item->segment->file_size = num_max_u64(item->segment->file_size,
+		item->lsn - item->segment->base + item->bytes.len);
 	journal->stats.flushes++;
 	journal->stats.transactions += item->txn_count;
-	journal->flushed = (struct flush) { .transactions = item->txn_count,
-		.bytes = (uint32_t)item->bytes.len };
-	journal->has_flushed = item->kind == JOURNAL_ITEM_BATCH;
-	if (item->kind == JOURNAL_ITEM_BATCH)
+	journal->flushed_bytes = item->bytes.len;
+	if (is_batch && before != JOURNAL_RECOVERING)
+		flush_log_add(&journal->flushes,
+			mono_since_ns(journal->now.mono, journal->sent_at), item->txn_count,
+			item->bytes.len);
+	if (is_told)
 		journal_batch_durable(journal, item);
-	journal_item_free(journal, item);
-	if (journal->state == JOURNAL_RECOVERING)
+	if (journal_is_next_closed(journal))
 		journal_transmit(journal, TAILQ_FIRST(&journal->items));
+	if (is_told)
+		journal_item_settle(item, JOURNAL_DURABLE);
+	journal_item_free(journal, item);
+	if (is_told && before == JOURNAL_RECOVERING)
+		journal->options.callbacks->opened(journal->options.ctx, ERR_OK, NULL);
 }
 
 void

@@ -633,6 +633,7 @@ void
 store_step(struct store *store, struct instant now)
 {
 	store->now = now;
+	journal_settle(store->journal, now);
 	if (store->is_open) {
 		index_settle(&store->index);
 		store_judge_room(store);

@@ -42,7 +42,7 @@ struct freeze {
 void freeze_begin(
 	struct freeze *freeze, struct store *store, const struct disk_sim *disk, bool is_bare);
 
-/* To be called behind each operation of the disk: by then all of the batch is in the index. */
+/* To be called behind each step of the store: by then all of the batch is in the index. */
 void freeze_note(struct freeze *freeze);
 
 /* NULL: everything is as it was; else what is not. */

@@ -1060,9 +1060,9 @@ sim_stop(struct sim *sim)
 	store_stop(sim->store, NS_PER_S, sim->now);
 	while (!store_is_idle(sim->store) && turns++ < 400) {
 		(void)disk_sim_step(&sim->disk);
-		freeze_note(&sim->freeze);
 		sim->now.mono.ns += NS_PER_MS;
 		store_step(sim->store, sim->now);
+		freeze_note(&sim->freeze);
 	}
 	if (sim->disk.flush_fails_one_in > 0 || sim->disk.prepare_fails_one_in > 0
 		|| sim->disk.capacity > 0 || !sim->complete || sim->disk.lies > 0)
@@ -1195,7 +1195,6 @@ sim_act(struct sim *sim)
 		sim_crash(sim);
 	} else if (what < 45 || !sim->opened) {
 		(void)disk_sim_step(&sim->disk);
-		freeze_note(&sim->freeze);
 	} else if (what < 60) {
 		sim_send(sim);
 	} else if (what < 90) {
@@ -1214,6 +1213,7 @@ sim_act(struct sim *sim)
 	}
 	sim_share(sim);
 	store_step(sim->store, sim->now);
+	freeze_note(&sim->freeze);
 	while (sim->first < sim->count && sim->messages[sim->first].is_gone
 		&& !sim->messages[sim->first].is_old
 		&& sim->messages[sim->first].large == NULL)

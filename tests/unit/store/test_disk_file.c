@@ -424,12 +424,165 @@ test_disk_file__calm_reads_in_pieces__give_the_same_bytes(void **state)
 	world_remove(path);
 }
 
+/* Past the page cache and through it, in turns: each read sees what was written last. */
+static void
+test_disk_file__writes_aligned_and_not__are_read_as_written(void **state)
+{
+	enum { SIZE = 256 * 1024, PIECE = 64 * 1024 };
+	char path[] = "/tmp/ostler-disk-file-XXXXXX";
+	struct disk_op op = { .slot = 5, .length = SIZE };
+	uint8_t *memory = mem_aligned(DISK_ALIGN, PIECE + DISK_ALIGN);
+	struct disk_file *disk;
+	int dir;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	disk = disk_file_new(dir, dir, dir, wake_nobody, NULL);
+	assert_int_equal(file_run(disk, DISK_PREPARE, &op), 0);
+	buf_init(&op.list, 0);
+	op.flush = true;
+	for (unsigned i = 0; i < 24; i++) {
+		bool is_skewed = i % 3 == 1, is_short = i % 3 == 2;
+
+		memset(memory, (int)i + 1, PIECE + DISK_ALIGN);
+		op.offset = i % 4 * PIECE + (is_short ? 100 : 0);
+		op.bytes = slice_make(
+			memory + (is_skewed ? 8 : 0), is_short ? PIECE - 300 : PIECE);
+		assert_int_equal(file_run(disk, DISK_WRITE, &op), 0);
+		op.length = op.bytes.len;
+		buf_clear(&op.list);
+		assert_int_equal(file_run(disk, DISK_READ, &op), 0);
+		assert_int_equal(op.list.len, op.bytes.len);
+		assert_memory_equal(op.list.ptr, op.bytes.ptr, op.bytes.len);
+	}
+	/* The number is used again: nothing goes to the file that had it before. */
+	op.length = SIZE;
+	assert_int_equal(file_run(disk, DISK_REMOVE, &op), 0);
+	assert_int_equal(file_run(disk, DISK_PREPARE, &op), 0);
+	op.offset = 0;
+	op.bytes = slice_make(memory, PIECE);
+	assert_int_equal(file_run(disk, DISK_WRITE, &op), 0);
+	buf_clear(&op.list);
+	assert_int_equal(file_run(disk, DISK_READ, &op), 0);
+	assert_int_equal(op.list.len, SIZE);
+	assert_memory_equal(op.list.ptr, memory, PIECE);
+	assert_int_equal(op.list.ptr[PIECE], 0);
+	buf_done(&op.list);
+	mem_free(memory);
+	disk_file_free(disk);
+	(void)close(dir);
+	world_remove(path);
+}
+
+/* --- what goes first ---------------------------------------- */
+
+/* A disk that counts the writes that it is given. */
+struct counting {
+	struct disk disk; /* first */
+	struct disk *real;
+	unsigned writes;
+	struct journal *journal;
+	struct disk_file *file;
+	unsigned told, written_when_told[3];
+	bool is_open;
+};
+
+static void
+counting_submit(struct disk *disk, struct disk_op *op)
+{
+	struct counting *counting = (struct counting *)disk;
+
+	counting->writes += op->kind == DISK_WRITE;
+	disk_submit(counting->real, op);
+}
+
+static void
+counting_told(void *ctx, enum journal_outcome outcome)
+{
+	struct counting *counting = ctx;
+
+	assert_int_equal(outcome, JOURNAL_DURABLE);
+	counting->written_when_told[counting->told++] = counting->writes;
+}
+
+static void
+counting_opened(void *ctx, enum err err, const struct fault *fault)
+{
+	struct counting *counting = ctx;
+
+	(void)fault;
+	assert_int_equal(err, ERR_OK);
+	counting->is_open = true;
+}
+
+static void
+counting_replayed(void *ctx)
+{
+	(void)ctx;
+}
+
+static void
+counting_turns(struct counting *counting, unsigned told)
+{
+	while (!counting->is_open || counting->told < told || !journal_is_idle(counting->journal)) {
+		(void)usleep(500);
+		(void)disk_file_poll(counting->file);
+		journal_step(counting->journal, clock_read());
+	}
+}
+
+/*
+ * Three messages, each too large for the batch of the one before it. The disk has the second batch
+ * before anybody hears of the first, and so on: it need not wait for what they do then.
+ */
+static void
+test_journal__a_batch_that_is_complete__goes_before_callbacks(void **state)
+{
+	enum { BODY = JOURNAL_JOIN_MAX / 2 + 4096, BIG_SEGMENT = 8 * 1024 * 1024 };
+	static const struct journal_callbacks callbacks = { counting_opened, node_entry,
+		counting_replayed, node_notice, NULL };
+	char path[] = "/tmp/ostler-disk-file-XXXXXX";
+	struct counting counting = { .disk.submit = counting_submit };
+	struct journal_options options = { .segment_size = BIG_SEGMENT,
+		.size_max = 8 * BIG_SEGMENT, .size_min = 2 * BIG_SEGMENT, .epoch = 1,
+		.callbacks = &callbacks, .ctx = &counting, .disk = &counting.disk };
+	uint8_t *body = mem_array(BODY, 1);
+	struct record record = { .type = RECORD_MESSAGE, .payload = slice_make(body, BODY) };
+	unsigned before;
+	int dir;
+
+	(void)state;
+	assert_non_null(mkdtemp(path));
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	counting.file = disk_file_new(dir, dir, dir, wake_nobody, NULL);
+	counting.real = disk_file_disk(counting.file);
+	counting.journal = journal_new(&options);
+	journal_open(counting.journal, clock_read());
+	counting_turns(&counting, 0);
+	before = counting.writes;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(journal_append(counting.journal, &record, 1, JOURNAL_NEW_MAIL,
+					 JOURNAL_NOW, counting_told, &counting, NULL),
+			ERR_OK);
+	counting_turns(&counting, 3);
+	assert_int_equal(counting.written_when_told[0], before + 2);
+	assert_true(counting.written_when_told[1] >= before + 2);
+	disk_file_free(counting.file);
+	journal_free(counting.journal);
+	mem_free(body);
+	(void)close(dir);
+	world_remove(path);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_disk_file__large_content__comes_back_and_goes),
 		cmocka_unit_test(test_disk_file__calm_reads_in_pieces__give_the_same_bytes),
+		cmocka_unit_test(test_disk_file__writes_aligned_and_not__are_read_as_written),
+		cmocka_unit_test(test_journal__a_batch_that_is_complete__goes_before_callbacks),
 		cmocka_unit_test(test_journal__killed_at_any_moment__keeps_its_word),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

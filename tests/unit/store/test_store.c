@@ -620,7 +620,7 @@ test_store__journal_scrub__ended_mail_is_not_kept_in_free_segments(void **state)
 	for (int i = 0; i < 200; i++)
 		world_turn(world);
 	WORLD_UNTIL(world, store_is_idle(world->store));
-	assert_false(world_keeps_bodies(world));
+	WORLD_UNTIL(world, !world_keeps_bodies(world));
 }
 
 static void
