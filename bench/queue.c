@@ -348,20 +348,28 @@ queue_advance(struct queue *queue, struct mono due)
 	loop_wake(queue->loop);
 }
 
+static struct instant
+queue_now(const struct queue *queue)
+{
+	struct instant now = clock_read();
+
+	now.wall.us = queue->wall_us;
+	if (queue->is_simulated)
+		now.mono = queue->simulated;
+	return now;
+}
+
 static void
 queue_turn(void *ctx)
 {
 	struct queue *queue = ctx;
-	struct instant now = clock_read();
 	struct mono due;
 
 	queue->busy -= disk_file_poll(queue->disk);
+	journal_settle(store_journal(queue->store), queue_now(queue));
 	if (queue->act != NULL)
 		queue->act(queue);
-	now.wall.us = queue->wall_us;
-	if (queue->is_simulated)
-		now.mono = queue->simulated;
-	store_step(queue->store, now);
+	store_step(queue->store, queue_now(queue));
 	due = store_due(queue->store);
 	if (queue->is_simulated) {
 		if (queue->busy == 0 || due.ns <= queue->simulated.ns)

@@ -4,13 +4,19 @@
  * usage: bench_store DIR SECONDS [SIZE CONCURRENT]
  *
  * The journal: CONCURRENT messages of SIZE bytes are under way at any moment, each acknowledged after its
- * flush and ended at once. The bare loop: the same padded bytes in as many batches as the journal needs
- * at best (all that wait at once share one, as far as RECORD_BATCH_MAX allows), one after the
- * other over prewritten blocks, each followed by fdatasync.
+ * flush and ended at once. The bare loop: the same padded bytes in batches as the journal makes them
+ * at best (all that wait at once share one, as far as JOURNAL_JOIN_MAX allows), one after the
+ * other over prewritten blocks, each followed by fdatasync. Headers and footers of segments are the
+ * journal's alone.
  *
  * Both write over blocks that were written before, both go round a log of the same size: so the journal is first
  * driven round once, until it recycles. They take turns of TURN_NS, so that a disk that is shared
- * with strangers is slow for both; a ratio of one turn behind the other says nothing here.
+ * with strangers is slow for both; what is printed is the median turn of each, and the median ratio
+ * of two turns that followed each other.
+ * The journal's writer and the bare loop run on the same processor, the last one that the program
+ * may use: on one that does not get the disk's interrupts a flush takes half as long again. The journal's
+ * core has the first one; taskset(1) with one alone puts all there.
+ *
  * Without SIZE and CONCURRENT: 1, 4 and 50 KiB, 1, 10 and 100 at once.
  */
 #include "base/check.h"
@@ -23,15 +29,19 @@
 #include "store/journal.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { BENCH_SEGMENT = 64 * 1024 * 1024, BENCH_SEGMENTS = 10 };
 
 #define BENCH_LOG ((uint64_t)BENCH_SEGMENTS * BENCH_SEGMENT)
-#define TURN_NS (250 * NS_PER_MS)
+#define TURN_NS (100 * NS_PER_MS)
+
+enum { TURNS_MAX = 1000 };
 
 struct bench {
 	struct loop *loop;
@@ -41,11 +51,12 @@ struct bench {
 	struct loop_timer timer;
 	struct buf body;
 	uint64_t concurrent, under_way, acked, ended;
-	uint64_t acked_ns; /* when the last one was */
+	uint64_t acked_ns; /* the turn in which the last one was */
 	struct mono until;
 	bool is_open;
 	int bare;
 	uint64_t bare_at;
+	cpu_set_t first, last; /* processors */
 };
 
 struct bench_message {
@@ -90,7 +101,6 @@ bench_acked(void *ctx, enum journal_outcome outcome)
 	CHECK(outcome == JOURNAL_DURABLE);
 	journal_hold(bench->journal, message->lsn);
 	bench->acked++;
-	bench->acked_ns = clock_read_mono().ns;
 	bench->under_way--;
 	CHECK(journal_append(bench->journal, &record, 1, JOURNAL_RESULT, JOURNAL_SOON, bench_ended,
 		      message, NULL)
@@ -125,6 +135,7 @@ bench_turn(void *ctx)
 	struct bench *bench = ctx;
 	struct instant now;
 	struct mono due;
+	uint64_t acked;
 
 	(void)disk_file_poll(bench->disk);
 	now = clock_read();
@@ -132,6 +143,10 @@ bench_turn(void *ctx)
 		journal_replay(bench->journal, 0);
 		bench->is_open = true;
 	}
+	acked = bench->acked;
+	journal_settle(bench->journal, now);
+	if (bench->acked > acked)
+		bench->acked_ns = now.mono.ns;
 	if (bench->is_open && now.mono.ns < bench->until.ns)
 		bench_send(bench);
 	else if (bench->is_open && bench->under_way == 0 && bench->ended == bench->acked
@@ -180,6 +195,32 @@ bench_notice(void *ctx, const char *text)
 }
 
 static void
+bench_processors(struct bench *bench)
+{
+	cpu_set_t all;
+	size_t first = CPU_SETSIZE, last = 0;
+
+	CHECK(sched_getaffinity(0, sizeof(all), &all) == 0);
+	for (size_t i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &all)) {
+			first = num_min_u64(first, i);
+			last = i;
+		}
+	CHECK(first <= last);
+	CPU_ZERO(&bench->first);
+	CPU_SET(first, &bench->first);
+	CPU_ZERO(&bench->last);
+	CPU_SET(last, &bench->last);
+}
+
+/* This thread, and those that it makes. */
+static void
+bench_stay(const cpu_set_t *processors)
+{
+	CHECK(sched_setaffinity(0, sizeof(*processors), processors) == 0);
+}
+
+static void
 bench_open(struct bench *bench, int dir)
 {
 	static const struct journal_callbacks callbacks = { bench_opened, bench_entry,
@@ -189,7 +230,10 @@ bench_open(struct bench *bench, int dir)
 		.callbacks = &callbacks, .ctx = bench };
 
 	bench->loop = loop_new();
+	bench_processors(bench);
+	bench_stay(&bench->last);
 	bench->disk = disk_file_new(dir, dir, dir, bench_wake, bench);
+	bench_stay(&bench->first);
 	options.disk = disk_file_disk(bench->disk);
 	bench->journal = journal_new(&options);
 	loop_timer_init(&bench->timer, bench->loop, bench_tick, bench);
@@ -222,13 +266,13 @@ bench_journal(struct bench *bench, uint64_t ns, uint64_t *ret_ns)
 static void
 bench_warm_up(struct bench *bench)
 {
-	uint64_t ns;
+	uint64_t from = journal_durable(bench->journal), ns;
 
 	bench_body(bench, 51200);
 	bench->concurrent = 10;
 	do
 		(void)bench_journal(bench, NS_PER_S, &ns);
-	while (journal_durable(bench->journal) < 2 * BENCH_LOG);
+	while (journal_durable(bench->journal) < from + 2 * BENCH_LOG);
 }
 
 static void
@@ -245,59 +289,79 @@ bench_bare_open(struct bench *bench, int dir)
 }
 
 static void
-bench_bare_write(struct bench *bench, const uint8_t *bytes, uint64_t messages, size_t each)
+bench_bare_write(struct bench *bench, struct slice bytes)
 {
-	size_t length = num_align_u64(RECORD_BATCH_HEADER + messages * each, RECORD_BLOCK);
-
-	if (bench->bare_at + length > BENCH_LOG)
+	if (bench->bare_at + bytes.len > BENCH_LOG)
 		bench->bare_at = 0;
-	CHECK(pwrite(bench->bare, bytes, length, (off_t)bench->bare_at) == (ssize_t)length);
+	CHECK(pwrite(bench->bare, bytes.ptr, bytes.len, (off_t)bench->bare_at)
+		== (ssize_t)bytes.len);
 	CHECK(fdatasync(bench->bare) == 0);
-	bench->bare_at += length;
+	bench->bare_at += bytes.len;
 }
 
-/* Messages written by the bare loop in one turn. */
+/*
+ * Messages written by the bare loop in one turn. Its bytes are those of as many messages as the
+ * journal has under way, and not those of fresh memory, all of which is one page of zeroes.
+ */
 static uint64_t
 bench_bare(struct bench *bench, uint64_t ns, uint64_t *ret_ns)
 {
 	size_t each = record_size(bench->body.len) + record_size(0);
-	uint64_t most = (RECORD_BATCH_MAX - RECORD_BATCH_HEADER) / each, count = 0;
-	uint8_t *bytes = mem_array(RECORD_BATCH_MAX, 1);
-	uint64_t began = clock_read_mono().ns, now;
+	uint64_t most = (JOURNAL_JOIN_MAX - RECORD_BATCH_HEADER) / each, count = 0;
+	uint64_t messages = num_min_u64(bench->concurrent, most), began, now;
+	size_t length = num_align_u64(RECORD_BATCH_HEADER + messages * each, RECORD_BLOCK);
+	size_t rounds = (bench->concurrent + messages - 1) / messages, round = 0;
+	uint8_t *bytes = mem_array(rounds, length);
 
+	memset(bytes, 'm', rounds * length);
+	bench_stay(&bench->last);
+	began = clock_read_mono().ns;
 	do {
-		for (uint64_t rest = bench->concurrent; rest > 0;) {
-			uint64_t messages = num_min_u64(rest, most);
-
-			bench_bare_write(bench, bytes, messages, each);
-			rest -= messages;
-		}
-		count += bench->concurrent;
+		bench_bare_write(bench, slice_make(bytes + round * length, length));
+		round = (round + 1) % rounds;
+		count += messages;
 		now = clock_read_mono().ns;
 	} while (now < began + ns);
 	*ret_ns = now - began;
+	bench_stay(&bench->first);
 	mem_free(bytes);
 	return count;
+}
+
+static int
+bench_compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double
+bench_median(double *values, size_t count)
+{
+	qsort(values, count, sizeof(*values), bench_compare);
+	return values[count / 2];
 }
 
 static void
 bench_run(struct bench *bench, size_t size, uint64_t concurrent, uint64_t seconds)
 {
-	uint64_t acked = 0, bare = 0, acked_ns = 0, bare_ns = 0, ns;
-	double journal_rate, bare_rate;
+	size_t turns = num_min_u64(TURNS_MAX, seconds * NS_PER_S / TURN_NS / 2);
+	double journal[TURNS_MAX], bare[TURNS_MAX], ratio[TURNS_MAX];
+	uint64_t count, ns;
 
 	bench_body(bench, size);
 	bench->concurrent = concurrent;
-	for (uint64_t turns = seconds * NS_PER_S / TURN_NS / 2; turns > 0; turns--) {
-		acked += bench_journal(bench, TURN_NS, &ns);
-		acked_ns += ns;
-		bare += bench_bare(bench, TURN_NS, &ns);
-		bare_ns += ns;
+	for (size_t i = 0; i < turns; i++) {
+		count = bench_journal(bench, TURN_NS, &ns);
+		journal[i] = (double)count / (double)ns * 1e9;
+		count = bench_bare(bench, TURN_NS, &ns);
+		bare[i] = (double)count / (double)ns * 1e9;
+		ratio[i] = journal[i] / bare[i];
 	}
-	journal_rate = (double)acked / (double)acked_ns * 1e9;
-	bare_rate = (double)bare / (double)bare_ns * 1e9;
 	printf("%6zu bytes, %4llu at once: journal %8.0f/s  bare loop %8.0f/s  ratio %.2f\n", size,
-		(unsigned long long)concurrent, journal_rate, bare_rate, journal_rate / bare_rate);
+		(unsigned long long)concurrent, bench_median(journal, turns),
+		bench_median(bare, turns), bench_median(ratio, turns));
 	(void)fflush(stdout);
 }
 
