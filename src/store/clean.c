@@ -64,12 +64,13 @@ struct clean_copy {
 
 /*
  * Too few segments are free. Beyond its target the journal makes a new one as soon as mail needs
- * it, so the cleaner must be one ahead of that, or the log grows for ever.
+ * it, so the cleaner must be one ahead of that, or the log grows for ever. Free ones do not count:
+ * in a short log they would be much of it.
  */
 static bool
 clean_is_wanted(const struct store *store, const struct journal_space *space)
 {
-	bool is_beyond = space->file_bytes + store->options.segment_size > space->target_bytes;
+	bool is_beyond = space->used_bytes + store->options.segment_size > space->target_bytes;
 
 	return space->free_segments < space->wanted_segments + is_beyond;
 }
