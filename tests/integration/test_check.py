@@ -556,15 +556,20 @@ def test_each_field_of_a_result_damaged__the_message_stays(make_ostler, sink, tm
         assert code == 0 and summary["messages"] == 1, (field, found)
 
 
-def test_damaged_state_of_idle_mail__the_message_stays(long_queue):
-    """Its footer knows the message; only the state cannot be read."""
+@pytest.mark.parametrize("action", ["retry", "hold"])
+def test_damaged_state_of_idle_mail__the_message_stays(long_queue, action):
+    """Its footer knows the message; only the state cannot be read: damaged_state_action says what becomes of it."""
     states = [(p, o) for p, _, _ in segments(long_queue)[:-1] for t, o in records(p) if t == "STATE"]
     assert states
     for path, offset in states:
         flip(path, offset + 30)
+    long_queue.write_main({**long_queue.values, "damaged_state_action": action})
     long_queue.start()
     wait_for(lambda: waiting(long_queue) == list("abn"), 20, "all messages")
     long_queue.tool("flush")
     wait_for(lambda: "its state at LSN" in long_queue.log(), 20, "log line about a state")
     wait_for(lambda: waiting(long_queue) == list("abn"), 20, "all messages")
     assert not [f for f in corrupt_list(long_queue) if f["kind"] == "message"]
+    assert f"the message is {'held' if action == 'hold' else 'retried'} with" in long_queue.log()
+    is_held = [m["queue_name"] == "hold" for m in long_queue.queue()]
+    assert any(is_held) if action == "hold" else not any(is_held)
