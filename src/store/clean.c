@@ -75,33 +75,42 @@ clean_is_wanted(const struct store *store, const struct journal_space *space)
 	return space->free_segments < space->wanted_segments + is_beyond;
 }
 
-/* Segments are wanted, or the administrator waits; else the log is only to shrink. */
+/* Mail must wait for room soon, if it does not already: then it may as well wait for copies. */
+static bool
+clean_is_dire(const struct store *store)
+{
+	struct journal_space space;
+
+	journal_space(store->journal, &space);
+	return space.room_bytes < store->options.segment_size / 2;
+}
+
+/* The log outgrows its target, because the cleaner falls behind what comes. */
+static bool
+clean_is_behind(const struct store *store)
+{
+	struct journal_space space;
+
+	journal_space(store->journal, &space);
+	return clean_is_wanted(store, &space)
+	       && space.file_bytes > space.target_bytes + space.target_bytes / 16
+					     + store->options.segment_size;
+}
+
+/*
+ * The administrator waits, or mail comes so fast that its segments must be emptied as fast. Where
+ * little comes, a log that is beyond its target (it may have shrunk) is no reason to hurry.
+ */
 static bool
 clean_is_urgent(const struct store *store)
 {
 	struct journal_space space;
 
-	if (store->clean.place.base < store->clean.below)
+	if (store->clean.place.base < store->clean.below || clean_is_dire(store))
 		return true;
 	journal_space(store->journal, &space);
-	return clean_is_wanted(store, &space);
-}
-
-/*
- * Mail must wait for room soon, if it does not already, or the log outgrows its target because the
- * cleaner falls behind: then mail may as well wait for copies.
- */
-static bool
-clean_is_dire(const struct store *store)
-{
-	uint64_t segment = store->options.segment_size;
-	struct journal_space space;
-
-	journal_space(store->journal, &space);
-	return space.room_bytes < segment / 2
-	       || (clean_is_wanted(store, &space)
-		       && space.file_bytes
-				  > space.target_bytes + space.target_bytes / 16 + segment);
+	return clean_is_wanted(store, &space)
+	       && journal_flushed_bytes(store->journal) > CLEAN_FLIGHT;
 }
 
 /*
@@ -116,6 +125,8 @@ clean_most(const struct store *store)
 
 	if (clean_is_dire(store))
 		return num_max_u64(flushed, CLEAN_FLIGHT_MAX);
+	if (clean_is_behind(store))
+		return num_max_u64(flushed, CLEAN_FLIGHT);
 	return num_max_u64(num_min_u64(flushed / 2, CLEAN_FLIGHT_MAX), CLEAN_FLIGHT);
 }
 
