@@ -68,6 +68,8 @@ journal_recovery_proven(
 	if (journal_plant_is_on(journal, JOURNAL_PLANT_TAIL_IS_TORN))
 		return false;
 	*ret_next = limit;
+	/* A header may claim more than the file has. */
+	limit = num_min_u64(limit, segment.len);
 	for (uint64_t at = offset + RECORD_BLOCK; at < limit; at += RECORD_BLOCK) {
 		struct batch_header batch;
 

@@ -1,8 +1,9 @@
 /*
  * fuzz_journal.c - any bytes as a segment file: recovery must end, and never trust them
  *
- * The first byte says how many of the following 4 KiB blocks get their checksums made right, so that the
- * fuzzer reaches what lies behind them.
+ * The lowest five bits of the first byte say how many 4 KiB blocks behind the header become batches whose lengths
+ * and checksums are right, so that the fuzzer reaches what lies behind them; the bit of 64, whether each follows the one
+ * before it.
  */
 #include "base/check.h"
 #include "base/hash.h"
@@ -49,21 +50,66 @@ fuzz_notice(void *ctx, const char *text)
 	(void)text;
 }
 
-/* Gives a header block, and a batch of one block, the checksums that their bytes want. */
-static void
-fuzz_repair(uint8_t *segment, unsigned blocks)
+/* A record as its unverified bytes say, its payload cut to what there is; false: there is none. */
+static bool
+fuzz_record(struct slice *rest, struct record *ret_record)
 {
-	wire_store_u64(segment + 96, hash_bytes(slice_make(segment, 96)));
-	for (unsigned i = 1; i <= blocks && i < 32; i++) {
-		uint8_t *batch = segment + i * RECORD_BLOCK;
-		uint64_t head;
+	uint32_t len;
 
-		wire_store_u32(batch + 24, RECORD_BLOCK);
-		head = hash_bytes(slice_make(batch, 120));
-		wire_store_u64(batch + 120,
-			hash_bytes_seeded(slice_make(batch + RECORD_BATCH_HEADER,
-						  RECORD_BLOCK - RECORD_BATCH_HEADER),
-				head));
+	if (rest->len < RECORD_HEADER)
+		return false;
+	len = wire_load_u32(rest->ptr + 4);
+	*ret_record = (struct record){ .type = wire_load_u16(rest->ptr), .flags = wire_load_u16(rest->ptr + 2),
+		.message = wire_load_u64(rest->ptr + 8) };
+	*rest = slice_from(*rest, RECORD_HEADER);
+	ret_record->payload = slice_head(*rest, len < rest->len ? len : rest->len);
+	*rest = slice_from(*rest, record_size(ret_record->payload.len) - RECORD_HEADER);
+	return true;
+}
+
+/*
+ * The batch of one block that these bytes would be if their lengths and checksums were right, and
+ * its place the one behind `before`, unless that is NULL.
+ */
+static void
+fuzz_batch(uint8_t *block, const struct batch_header *before)
+{
+	struct batch_header header;
+	struct slice rest = slice_make(block + RECORD_BATCH_HEADER, RECORD_BLOCK - RECORD_BATCH_HEADER);
+	struct record record;
+	struct buf batch;
+
+	wire_store_u32(block + 24, RECORD_BLOCK);
+	wire_store_u32(block + 28, RECORD_BLOCK);
+	if (!batch_peek(slice_make(block, RECORD_BLOCK), &header))
+		return;
+	if (before != NULL) {
+		header.lsn = before->lsn + before->length;
+		header.previous = before->sum;
+		header.epoch = before->epoch;
+	}
+	buf_init(&batch, 0);
+	batch_begin(&batch);
+	for (header.count = 0; fuzz_record(&rest, &record) && record.type != 0; header.count++)
+		(void)record_put(&batch, &record);
+	batch_seal(&batch, &header);
+	CHECK(header.length == RECORD_BLOCK);
+	memcpy(block, batch.ptr, RECORD_BLOCK);
+	buf_done(&batch);
+}
+
+static void
+fuzz_repair(uint8_t *segment, unsigned blocks, bool is_chain)
+{
+	struct batch_header before;
+
+	wire_store_u64(segment + 96, hash_bytes(slice_make(segment, 96)));
+	for (unsigned i = 1; i <= blocks; i++) {
+		uint8_t *block = segment + i * RECORD_BLOCK;
+		bool has_before = is_chain && i > 1 && batch_peek(slice_make(block - RECORD_BLOCK,
+			RECORD_BLOCK), &before);
+
+		fuzz_batch(block, has_before ? &before : NULL);
 	}
 }
 
@@ -102,7 +148,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.cache = mem_array(FUZZ_SEGMENT, 1), .stable = mem_array(FUZZ_SEGMENT, 1),
 		.dirty = mem_array(32, 1) };
 	memcpy(sim->files[0].stable, data + 1, size - 1);
-	fuzz_repair(sim->files[0].stable, data[0]);
+	fuzz_repair(sim->files[0].stable, data[0] & 31, (data[0] & 64) != 0);
 	memcpy(sim->files[0].cache, sim->files[0].stable, FUZZ_SEGMENT);
 	fuzz_over = fuzz_is_open = false;
 	journal = journal_new(&options);
