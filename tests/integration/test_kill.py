@@ -66,7 +66,8 @@ def run_rounds(ostler, sink, strike, rounds):
     assert len(acknowledged) > 20
     missing = lambda: acknowledged - set(sink.recipients())
     wait_for(lambda: not missing(), 90, "every acknowledged message at the sink")
-    delivered = sink.recipients()
+    # Notices to the postmaster say that a queue manager died; each is a message of its own.
+    delivered = [r for r in sink.recipients() if r.endswith("@dest.test")]
     return len(delivered) - len(set(delivered))
 
 

@@ -38,7 +38,7 @@ def test_expire__by_sender__returns_mail_with_its_reason(deferring, sink):
     assert done.stderr == "ostler: Force-expired: 2 messages\n"
     wait_for(lambda: len(sink.messages) == 2, what="two reports")
     assert all(b"Connection refused" in content for _, _, content in sink.messages)
-    assert senders(deferring) == ["bob@client.test"]
+    wait_for(lambda: senders(deferring) == ["bob@client.test"], what="end of the reports")
     log = deferring.log()
     assert log.count("status=force-expired, returned to sender") == 2
     assert log.count(": expired by root (uid 0): gone\n") == 2
