@@ -648,9 +648,11 @@ active_release(struct message *message)
 	message->is_looked_at = is_parked && !is_fetched;
 	if (is_fetched)
 		sched_unparked(core->sched, message->queue_id);
-	message->may_be_parked = !is_fetched && !message->revives_sites && !message->is_forced &&
-				 core->suspect != message;
+	message->is_flushed |= message->is_forced;
+	message->revives_sites |= message->is_forced;
+	message->may_be_parked = !is_fetched && !message->revives_sites && core->suspect != message;
 	message->active_at = core->now.wall;
+	message->round_at = core->now.mono;
 	message->reports_failed = 0;
 	message->is_tried = false;
 	forget_site(message);

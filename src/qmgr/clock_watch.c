@@ -4,7 +4,8 @@
  * Due times are wall time, because they must outlive a restart; waiting is boot time. A clock that
  * is set makes both differ: mail that was to be tried in an hour would wait for years, or nobody
  * would know which attempts are recent. So a step is said, due times further away than a message
- * can be deferred for are pulled in, and attempts before it do not count for expiry (done.c).
+ * can be deferred for are pulled in, and attempts before it do not count for expiry (done.c). After
+ * a step back times come again, so what a round found out that was under way does not count at all.
  *
  * A step while Ostler was down shows only if the clock is behind the journal, whose time never goes
  * back; queue IDs then go on from the journal's time (intake.c).
@@ -102,6 +103,8 @@ look_for_step(struct core *core)
 	log_event(core->log, EV_qmgr_clock_step, LOG_Z(by_us < 0 ? "back" : "forward"),
 		LOG_U(size_us / US_PER_S));
 	core->trust_since = core->now.wall;
+	if (by_us < 0)
+		watch->back_at = core->now.mono;
 	/* An answer from before must not look like a fresh attempt. */
 	nexthop_flush(core);
 	pull_begin(core);

@@ -99,6 +99,7 @@ struct message {
 	bool has_unread;                     /* in core->unread */
 	struct state state;
 	struct wall active_at;
+	struct mono round_at;                /* when this round began */
 	uint64_t turn_us;                    /* when it may expire; 0: it does not wait for that */
 	uint32_t attempt;                    /* of the last lease given out */
 	uint32_t leases;                     /* in flight */
@@ -288,6 +289,7 @@ struct copy {
 /* The wall clock beside boot time (clock_watch.c). */
 struct clock_watch {
 	uint64_t boot_us;  /* wall time at which the boot clock was 0 */
+	struct mono back_at; /* boot time at which it was set back last; 0: never */
 	bool is_pulling;   /* due times that are too far away are looked for */
 	store_ref cursor;
 };

@@ -193,6 +193,9 @@ all_tried_lately(const struct message *message)
 	/* Those were left out in this round: what is known of them may be from before a step. */
 	if (message->crowded_count > 0)
 		return false;
+	/* So is perhaps what this round found out: a time that has come again tells nothing. */
+	if (message->round_at.ns < message->core->clock.back_at.ns)
+		return false;
 	for (uint32_t i = 0; i < message->recipients.count; i++)
 		if (state_class(&message->state, i) == STATE_OPEN && !is_tried_lately(message, i))
 			return false;
@@ -263,11 +266,15 @@ give_up_successes(struct message *message)
 			CHECK(state_set(&message->state, i, STATE_DELIVERED, NULL));
 }
 
-/* Sent once more, whatever its site's state, before it may be returned. */
+/* Sent once more, whatever its site's state, before it may be returned; alone, if it is suspect. */
 static void
 force_attempt(struct message *message)
 {
-	message->is_forced = message->is_flushed = message->revives_sites = true;
+	message->is_forced = true;
+	if ((message->state.flags & STATE_SUSPECT) != 0) {
+		active_suspect(message);
+		return;
+	}
 	message_move(message, MESSAGE_ACTIVE);
 	active_release(message);
 }

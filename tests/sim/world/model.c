@@ -36,6 +36,7 @@ struct message {
 	bool is_touched;   /* its next attempt may be earlier than its time */
 	bool is_flushed;   /* since its round began */
 	bool is_tried;     /* somebody, in this round */
+	bool is_set_back;  /* the clock, in this round: times come again, so it proves nothing */
 	bool is_refused;   /* it could not be requeued, and its round is over */
 	bool is_clock_set; /* since it was in memory */
 	bool unreported[MODEL_REPORTS]; /* marks are there whose report was not heard of */
@@ -302,8 +303,8 @@ is_too_old(const struct model *model, const struct message *message, const struc
 	bool is_full = model->second == now.mono_ns / SECOND_NS &&
 		       model->expired >= model->options.expiry_rate;
 
-	if (now.wall_us < end || message->is_held || is_copied(model, message) || is_full ||
-		count(message, MODEL_OPEN) == 0 || seen->unread > 0)
+	if (now.wall_us < end || message->is_held || message->is_set_back ||
+		is_copied(model, message) || is_full || count(message, MODEL_OPEN) == 0 || seen->unread > 0)
 		return false;
 	for (uint32_t i = 0; i < message->facts.recipient_count; i++) {
 		const struct recipient *recipient = &message->recipients[i];
@@ -501,7 +502,7 @@ model_round(struct model *model, uint64_t queue_id)
 
 	if (message == NULL)
 		return;
-	message->is_tried = message->is_clock_set = false;
+	message->is_tried = message->is_clock_set = message->is_set_back = false;
 	message->is_flushed = model->is_flushing;
 	message->is_refused = false;
 	message->ending = MODEL_NOT_ENDING;
@@ -676,7 +677,7 @@ model_crashed(struct model *model, struct model_time now)
 }
 
 void
-model_clock_set(struct model *model, bool is_step, struct model_time now)
+model_clock_set(struct model *model, bool is_step, bool is_back, struct model_time now)
 {
 	struct message *message, *next;
 
@@ -685,6 +686,7 @@ model_clock_set(struct model *model, bool is_step, struct model_time now)
 	HASH_ITER(hh, model->messages, message, next)
 	{
 		message->is_touched = message->is_clock_set = true;
+		message->is_set_back |= is_step && is_back;
 	}
 }
 

@@ -130,7 +130,8 @@ void model_flushed(struct model *model, bool is_begun);
 
 void model_crashed(struct model *model, struct model_time now);
 /* By less than a minute it is drift, not a step. */
-void model_clock_set(struct model *model, bool is_step, struct model_time now);
+void model_clock_set(
+	struct model *model, bool is_step, bool is_back, struct model_time now);
 /* The queue is a copy: what has a lower ID waits; 0: it does no more. */
 void model_copied(struct model *model, uint64_t below);
 

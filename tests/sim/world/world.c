@@ -206,7 +206,6 @@ struct world {
 	struct instant failed_at[128]; /* sites, by the digit of their hosts */
 	struct mono site_told_at[DOMAINS]; /* when the core heard the last time that it failed */
 	struct mono set_at;  /* when the clock was set the last time, by more than is drift */
-	bool was_set_back;   /* and not forward */
 	uint64_t drift_ns;   /* forward, since then: it looks like time that passed */
 	uint64_t id_floor;   /* greatest queue ID handed out so far */
 	uint64_t expiry_second; /* of boot time, and how many messages expired in it */
@@ -268,9 +267,6 @@ is_tried_since_set(const struct world *world, const struct recipient *recipient)
 	uint64_t told_ns = num_max_u64(
 		recipient->told_at.ns, world->site_told_at[recipient->domain].ns);
 
-	/* After it was set back the time that an attempt names comes a second time. */
-	if (world->was_set_back && world->now.wall.us >= recipient->tried_us)
-		return true;
 	return told_ns + world->drift_ns >= world->set_at.ns;
 }
 
@@ -2028,7 +2024,6 @@ crash(struct world *world, bool power)
 	if (power && world->sets_clock && chance(world, 4)) {
 		world->now.wall.us += DOWN_S * US_PER_S;
 		world->now.mono.ns += DOWN_S * NS_PER_S;
-		world->was_set_back = false;
 		world->set_at = world->now.mono; /* for what expires it is the same */
 		world->drift_ns = 0;
 		say("for thirty days\n");
@@ -2109,8 +2104,6 @@ set_clock(struct world *world)
 		       : chance(world, 3) ? (int64_t)rng_below(&world->rng, 20 * 86400) - 10 * 86400
 					  : (int64_t)rng_below(&world->rng, 600) - 200;
 
-	if (by_s > 61 || by_s < -61)
-		world->was_set_back = by_s < 0;
 	world->now.wall.us += (uint64_t)by_s * US_PER_S;
 	if (by_s > 61 || by_s < -61) {
 		world->set_at = world->now.mono;
@@ -2119,7 +2112,7 @@ set_clock(struct world *world)
 		world->drift_ns += (uint64_t)by_s * NS_PER_S;
 	}
 	say("the clock is set by %lld s\n", (long long)by_s);
-	model_clock_set(world->model, by_s > 61 || by_s < -61, model_now(world));
+	model_clock_set(world->model, by_s > 61 || by_s < -61, by_s < 0, model_now(world));
 }
 
 static void

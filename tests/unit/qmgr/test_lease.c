@@ -168,6 +168,35 @@ test_suspect__its_site_is_not_there__stays_suspect(void **state)
 	bench_stop(&bench);
 }
 
+/*
+ * The clock was set back while it was tried, so it is tried once more before it is returned: that is
+ * done alone, too.
+ *
+ * rules: X9a
+ */
+static void
+test_suspect__tried_again_before_it_is_returned__is_alone(void **state)
+{
+	static const char *const overrides[] = { "maximal_queue_lifetime=5s", NULL };
+
+	(void)state;
+	bench_start(&bench, overrides);
+	(void)bench_mail(&bench, "s@x.test", "wait-k@d.test wait@e.test");
+	bench.is_down = true;
+	bench_worker_dies(&bench);
+	bench_worker_comes(&bench);
+	assert_int_equal(bench.solo_tried, 1);
+	bench.now.wall.us -= 100 * US_PER_S;
+	bench_pass(&bench, 120);
+	bench_answer(&bench, IPC_OUTCOME_DEFERRED, false);
+	assert_int_equal(bench_logged(&bench, "status=expired"), 0);
+	assert_int_equal(bench_tried(&bench, "wait@e.test"), 3);
+	assert_int_equal(bench.solo_tried, 2);
+	bench_answer(&bench, IPC_OUTCOME_DEFERRED, false);
+	assert_int_equal(bench_logged(&bench, "status=expired"), 1);
+	bench_stop(&bench);
+}
+
 int
 main(void)
 {
@@ -180,6 +209,7 @@ main(void)
 		cmocka_unit_test(test_X1__worker_that_is_there_again_in_a_moment__nothing_is_deferred),
 		cmocka_unit_test(test_suspect__kills_two_workers_of_its_own__is_held_until_released),
 		cmocka_unit_test(test_suspect__its_site_is_not_there__stays_suspect),
+		cmocka_unit_test(test_suspect__tried_again_before_it_is_returned__is_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,6 +177,29 @@ test_clock__set_before_the_site_died__later_mail_is_returned_with_it(void **stat
 	assert_int_equal(bench_logged(bench, "from=<late@x.test>, status=expired"), 1);
 }
 
+/*
+ * The second of two recipients is under way while the clock is set back, and until the time has come
+ * again that the attempt for the first one names: that is no attempt since then.
+ */
+static void
+test_clock__set_back_in_a_round__all_are_tried_again_before_they_are_returned(void **state)
+{
+	static const char *const brief[] = { "maximal_queue_lifetime=5s", NULL };
+	struct bench *bench = *state;
+
+	bench_configure(bench, brief);
+	(void)bench_mail(bench, "s@x.test", "later@d.test wait@e.test");
+	bench_pass(bench, 1);
+	set_clock(bench, -100);
+	bench_pass(bench, 120);
+	bench_answer(bench, IPC_OUTCOME_DEFERRED, false);
+	assert_int_equal(bench_logged(bench, "status=expired"), 0);
+	assert_int_equal(bench_tried(bench, "later@d.test"), 2);
+	assert_int_equal(bench_tried(bench, "wait@e.test"), 2);
+	bench_answer(bench, IPC_OUTCOME_DEFERRED, false);
+	assert_int_equal(bench_logged(bench, "status=expired"), 1);
+}
+
 /* rules: W14 W15 */
 static void
 test_classic__dead_site__waits_for_minimal_backoff_time(void **state)
@@ -205,6 +228,7 @@ main(void)
 		ROW(test_dead_site__lifetime_ends__mail_is_returned_in_time),
 		ROW(test_clock__set_since_the_site_died__later_mail_is_tried_before_it_is_returned),
 		ROW(test_clock__set_before_the_site_died__later_mail_is_returned_with_it),
+		ROW(test_clock__set_back_in_a_round__all_are_tried_again_before_they_are_returned),
 		ROW(test_classic__dead_site__waits_for_minimal_backoff_time),
 	};
 
