@@ -549,6 +549,7 @@ active_assign(struct message *message, uint32_t number)
 		message->crowded_count++;
 		return;
 	}
+	message->is_unserved |= session_is_unserved(core, transport);
 	result_own(message, number, STATE_OPEN, dead.dsn, dead.text, dead.at);
 	if (dead.dead != NULL)
 		active_wait(message, dead.dead, 1);
@@ -654,7 +655,7 @@ active_release(struct message *message)
 	message->active_at = core->now.wall;
 	message->round_at = core->now.mono;
 	message->reports_failed = 0;
-	message->is_tried = false;
+	message->is_tried = message->is_unserved = false;
 	forget_site(message);
 	log_event(core->log, EV_qmgr_active, LOG_Z(message->id_text),
 		LOG_S(message->envelope.sender), LOG_U(message->envelope.size),

@@ -111,6 +111,7 @@ struct message {
 	bool revives_sites;                  /* rule F9: its sites are alive again, once */
 	bool has_died;                       /* a worker died with it in this round */
 	bool is_untried;                     /* in this round something was not there */
+	bool is_unserved;                    /* in this round nobody was there to try it */
 	bool is_tried;                       /* something was attempted in this round */
 	bool may_be_parked;                  /* where a site has too much in memory */
 	bool is_looked_at;                   /* it is parked, and has no recipient in a queue */
@@ -567,6 +568,11 @@ void session_ended(struct peer *peer, const struct ipc_session_end *end);
 void session_lost(struct session *session); /* its worker died */
 void session_retire(struct session *session); /* it ends with what it has */
 void session_worker_up(struct core *core);
+/*
+ * No process does the work of a transport, but not for as long as maximal_backoff_time yet: that
+ * its mail was deferred for it is no attempt that it may be returned after.
+ */
+bool session_is_unserved(const struct core *core, const struct transport *transport);
 void session_lease_over(struct session *session, struct lease *lease);
 struct session *session_find(struct peer *peer, uint64_t number);
 void session_free_all(struct core *core);

@@ -191,7 +191,7 @@ static bool
 all_tried_lately(const struct message *message)
 {
 	/* Those were left out in this round: what is known of them may be from before a step. */
-	if (message->crowded_count > 0)
+	if (message->crowded_count > 0 || message->is_unserved)
 		return false;
 	/* So is perhaps what this round found out: a time that has come again tells nothing. */
 	if (message->round_at.ns < message->core->clock.back_at.ns)

@@ -202,14 +202,26 @@ settle_recipients(
 		result_own(message, numbers[i], class, why->dsn, why->text, why->at);
 }
 
+bool
+session_is_unserved(const struct core *core, const struct transport *transport)
+{
+	uint64_t backoff_s = config_time_s(core->config, NULL, PARAM_MAXIMAL_BACKOFF_TIME);
+
+	return transport->gone_since.ns != 0 &&
+	       core->now.mono.ns < mono_add_ns(transport->gone_since, backoff_s * NS_PER_S).ns;
+}
+
 static void
 settle_drained(struct core *core, struct sched_entry *entry, const struct sched_reason *why)
 {
 	struct message *message = sched_entry_owner(entry);
+	const struct transport *transport = sched_transport_ctx(
+		sched_destination_transport(sched_entry_destination(entry)));
 	bool is_permanent = why->dsn.len > 0 && why->dsn.ptr[0] == '5';
 	uint32_t count;
 
 	message->is_untried = true;
+	message->is_unserved |= session_is_unserved(core, transport);
 	settle_recipients(entry, is_permanent ? STATE_BOUNCE_PENDING : STATE_OPEN, why);
 	if (!is_permanent && why->dead != NULL) {
 		(void)sched_entry_recipients(entry, &count);
@@ -684,6 +696,8 @@ worker_missing(struct core *core, struct transport *transport)
 		return;
 	}
 	transport->is_missing_worker = false;
+	if (transport->gone_since.ns == 0)
+		transport->gone_since = transport->missing_since;
 	log_event(core->log, EV_qmgr_no_worker, LOG_Z(transport->name),
 		LOG_U(config_time_s(core->config, NULL, PARAM_TRANSPORT_RETRY_TIME)));
 	sched_transport_fail(core->sched, transport->sched, SLICE_LIT("4.3.0"),
@@ -720,6 +734,7 @@ grant_sessions(struct core *core)
 			continue;
 		}
 		misses = 0;
+		transport->gone_since.ns = 0;
 		nexthop_want(session_new(core, transport, destination));
 	}
 }

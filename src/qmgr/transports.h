@@ -40,6 +40,7 @@ struct transport {
 	bool is_deferred;  /* in defer_transports (rule R48) */
 	bool is_missing_worker; /* nobody does its work */
 	struct mono missing_since;
+	struct mono gone_since; /* its mail is deferred for that; 0: since then it had a session */
 	struct sched_transport *sched; /* NULL unless SMTP or LOCAL */
 	UT_hash_handle hh;
 };

@@ -94,6 +94,25 @@ test_X1__role_without_process__only_its_transport_waits(void **state)
 	bench_stop(&bench);
 }
 
+/* After a start, too, nobody has tried it yet; but it does not wait for ever. */
+static void
+test_expiry__role_without_process__returns_mail_only_when_it_stays_away(void **state)
+{
+	static const char *const overrides[] = { "mydestination=here.test",
+		"maximal_queue_lifetime=1s", "minimal_backoff_time=10s",
+		"maximal_backoff_time=200s", NULL };
+
+	(void)state;
+	bench_start(&bench, overrides);
+	(void)bench_mail(&bench, "s@x.test", "ok@here.test");
+	bench_pass(&bench, 190);
+	assert_in_range(bench_logged(&bench, "(mail transport unavailable)"), 2, 30);
+	assert_int_equal(bench_logged(&bench, "status=expired"), 0);
+	bench_pass(&bench, 260);
+	assert_int_equal(bench_logged(&bench, "status=expired"), 1);
+	bench_stop(&bench);
+}
+
 /* rules: X1 */
 static void
 test_X1__worker_that_is_there_again_in_a_moment__nothing_is_deferred(void **state)
@@ -205,6 +224,8 @@ main(void)
 			test_X5__no_result_in_daemon_timeout__worker_is_ended_and_its_mail_goes_again),
 		cmocka_unit_test(
 			test_X5__other_transactions_of_the_worker__have_their_time_and_no_new_ones_come),
+		cmocka_unit_test(
+			test_expiry__role_without_process__returns_mail_only_when_it_stays_away),
 		cmocka_unit_test(test_X1__role_without_process__only_its_transport_waits),
 		cmocka_unit_test(test_X1__worker_that_is_there_again_in_a_moment__nothing_is_deferred),
 		cmocka_unit_test(test_suspect__kills_two_workers_of_its_own__is_held_until_released),
