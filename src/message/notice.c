@@ -1,95 +1,42 @@
 /* notice.c - see notice.h */
 #include "message/notice.h"
 
-#include "message/address.h"
 #include "message/date.h"
+#include "message/mail_text.h"
 
 enum { WRAP_COLUMN = 78, WRAP_INDENT = 4 };
 
-/* All writing goes through one struct that remembers the first error. */
-struct writer {
-	struct buf *out;
-	enum err err;
-};
-
 static void
-put(struct writer *writer, struct slice bytes)
+put_number(struct mail_text *text, uint64_t number)
 {
-	if (writer->err == ERR_OK)
-		writer->err = buf_append(writer->out, bytes);
+	if (text->err == ERR_OK)
+		text->err = buf_printf(text->out, "%llu", (unsigned long long)number);
 }
 
 static void
-put_str(struct writer *writer, const char *text)
+put_header(struct mail_text *text, const struct notice *notice)
 {
-	put(writer, slice_str(text));
-}
+	char date[DATE_TEXT_SIZE];
 
-/* Text of a stranger stays in its line. */
-static void
-put_clean(struct writer *writer, struct slice text)
-{
-	for (size_t i = 0; i < text.len && writer->err == ERR_OK; i++) {
-		uint8_t byte = text.ptr[i];
-
-		writer->err = buf_append_byte(writer->out, byte < ' ' || byte > 126 ? '?' : byte);
-	}
-}
-
-static void
-put_number(struct writer *writer, uint64_t number)
-{
-	if (writer->err == ERR_OK)
-		writer->err = buf_printf(writer->out, "%llu", (unsigned long long)number);
-}
-
-static void
-put_address(struct writer *writer, struct slice address)
-{
-	if (writer->err != ERR_OK)
-		return;
-	enum err err = address_format(address, writer->out);
-
-	if (err == ERR_SYNTAX)
-		put_clean(writer, address);
-	else
-		writer->err = err;
-}
-
-static void
-put_header(struct writer *writer, const struct notice *notice, size_t *ret_id, size_t *ret_id_end)
-{
-	char date[DATE_TEXT_SIZE], stamp[DATE_STAMP_SIZE];
-	bool is_obsolete = notice->from_obsolete;
-
-	put_str(writer, "Date: ");
-	put(writer, date_format(date, notice->now, NULL));
-	put_str(writer, is_obsolete ? "\r\nFrom: MAILER-DAEMON@"
-				    : "\r\nFrom: Mail Delivery System <MAILER-DAEMON@");
-	put(writer, notice->myhostname);
-	put_str(writer, is_obsolete ? " (Mail Delivery System)\r\nTo: " : ">\r\nTo: ");
-	put_address(writer, notice->to);
-	put_str(writer, "\r\nSubject: ");
-	put_clean(writer, notice->mail_name);
-	put_str(writer, notice->side == NOTICE_SERVER ? " SMTP server: errors from "
-						      : " SMTP client: errors from ");
-	put_clean(writer, notice->peer);
-	put_str(writer, "\r\nMessage-ID: ");
-	*ret_id = writer->out->len;
-	put_str(writer, "<");
-	put(writer, date_stamp(stamp, notice->now));
-	put_str(writer, ".");
-	put(writer, notice->notice_id);
-	put_str(writer, "@");
-	put(writer, notice->myhostname);
-	put_str(writer, ">");
-	*ret_id_end = writer->out->len;
-	put_str(writer, "\r\nAuto-Submitted: auto-generated\r\n\r\n");
+	mail_put_str(text, "Date: ");
+	mail_put(text, date_format(date, notice->now, NULL));
+	mail_put_str(text, "\r\n");
+	mail_put_from(text, notice->myhostname, notice->from_obsolete);
+	mail_put_str(text, "\r\nTo: ");
+	mail_put_address(text, notice->to);
+	mail_put_str(text, "\r\nSubject: ");
+	mail_put_clean(text, notice->mail_name);
+	mail_put_str(text, notice->side == NOTICE_SERVER ? " SMTP server: errors from "
+							 : " SMTP client: errors from ");
+	mail_put_clean(text, notice->peer);
+	mail_put_str(text, "\r\nMessage-ID: ");
+	mail_put_id(text, notice->now, notice->notice_id, notice->myhostname);
+	mail_put_str(text, "\r\nAuto-Submitted: auto-generated\r\n\r\n");
 }
 
 /* A line that is too long goes on in further ones. */
 static void
-put_wrapped(struct writer *writer, struct slice line)
+put_wrapped(struct mail_text *text, struct slice line)
 {
 	size_t room = WRAP_COLUMN;
 
@@ -98,64 +45,64 @@ put_wrapped(struct writer *writer, struct slice line)
 
 		if (cut == room || cut < WRAP_INDENT * 2)
 			cut = room;
-		put_clean(writer, slice_head(line, cut));
-		put_str(writer, "\r\n    ");
+		mail_put_clean(text, slice_head(line, cut));
+		mail_put_str(text, "\r\n    ");
 		line = slice_from(line, cut < room ? cut + 1 : cut);
 		room = WRAP_COLUMN - WRAP_INDENT;
 	}
-	put_clean(writer, line);
-	put_str(writer, "\r\n");
+	mail_put_clean(text, line);
+	mail_put_str(text, "\r\n");
 }
 
 /* A blank in front of each line: what a stranger said must not begin with a dot. */
 static void
-put_transcript(struct writer *writer, struct slice text)
+put_transcript(struct mail_text *text, struct slice rest)
 {
-	while (text.len > 0) {
-		size_t end = slice_find(text, '\n');
+	while (rest.len > 0) {
+		size_t end = slice_find(rest, '\n');
 
-		put_str(writer, " ");
-		put_wrapped(writer, slice_head(text, end));
-		text = slice_from(text, end + 1);
+		mail_put_str(text, " ");
+		put_wrapped(text, slice_head(rest, end));
+		rest = slice_from(rest, end + 1);
 	}
 }
 
 static void
-put_body(struct writer *writer, const struct notice *notice)
+put_body(struct mail_text *text, const struct notice *notice)
 {
-	put_str(writer, "This is the mail system at host ");
-	put(writer, notice->myhostname);
-	put_str(writer, ".\r\n\r\nThere were errors in a session with ");
-	put_clean(writer, notice->peer);
-	put_str(writer, ".\r\nThis was said (Out: by us, In: by the other side):\r\n\r\n");
-	put_transcript(writer, notice->transcript);
+	mail_put_str(text, "This is the mail system at host ");
+	mail_put(text, notice->myhostname);
+	mail_put_str(text, ".\r\n\r\nThere were errors in a session with ");
+	mail_put_clean(text, notice->peer);
+	mail_put_str(text, ".\r\nThis was said (Out: by us, In: by the other side):\r\n\r\n");
+	put_transcript(text, notice->transcript);
 	if (notice->reason.len > 0) {
-		put_str(writer, "\r\nSession aborted, reason: ");
-		put_clean(writer, notice->reason);
-		put_str(writer, "\r\n");
+		mail_put_str(text, "\r\nSession aborted, reason: ");
+		mail_put_clean(text, notice->reason);
+		mail_put_str(text, "\r\n");
 	}
 	if (notice->suppressed > 0) {
-		put_str(writer, "\r\nNotices like this one that were not sent before it: ");
-		put_number(writer, notice->suppressed);
-		put_str(writer, "\r\n");
+		mail_put_str(text, "\r\nNotices like this one that were not sent before it: ");
+		put_number(text, notice->suppressed);
+		mail_put_str(text, "\r\n");
 	}
-	put_str(writer, "\r\nThe log has more.\r\n");
+	mail_put_str(text, "\r\nThe log has more.\r\n");
 }
 
 enum err
 notice_format(const struct notice *notice, struct buf *content, struct notice_facts *ret_facts)
 {
-	size_t start = content->len, id = 0, id_end = 0, head_end;
-	struct writer writer = { .out = content };
+	size_t start = content->len, head_end;
+	struct mail_text text = { .out = content, .is_ascii = true };
 
-	put_header(&writer, notice, &id, &id_end);
+	put_header(&text, notice);
 	head_end = content->len;
-	put_body(&writer, notice);
-	if (writer.err != ERR_OK) {
+	put_body(&text, notice);
+	if (text.err != ERR_OK) {
 		content->len = start;
-		return writer.err;
+		return text.err;
 	}
 	ret_facts->head_length = head_end - start;
-	ret_facts->message_id = slice_make(content->ptr + id, id_end - id);
+	ret_facts->message_id = mail_text_id(&text);
 	return ERR_OK;
 }

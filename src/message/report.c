@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "message/address.h"
 #include "message/dsn.h"
+#include "message/mail_text.h"
 #include "message/report_text.h"
 #include "message/xtext.h"
 
@@ -11,65 +12,24 @@
 
 enum { WRAP_COLUMN = 79, BOUNDARY_SIZE = 512, BOUNDARY_TRIES = 1000 };
 
-/*
- * All writing goes through one struct that remembers the first error, so that the layout below
- * reads straight through.
- */
 struct writer {
 	const struct report *report;
-	struct buf *out;
-	enum err err;
+	struct mail_text text;
 	char boundary[BOUNDARY_SIZE];
 	bool headers_only;
 	bool utf8;            /* what the report itself says is not ASCII only */
 	struct slice original; /* what is returned of the content */
 	char field_name[64];  /* mail_name as it stands in field names (N46) */
-	size_t id_start, id_end; /* Message-ID in `out` */
 };
 
-static void
-put(struct writer *writer, struct slice bytes)
-{
-	if (writer->err == ERR_OK)
-		writer->err = buf_append(writer->out, bytes);
-}
-
-static void
-put_str(struct writer *writer, const char *text)
-{
-	put(writer, slice_str(text));
-}
-
-/* Text of a stranger: controls become '?', so that it stays where it was put. */
-static void
-put_clean(struct writer *writer, struct slice text)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		uint8_t byte = text.ptr[i];
-
-		if (byte < ' ' || byte == 127)
-			byte = '?';
-		if (writer->err == ERR_OK)
-			writer->err = buf_append_byte(writer->out, byte);
-	}
-}
-
-/* An address as it is written; the null sender by the name that mail from it bears. */
+/* The null sender by the name that mail from it bears. */
 static void
 put_address(struct writer *writer, struct slice address)
 {
-	if (writer->err != ERR_OK)
-		return;
-	if (address.len == 0) {
-		put_str(writer, "MAILER-DAEMON");
-		return;
-	}
-	enum err err = address_format(address, writer->out);
-
-	if (err == ERR_SYNTAX)
-		put_clean(writer, address);
+	if (address.len == 0)
+		mail_put_str(&writer->text, "MAILER-DAEMON");
 	else
-		writer->err = err;
+		mail_put_address(&writer->text, address);
 }
 
 static bool
@@ -85,9 +45,9 @@ is_ascii(struct slice text)
 static void
 end_wrapped(struct writer *writer, size_t start)
 {
-	struct buf *out = writer->out;
+	struct buf *out = writer->text.out;
 
-	while (writer->err == ERR_OK && out->len - start > WRAP_COLUMN) {
+	while (writer->text.err == ERR_OK && out->len - start > WRAP_COLUMN) {
 		size_t cut = start + WRAP_COLUMN;
 
 		while (cut > start + 8 && out->ptr[cut] != ' ')
@@ -100,14 +60,14 @@ end_wrapped(struct writer *writer, size_t start)
 		}
 		size_t tail = out->len - cut - 1; /* behind the blank */
 
-		if ((writer->err = buf_reserve(out, 8)) != ERR_OK)
+		if ((writer->text.err = buf_reserve(out, 8)) != ERR_OK)
 			return;
 		memmove(out->ptr + cut + 6, out->ptr + cut + 1, tail);
 		memcpy(out->ptr + cut, "\r\n    ", 6);
 		out->len = cut + 6 + tail;
 		start = cut + 2;
 	}
-	put_str(writer, "\r\n");
+	mail_put_str(&writer->text, "\r\n");
 }
 
 static void
@@ -115,9 +75,9 @@ put_date(struct writer *writer, const char *name, struct wall at)
 {
 	char text[DATE_TEXT_SIZE];
 
-	put_str(writer, name);
-	put(writer, date_format(text, at, writer->report->zone));
-	put_str(writer, "\r\n");
+	mail_put_str(&writer->text, name);
+	mail_put(&writer->text, date_format(text, at, writer->report->zone));
+	mail_put_str(&writer->text, "\r\n");
 }
 
 static bool
@@ -217,14 +177,14 @@ put_template_from(struct writer *writer, struct slice from)
 		from.ptr[end] != '(';
 		end++)
 		has_domain |= from.ptr[end] == '@';
-	put_str(writer, "From: ");
-	put_clean(writer, slice_head(from, end));
+	mail_put_str(&writer->text, "From: ");
+	mail_put_clean(&writer->text, slice_head(from, end));
 	if (!has_domain) {
-		put_str(writer, "@");
-		put(writer, writer->report->myhostname);
+		mail_put_str(&writer->text, "@");
+		mail_put(&writer->text, writer->report->myhostname);
 	}
-	put_clean(writer, slice_from(from, end));
-	put_str(writer, "\r\n");
+	mail_put_clean(&writer->text, slice_from(from, end));
+	mail_put_str(&writer->text, "\r\n");
 }
 
 static void
@@ -234,11 +194,11 @@ put_subject(struct writer *writer)
 	const struct report_template *template = &report->template;
 	struct slice own = report->postmaster ? template->postmaster_subject : template->subject;
 
-	put_str(writer, "Subject: ");
+	mail_put_str(&writer->text, "Subject: ");
 	if (own.len > 0)
-		put_clean(writer, own);
+		mail_put_clean(&writer->text, own);
 	else
-		put_str(writer, report_text_subject(report->kind, report->postmaster));
+		mail_put_str(&writer->text, report_text_subject(report->kind, report->postmaster));
 }
 
 static void
@@ -249,71 +209,57 @@ put_from(struct writer *writer)
 		return;
 	}
 
-	bool is_obsolete = writer->report->from_obsolete;
-
-	put_str(writer, is_obsolete ? "From: MAILER-DAEMON@"
-				    : "From: Mail Delivery System <MAILER-DAEMON@");
-	put(writer, writer->report->myhostname);
-	put_str(writer, is_obsolete ? " (Mail Delivery System)\r\n" : ">\r\n");
+	mail_put_from(&writer->text, writer->report->myhostname, writer->report->from_obsolete);
+	mail_put_str(&writer->text, "\r\n");
 }
 
 static void
 put_header(struct writer *writer, struct report_facts *facts)
 {
 	const struct report *report = writer->report;
-	char stamp[DATE_STAMP_SIZE];
 
 	put_date(writer, "Date: ", report->now);
 	put_from(writer);
 	put_subject(writer);
-	put_str(writer, "\r\nTo: ");
+	mail_put_str(&writer->text, "\r\nTo: ");
 	put_address(writer, report->to);
-	put_str(writer, "\r\n");
+	mail_put_str(&writer->text, "\r\n");
 	if (report->threaded && report->message_id.len > 0) {
-		put_str(writer, "References: ");
-		put_clean(writer, report->message_id);
-		put_str(writer, "\r\nIn-Reply-To: ");
-		put_clean(writer, report->message_id);
-		put_str(writer, "\r\n");
+		mail_put_str(&writer->text, "References: ");
+		mail_put_clean(&writer->text, report->message_id);
+		mail_put_str(&writer->text, "\r\nIn-Reply-To: ");
+		mail_put_clean(&writer->text, report->message_id);
+		mail_put_str(&writer->text, "\r\n");
 	}
-	put_str(writer, "Message-ID: ");
-	writer->id_start = writer->out->len;
-
-	put_str(writer, "<");
-	put(writer, date_stamp(stamp, report->now));
-	put_str(writer, ".");
-	put(writer, report->report_id);
-	put_str(writer, "@");
-	put(writer, report->myhostname);
-	put_str(writer, ">");
-	writer->id_end = writer->out->len;
-	put_str(writer, "\r\nAuto-Submitted: ");
-	put_str(writer, report->postmaster ? "auto-generated" : "auto-replied");
-	put_str(writer, "\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; "
+	mail_put_str(&writer->text, "Message-ID: ");
+	mail_put_id(&writer->text, report->now, report->report_id, report->myhostname);
+	mail_put_str(&writer->text, "\r\nAuto-Submitted: ");
+	mail_put_str(&writer->text, report->postmaster ? "auto-generated" : "auto-replied");
+	mail_put_str(&writer->text, "\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; "
 			"report-type=delivery-status;\r\n\tboundary=\"");
-	put_str(writer, writer->boundary);
-	put_str(writer, "\"\r\nContent-Transfer-Encoding: ");
-	put_str(writer, is_eight_bit(writer) ? "8bit\r\n\r\n" : "7bit\r\n\r\n");
-	facts->head_length = writer->out->len;
-	put_str(writer, "This is a MIME-encapsulated message.\r\n");
+	mail_put_str(&writer->text, writer->boundary);
+	mail_put_str(&writer->text, "\"\r\nContent-Transfer-Encoding: ");
+	mail_put_str(&writer->text, is_eight_bit(writer) ? "8bit\r\n\r\n" : "7bit\r\n\r\n");
+	facts->head_length = writer->text.out->len;
+	mail_put_str(&writer->text, "This is a MIME-encapsulated message.\r\n");
 }
 
 static void
 put_part_start(struct writer *writer, const char *description)
 {
-	put_str(writer, "\r\n--");
-	put_str(writer, writer->boundary);
-	put_str(writer, "\r\nContent-Description: ");
-	put_str(writer, description);
-	put_str(writer, "\r\nContent-Type: ");
+	mail_put_str(&writer->text, "\r\n--");
+	mail_put_str(&writer->text, writer->boundary);
+	mail_put_str(&writer->text, "\r\nContent-Description: ");
+	mail_put_str(&writer->text, description);
+	mail_put_str(&writer->text, "\r\nContent-Type: ");
 }
 
 static void
 put_encoding(struct writer *writer, bool eight_bit)
 {
 	if (eight_bit)
-		put_str(writer, "Content-Transfer-Encoding: 8bit\r\n");
-	put_str(writer, "\r\n");
+		mail_put_str(&writer->text, "Content-Transfer-Encoding: 8bit\r\n");
+	mail_put_str(&writer->text, "\r\n");
 }
 
 /* --- part 1: for people ----------------------------------------------------------------------- */
@@ -328,27 +274,27 @@ put_reason(struct writer *writer, const struct report_recipient *recipient)
 			      recipient->action == REPORT_ACTION_DELIVERABLE);
 
 	if (is_via && writer->report->kind != REPORT_FAILURE) {
-		put_str(writer, "delivery via ");
-		put_clean(writer, recipient->remote_mta);
-		put_str(writer, ": ");
+		mail_put_str(&writer->text, "delivery via ");
+		mail_put_clean(&writer->text, recipient->remote_mta);
+		mail_put_str(&writer->text, ": ");
 	}
-	put_clean(writer, recipient->reason);
+	mail_put_clean(&writer->text, recipient->reason);
 }
 
 static void
 put_human_recipient(struct writer *writer, const struct report_recipient *recipient)
 {
-	size_t start = writer->out->len;
+	size_t start = writer->text.out->len;
 
-	put_str(writer, "<");
+	mail_put_str(&writer->text, "<");
 	put_address(writer, recipient->address);
-	put_str(writer, ">");
+	mail_put_str(&writer->text, ">");
 	if (recipient->original.len > 0 && !slice_equal(recipient->original, recipient->address)) {
-		put_str(writer, " (expanded from <");
+		mail_put_str(&writer->text, " (expanded from <");
 		put_address(writer, recipient->original);
-		put_str(writer, ">)");
+		mail_put_str(&writer->text, ">)");
 	}
-	put_str(writer, ": ");
+	mail_put_str(&writer->text, ": ");
 	put_reason(writer, recipient);
 	end_wrapped(writer, start);
 }
@@ -360,22 +306,22 @@ put_human(struct writer *writer)
 	struct slice own = report->postmaster ? slice_make(NULL, 0) : report->template.text;
 
 	put_part_start(writer, "Notification");
-	put_str(writer, "text/plain; charset=");
+	mail_put_str(&writer->text, "text/plain; charset=");
 	if (!is_ascii(own))
-		put_clean(writer, report->template.charset);
+		mail_put_clean(&writer->text, report->template.charset);
 	else
-		put_str(writer, writer->utf8 ? "utf-8" : "us-ascii");
-	put_str(writer, "\r\n");
+		mail_put_str(&writer->text, writer->utf8 ? "utf-8" : "us-ascii");
+	mail_put_str(&writer->text, "\r\n");
 	put_encoding(writer, writer->utf8 || !is_ascii(own));
 	if (!report->postmaster && report->template.is_set) {
-		put(writer, own);
-		put_str(writer, "\r\n");
-	} else if (!report->postmaster && writer->err == ERR_OK) {
-		writer->err = report_text_put(report, writer->out);
+		mail_put(&writer->text, own);
+		mail_put_str(&writer->text, "\r\n");
+	} else if (!report->postmaster && writer->text.err == ERR_OK) {
+		writer->text.err = report_text_put(report, writer->text.out);
 	}
 	for (size_t i = 0; i < report->recipient_count; i++) {
 		if (i > 0)
-			put_str(writer, "\r\n");
+			mail_put_str(&writer->text, "\r\n");
 		put_human_recipient(writer, &report->recipients[i]);
 	}
 }
@@ -394,13 +340,13 @@ fold_to_ascii(struct writer *writer, size_t start)
 {
 	struct buf plain;
 
-	if (writer->err != ERR_OK)
+	if (writer->text.err != ERR_OK)
 		return;
 	buf_init(&plain, 0);
-	writer->err = buf_append(&plain, slice_from(buf_slice(writer->out), start));
-	writer->out->len = start;
-	if (writer->err == ERR_OK)
-		writer->err = xtext_encode_utf8(buf_slice(&plain), writer->out);
+	writer->text.err = buf_append(&plain, slice_from(buf_slice(writer->text.out), start));
+	writer->text.out->len = start;
+	if (writer->text.err == ERR_OK)
+		writer->text.err = xtext_encode_utf8(buf_slice(&plain), writer->text.out);
 	buf_done(&plain);
 }
 
@@ -409,13 +355,13 @@ put_typed_address(struct writer *writer, const char *name, struct slice address)
 {
 	size_t start;
 
-	put_str(writer, name);
-	put_str(writer, address_type(address));
-	start = writer->out->len;
+	mail_put_str(&writer->text, name);
+	mail_put_str(&writer->text, address_type(address));
+	start = writer->text.out->len;
 	put_address(writer, address);
 	if (!writer->report->smtputf8 && !is_ascii(address))
 		fold_to_ascii(writer, start);
-	put_str(writer, "\r\n");
+	mail_put_str(&writer->text, "\r\n");
 }
 
 static void
@@ -423,20 +369,20 @@ put_message_fields(struct writer *writer)
 {
 	const struct report *report = writer->report;
 
-	put_str(writer, "Reporting-MTA: dns; ");
-	put(writer, report->myhostname);
-	put_str(writer, "\r\n");
+	mail_put_str(&writer->text, "Reporting-MTA: dns; ");
+	mail_put(&writer->text, report->myhostname);
+	mail_put_str(&writer->text, "\r\n");
 	if (report->envid.len > 0) {
-		put_str(writer, "Original-Envelope-Id: ");
-		put_clean(writer, report->envid);
-		put_str(writer, "\r\n");
+		mail_put_str(&writer->text, "Original-Envelope-Id: ");
+		mail_put_clean(&writer->text, report->envid);
+		mail_put_str(&writer->text, "\r\n");
 	}
-	put_str(writer, "X-");
-	put_str(writer, writer->field_name);
-	put_str(writer, "-Queue-ID: ");
-	put(writer, report->queue_id);
-	put_str(writer, "\r\nX-");
-	put_str(writer, writer->field_name);
+	mail_put_str(&writer->text, "X-");
+	mail_put_str(&writer->text, writer->field_name);
+	mail_put_str(&writer->text, "-Queue-ID: ");
+	mail_put(&writer->text, report->queue_id);
+	mail_put_str(&writer->text, "\r\nX-");
+	mail_put_str(&writer->text, writer->field_name);
 	put_typed_address(writer, "-Sender: ", report->sender);
 	if (report->arrival.us > 0)
 		put_date(writer, "Arrival-Date: ", report->arrival);
@@ -468,12 +414,12 @@ put_status(struct writer *writer, struct slice status)
 		[REPORT_VERIFY] = "2.0.0",
 	};
 
-	put_str(writer, "Status: ");
+	mail_put_str(&writer->text, "Status: ");
 	if (dsn_status_valid(status))
-		put(writer, status);
+		mail_put(&writer->text, status);
 	else
-		put_str(writer, defaults[writer->report->kind]);
-	put_str(writer, "\r\n");
+		mail_put_str(&writer->text, defaults[writer->report->kind]);
+	mail_put_str(&writer->text, "\r\n");
 }
 
 /* What the peer said; of what it took, that is the reason itself. */
@@ -493,16 +439,16 @@ static void
 put_diagnostic(struct writer *writer, const struct report_recipient *recipient)
 {
 	struct slice reply = peer_reply(recipient);
-	size_t start = writer->out->len;
+	size_t start = writer->text.out->len;
 
-	put_str(writer, "Diagnostic-Code: ");
+	mail_put_str(&writer->text, "Diagnostic-Code: ");
 	if (reply.len > 0) {
-		put_str(writer, "smtp; ");
-		put_clean(writer, reply);
+		mail_put_str(&writer->text, "smtp; ");
+		mail_put_clean(&writer->text, reply);
 	} else {
-		put_str(writer, "X-");
-		put_str(writer, writer->field_name);
-		put_str(writer, "; ");
+		mail_put_str(&writer->text, "X-");
+		mail_put_str(&writer->text, writer->field_name);
+		mail_put_str(&writer->text, "; ");
 		put_reason(writer, recipient);
 	}
 	end_wrapped(writer, start);
@@ -513,23 +459,23 @@ put_recipient_fields(struct writer *writer, const struct report_recipient *recip
 {
 	const struct report *report = writer->report;
 
-	put_str(writer, "\r\n");
+	mail_put_str(&writer->text, "\r\n");
 	put_typed_address(writer, "Final-Recipient: ", recipient->address);
 	if (recipient->orcpt.len > 0) {
-		put_str(writer, "Original-Recipient: ");
-		put_clean(writer, recipient->orcpt);
-		put_str(writer, "\r\n");
+		mail_put_str(&writer->text, "Original-Recipient: ");
+		mail_put_clean(&writer->text, recipient->orcpt);
+		mail_put_str(&writer->text, "\r\n");
 	} else if (recipient->original.len > 0) {
 		put_typed_address(writer, "Original-Recipient: ", recipient->original);
 	}
-	put_str(writer, "Action: ");
-	put_str(writer, action_word(report->kind, recipient->action));
-	put_str(writer, "\r\n");
+	mail_put_str(&writer->text, "Action: ");
+	mail_put_str(&writer->text, action_word(report->kind, recipient->action));
+	mail_put_str(&writer->text, "\r\n");
 	put_status(writer, recipient->status);
 	if (recipient->remote_mta.len > 0) {
-		put_str(writer, "Remote-MTA: dns; ");
-		put_clean(writer, recipient->remote_mta);
-		put_str(writer, "\r\n");
+		mail_put_str(&writer->text, "Remote-MTA: dns; ");
+		mail_put_clean(&writer->text, recipient->remote_mta);
+		mail_put_str(&writer->text, "\r\n");
 	}
 	put_diagnostic(writer, recipient);
 	if (report->kind == REPORT_DELAY)
@@ -542,8 +488,8 @@ put_machine(struct writer *writer)
 	const struct report *report = writer->report;
 
 	put_part_start(writer, "Delivery report");
-	put_str(writer, report->smtputf8 ? "message/global-delivery-status\r\n"
-					 : "message/delivery-status\r\n");
+	mail_put_str(&writer->text, report->smtputf8 ? "message/global-delivery-status\r\n"
+						       : "message/delivery-status\r\n");
 	put_encoding(writer, writer->utf8);
 	put_message_fields(writer);
 	for (size_t i = 0; i < report->recipient_count; i++)
@@ -573,25 +519,25 @@ put_original(struct writer *writer)
 							    : "Undelivered Message");
 	else
 		put_part_start(writer, writer->headers_only ? "Message Headers" : "Message");
-	put_str(writer, original_type(writer));
+	mail_put_str(&writer->text, original_type(writer));
 	put_encoding(writer, eight_bit);
-	put_str(writer, "Return-Path: <");
+	mail_put_str(&writer->text, "Return-Path: <");
 	if (report->sender.len > 0)
 		put_address(writer, report->sender);
-	put_str(writer, ">\r\n");
-	put(writer, report->head);
+	mail_put_str(&writer->text, ">\r\n");
+	mail_put(&writer->text, report->head);
 	if (report->content_missing)
-		put_str(writer, "--- Undelivered message unavailable ---\r\n");
-	put(writer, writer->original);
+		mail_put_str(&writer->text, "--- Undelivered message unavailable ---\r\n");
+	mail_put(&writer->text, writer->original);
 	if (writer->original.len > 0 && writer->original.ptr[writer->original.len - 1] != '\n')
-		put_str(writer, "\r\n");
+		mail_put_str(&writer->text, "\r\n");
 }
 
 enum err
 report_format(const struct report *report, struct buf *content, struct report_facts *ret_facts)
 {
 	size_t start = content->len;
-	struct writer writer = { .report = report, .out = content };
+	struct writer writer = { .report = report, .text = { .out = content } };
 	struct report_facts facts = { 0 };
 
 	CHECK(report->recipient_count > 0 && report->recipient_count <= REPORT_RECIPIENTS_MAX);
@@ -603,17 +549,16 @@ report_format(const struct report *report, struct buf *content, struct report_fa
 	put_human(&writer);
 	put_machine(&writer);
 	put_original(&writer);
-	put_str(&writer, "\r\n--");
-	put_str(&writer, writer.boundary);
-	put_str(&writer, "--\r\n");
-	if (writer.err != ERR_OK) {
+	mail_put_str(&writer.text, "\r\n--");
+	mail_put_str(&writer.text, writer.boundary);
+	mail_put_str(&writer.text, "--\r\n");
+	if (writer.text.err != ERR_OK) {
 		content->len = start;
-		return writer.err;
+		return writer.text.err;
 	}
 	facts.head_length -= start;
 	/* Only now does the buffer stand still. */
-	facts.message_id =
-		slice_make(content->ptr + writer.id_start, writer.id_end - writer.id_start);
+	facts.message_id = mail_text_id(&writer.text);
 	facts.eight_bit = is_eight_bit(&writer);
 	facts.dotted = contains(slice_from(buf_slice(content), start), "\n.");
 	*ret_facts = facts;
