@@ -4,7 +4,7 @@
  * Goal: sched.h's promises of both. Method: one destination, time by hand; a seeded walk that keeps
  * a list of its own of what must still be parked.
  */
-#include "sched/sched.h"
+#include "sched_bench.h"
 
 #include "base/rand.h"
 
@@ -28,13 +28,9 @@ static int
 start(void **state, bool is_adaptive)
 {
 	static struct bench bench;
-	struct sched_options options = { .dead_ns = 300 * NS_PER_S, .is_adaptive = is_adaptive,
-		.probe_first_ns = 10 * NS_PER_S, .probe_max_ns = 300 * NS_PER_S, .seed = 5 };
-	struct sched_limits limits = { .recipient_max = 50,
-		.window = { .initial = INITIAL, .limit_max = LIMIT, .cohort_limit = 1,
-			.positive = { WINDOW_UNIT, false }, .negative = { WINDOW_UNIT, false } } };
+	struct sched_limits limits = sched_bench_limits(INITIAL, LIMIT);
 
-	bench = (struct bench){ .sched = sched_new(&options), .now = { NS_PER_S } };
+	bench = (struct bench){ .sched = sched_bench_new(is_adaptive), .now = { NS_PER_S } };
 	bench.transport = sched_transport_set(bench.sched, SLICE_LIT("smtp"), &limits, NULL);
 	*state = &bench;
 	return 0;
@@ -57,8 +53,7 @@ stop(void **state)
 {
 	struct bench *bench = *state;
 
-	sched_check(bench->sched);
-	sched_free(bench->sched);
+	sched_bench_end(bench->sched);
 	return 0;
 }
 

@@ -4,7 +4,7 @@
  * Goal: sched.h's promises of sched_destination_bind(). Method: a few destinations moved by hand; a
  * seeded walk in which their hosts change all the time, with every invariant checked.
  */
-#include "sched/sched.h"
+#include "sched_bench.h"
 
 #include "base/rand.h"
 
@@ -26,18 +26,13 @@ struct bench {
 	struct sched_message messages[MESSAGES];
 };
 
-static struct sched_limits limits = { .recipient_max = 50,
-	.window = { .initial = 2, .limit_max = LIMIT, .cohort_limit = 1,
-		.positive = { WINDOW_UNIT, false }, .negative = { WINDOW_UNIT, false } } };
-
 static int
 start(void **state, bool is_adaptive)
 {
 	static struct bench bench;
-	struct sched_options options = { .dead_ns = 300 * NS_PER_S, .is_adaptive = is_adaptive,
-		.probe_first_ns = 10 * NS_PER_S, .probe_max_ns = 300 * NS_PER_S, .seed = 5 };
+	struct sched_limits limits = sched_bench_limits(2, LIMIT);
 
-	bench = (struct bench){ .sched = sched_new(&options), .now = { NS_PER_S } };
+	bench = (struct bench){ .sched = sched_bench_new(is_adaptive), .now = { NS_PER_S } };
 	bench.transport = sched_transport_set(bench.sched, SLICE_LIT("smtp"), &limits, NULL);
 	*state = &bench;
 	return 0;
@@ -60,8 +55,7 @@ stop(void **state)
 {
 	struct bench *bench = *state;
 
-	sched_check(bench->sched);
-	sched_free(bench->sched);
+	sched_bench_end(bench->sched);
 	return 0;
 }
 
